@@ -1,0 +1,184 @@
+//! The orders: our offers, our sequence numbers, our key. The rules are in [`core`]; this is its mailbox.
+//!
+//! The core is shared with the supervisor, which can drive it on when the mailbox is lost.
+
+pub mod core;
+
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient};
+use neo_store::writer::Writer;
+use parking_lot::Mutex;
+
+use crate::clock::now;
+use crate::guard::{Guard, SupervisorEvent};
+use crate::messages::{
+    Beat, IntentsDurable, LedgerDone, LedgerUpdate, OrdersCommand, Submission, SubmissionReply,
+};
+use crate::status::{Phase, SharedStatus};
+use core::{OrdersCore, OrdersEffect, OrdersInput};
+
+/// The core, shared between the actor and the supervisor.
+pub type SharedOrders = Arc<Mutex<OrdersCore>>;
+
+/// The orders' mailbox.
+pub struct Orders {
+    core: SharedOrders,
+    writer: Writer,
+    status: SharedStatus,
+    guard: Guard,
+    feed: Option<FeedLink>,
+    live_told: bool,
+}
+
+/// Where the orders send what is for the node. Given after the start, and again when the feed was restarted.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct FeedLink {
+    /// Signed transactions.
+    pub submit: Recipient<Submission>,
+    /// "Done with this ledger".
+    pub ledger_done: Recipient<LedgerDone>,
+}
+
+impl Orders {
+    /// Orders that record through `writer`.
+    #[must_use]
+    pub fn new(core: SharedOrders, writer: Writer, status: SharedStatus, guard: Guard) -> Orders {
+        Orders { core, writer, status, guard, feed: None, live_told: false }
+    }
+
+    fn feed(&mut self, input: OrdersInput<'_>, ctx: &mut Context<Self>) {
+        let effects = self.core.lock().on(input, now());
+        let done = match effects {
+            Ok(effects) => effects.into_iter().try_for_each(|effect| self.carry_out(effect, ctx)),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(cause) = done {
+            self.guard.fault(cause);
+            ctx.stop();
+        }
+        self.show();
+    }
+
+    fn carry_out(&mut self, effect: OrdersEffect, ctx: &mut Context<Self>) -> Result<(), String> {
+        match effect {
+            OrdersEffect::Record(records) => {
+                for record in records {
+                    self.writer.record(record).map_err(|error| error.to_string())?;
+                }
+            }
+            OrdersEffect::Persist { batch, records } => {
+                let address = ctx.address();
+                let lost = self.guard.reporter();
+                let ack = move |result: Result<u64, neo_store::WriteError>| {
+                    let result = result.map(|_| ()).map_err(|error| error.to_string());
+                    if let Err(error) = address.try_send(IntentsDurable { batch, result }) {
+                        lost.fault(format!("the orders do not take the record's answer: {error}"));
+                    }
+                };
+                self.writer.record_durably(records, Box::new(ack)).map_err(|error| error.to_string())?;
+            }
+            OrdersEffect::Submit(submission) => {
+                self.submit(submission, ctx);
+            }
+            OrdersEffect::LedgerDone(index) => {
+                // A feed that is gone is restarted by the supervisor, and reads the newest ledger again by itself.
+                if let Some(Err(error)) = self.feed.as_ref().map(|feed| feed.ledger_done.try_send(LedgerDone(index))) {
+                    tracing::warn!(%error, "the feed does not listen");
+                }
+            }
+            OrdersEffect::Elapsed => self.guard.tell(SupervisorEvent::Elapsed),
+            OrdersEffect::Flat => self.guard.tell(SupervisorEvent::Flat),
+        }
+        Ok(())
+    }
+
+    /// Without a feed the submission is answered as not sent: the intent stays, and the ledger tells its fate.
+    fn submit(&self, submission: Submission, ctx: &mut Context<Self>) {
+        let hash = submission.hash;
+        let sent = self.feed.as_ref().map(|feed| feed.submit.try_send(submission).is_ok());
+        if sent != Some(true) {
+            let result = Err("not sent: the feed is not running".to_string());
+            ctx.notify(SubmissionReply { hash, result, open_ledger_cost: None });
+        }
+    }
+
+    fn show(&self) {
+        let core = self.core.lock();
+        let mut status = self.status.lock();
+        status.quotes = core.quotes();
+        status.in_flight = core.in_flight();
+        status.trading_s = core.trading_s();
+        (status.bid_fills, status.ask_fills) = core.fills();
+        status.failed_transactions = core.failed_transactions();
+        status.withheld_reason = core.withheld().map(str::to_string);
+        if status.phase != Phase::Stopping {
+            status.phase = match (core.withheld(), self.live_told) {
+                (_, false) => Phase::Starting,
+                (Some(_), true) => Phase::Withheld,
+                (None, true) => Phase::Quoting,
+            };
+        }
+    }
+}
+
+impl Actor for Orders {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(crate::MAILBOX_CAPACITY);
+    }
+}
+
+impl Handler<LedgerUpdate> for Orders {
+    type Result = ();
+
+    fn handle(&mut self, update: LedgerUpdate, ctx: &mut Self::Context) {
+        if !self.live_told {
+            self.live_told = true;
+            self.guard.tell(SupervisorEvent::Live);
+        }
+        self.feed(OrdersInput::Update(&update), ctx);
+    }
+}
+
+impl Handler<IntentsDurable> for Orders {
+    type Result = ();
+
+    fn handle(&mut self, durable: IntentsDurable, ctx: &mut Self::Context) {
+        self.feed(OrdersInput::Durable(durable), ctx);
+    }
+}
+
+impl Handler<SubmissionReply> for Orders {
+    type Result = ();
+
+    fn handle(&mut self, reply: SubmissionReply, ctx: &mut Self::Context) {
+        self.feed(OrdersInput::Reply(reply), ctx);
+    }
+}
+
+impl Handler<OrdersCommand> for Orders {
+    type Result = ();
+
+    fn handle(&mut self, command: OrdersCommand, ctx: &mut Self::Context) {
+        self.feed(OrdersInput::Command(command), ctx);
+    }
+}
+
+impl Handler<FeedLink> for Orders {
+    type Result = ();
+
+    fn handle(&mut self, link: FeedLink, _: &mut Self::Context) {
+        self.feed = Some(link);
+    }
+}
+
+impl Handler<Beat> for Orders {
+    type Result = ();
+
+    fn handle(&mut self, _: Beat, _: &mut Self::Context) {
+        self.guard.beat();
+    }
+}

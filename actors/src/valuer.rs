@@ -1,0 +1,89 @@
+//! The valuer: what the account holds and what it is worth. The rules are in [`core`]; this is its mailbox.
+
+pub mod core;
+
+use actix::{Actor, ActorContext, Context, Handler};
+use neo_store::writer::Writer;
+
+use crate::clock::{monotonic_ms, now, to_utc};
+use crate::guard::Guard;
+use crate::messages::{Beat, ClosingValue, LedgerUpdate, TakeClosingValue};
+use crate::status::SharedStatus;
+use core::ValuerCore;
+
+/// The valuer's mailbox.
+pub struct Valuer {
+    core: ValuerCore,
+    writer: Writer,
+    status: SharedStatus,
+    guard: Guard,
+}
+
+impl Valuer {
+    /// A valuer that records through `writer`.
+    #[must_use]
+    pub fn new(writer: Writer, status: SharedStatus, guard: Guard) -> Valuer {
+        Valuer { core: ValuerCore::new(), writer, status, guard }
+    }
+
+    fn update(&mut self, update: &LedgerUpdate) -> Result<(), String> {
+        for record in self.core.on(update, now()).map_err(|error| error.to_string())? {
+            self.writer.record(record).map_err(|error| error.to_string())?;
+        }
+        let (total, starting) = self.core.values().map_err(|error| error.to_string())?;
+        let mut status = self.status.lock();
+        status.ledger_index = update.ledger.index;
+        status.close_time = Some(to_utc(update.ledger.close_time));
+        status.best_bid = update.view.best(neo_market::Side::Bid);
+        status.best_ask = update.view.best(neo_market::Side::Ask);
+        status.xrp_drops = update.account.xrp;
+        status.rlusd = update.account.rlusd;
+        status.total_value_rlusd = total;
+        status.starting_value_rlusd = starting;
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<ClosingValue, String> {
+        let (records, closing) = self.core.close(now()).map_err(|error| error.to_string())?;
+        for record in records {
+            self.writer.record(record).map_err(|error| error.to_string())?;
+        }
+        Ok(closing)
+    }
+}
+
+impl Actor for Valuer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(crate::MAILBOX_CAPACITY);
+        tracing::debug!(actor = "valuer", at_ms = monotonic_ms(), "started");
+    }
+}
+
+impl Handler<LedgerUpdate> for Valuer {
+    type Result = ();
+
+    fn handle(&mut self, update: LedgerUpdate, ctx: &mut Self::Context) {
+        if let Err(cause) = self.update(&update) {
+            self.guard.fault(cause);
+            ctx.stop();
+        }
+    }
+}
+
+impl Handler<TakeClosingValue> for Valuer {
+    type Result = Result<ClosingValue, String>;
+
+    fn handle(&mut self, _: TakeClosingValue, _: &mut Self::Context) -> Self::Result {
+        self.close()
+    }
+}
+
+impl Handler<Beat> for Valuer {
+    type Result = ();
+
+    fn handle(&mut self, _: Beat, _: &mut Self::Context) {
+        self.guard.beat();
+    }
+}

@@ -1,0 +1,241 @@
+//! The rules of the value: balances are what the ledger states, and every change of one is a fill or a flow.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use neo_ledger::meta::{OfferChangeKind, OwnTransaction};
+use neo_ledger::types::{Amount, LedgerTime};
+use neo_market::value::value;
+use neo_market::{AmountError, Balances, Dec, Drops, Rounding, Side};
+use neo_store::record::{Flow, FlowCause, Record, SessionOpened, SnapshotKind, ValuationSnapshot};
+
+use crate::clock::to_utc;
+use crate::messages::{AccountState, ClosingValue, LedgerUpdate};
+
+/// What an update brings: records to write, in order.
+pub type Records = Vec<Record>;
+
+/// The price that the account is valued at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    price: Dec,
+    seen_at: u32,
+}
+
+/// Everything of the newest ledger that the closing snapshot needs.
+#[derive(Clone, Debug)]
+struct Latest {
+    balances: Balances,
+    best_bid: Option<Dec>,
+    best_ask: Option<Dec>,
+    ledger_index: u32,
+    close_time: LedgerTime,
+}
+
+/// The valuer.
+#[derive(Default)]
+pub struct ValuerCore {
+    account: Option<AccountState>,
+    offers: BTreeMap<u32, (Side, Dec)>,
+    mark: Option<Mark>,
+    latest: Option<Latest>,
+    opened: bool,
+    starting_value: Option<Dec>,
+}
+
+impl ValuerCore {
+    /// A valuer that has not seen the ledger yet.
+    #[must_use]
+    pub fn new() -> ValuerCore {
+        ValuerCore::default()
+    }
+
+    /// A validated ledger is complete; `now` is the real time, for `recorded_at` only.
+    ///
+    /// # Errors
+    /// [`AmountError`] when the node states balances that do not add up.
+    pub fn on(&mut self, update: &LedgerUpdate, now: DateTime<Utc>) -> Result<Records, AmountError> {
+        let mut records = Records::new();
+        for transaction in &update.transactions {
+            records.extend(self.flows_of(transaction, update, now)?);
+            self.follow_offers(transaction)?;
+        }
+        records.extend(self.unexplained(update, now)?);
+        self.account = Some(update.account);
+        if let Some(price) = update.view.mid()? {
+            // Sixteen digits, as any price on the ledger has; the half of an odd last digit would be a seventeenth.
+            let price = price.round_digits(neo_market::decimal::LEDGER_DIGITS, Rounding::HalfEven)?;
+            self.mark = Some(Mark { price, seen_at: update.ledger.index });
+        }
+        self.latest = Some(Latest {
+            balances: update.account.balances(&update.ledger)?,
+            best_bid: update.view.best(Side::Bid),
+            best_ask: update.view.best(Side::Ask),
+            ledger_index: update.ledger.index,
+            close_time: update.ledger.close_time,
+        });
+        let kind = if self.opened { SnapshotKind::Ledger } else { SnapshotKind::Opening };
+        if let Some(snapshot) = self.snapshot(kind, now)? {
+            if !self.opened {
+                self.opened = true;
+                self.starting_value = snapshot.total_value_rlusd;
+                records.push(Record::SessionOpened(SessionOpened {
+                    ledger_index: snapshot.ledger_index,
+                    close_time: snapshot.close_time,
+                    starting_value_rlusd: snapshot.total_value_rlusd,
+                }));
+            }
+            records.push(Record::Valuation(snapshot));
+        }
+        Ok(records)
+    }
+
+    /// The closing snapshot, from the newest validated ledger.
+    ///
+    /// # Errors
+    /// [`AmountError`] when the value does not fit.
+    pub fn close(&mut self, now: DateTime<Utc>) -> Result<(Records, ClosingValue), AmountError> {
+        let Some(snapshot) = self.snapshot(SnapshotKind::Closing, now)? else {
+            let reason = "no validated ledger was seen".to_string();
+            let closing =
+                ClosingValue { total_value_rlusd: Err(reason), ledger_index: 0, close_time: LedgerTime(0) };
+            return Ok((Records::new(), closing));
+        };
+        let total_value_rlusd = snapshot.total_value_rlusd.ok_or_else(|| snapshot.mark_source.clone());
+        let close_time = self.latest.as_ref().map_or(LedgerTime(0), |latest| latest.close_time);
+        let closing = ClosingValue { total_value_rlusd, ledger_index: snapshot.ledger_index, close_time };
+        Ok((vec![Record::Valuation(snapshot)], closing))
+    }
+
+    /// Value at the newest ledger, and at the session's first.
+    ///
+    /// # Errors
+    /// [`AmountError`] when the value does not fit.
+    pub fn values(&self) -> Result<(Option<Dec>, Option<Dec>), AmountError> {
+        let total = match &self.latest {
+            Some(latest) => value(&latest.balances, self.mark.map(|mark| mark.price))?,
+            None => None,
+        };
+        Ok((total, self.starting_value))
+    }
+
+    /// What a transaction changed beyond its fills: our fee, and a payment or anything else.
+    fn flows_of(
+        &self, transaction: &OwnTransaction, update: &LedgerUpdate, now: DateTime<Utc>,
+    ) -> Result<Records, AmountError> {
+        let mut xrp = transaction.xrp_change;
+        let mut rlusd = transaction.token_change;
+        for fill in &transaction.fills {
+            (xrp, rlusd) = match fill.side {
+                Side::Bid => (xrp.sub(fill.xrp)?, rlusd.add(fill.token)?),
+                Side::Ask => (xrp.add(fill.xrp)?, rlusd.sub(fill.token)?),
+            };
+        }
+        let mut records = Records::new();
+        let mut push = |cause, xrp, rlusd, detail| {
+            records.push(Record::Flow(Flow {
+                tx_hash: Some(transaction.hash.to_string()),
+                cause,
+                xrp,
+                rlusd,
+                detail,
+                ledger_index: transaction.ledger_index,
+                close_time: to_utc(update.ledger.close_time),
+                recorded_at: now,
+            }));
+        };
+        if transaction.fee > Drops::ZERO {
+            push(FlowCause::Fee, Drops::ZERO.sub(transaction.fee)?, Dec::zero(), None);
+            xrp = xrp.add(transaction.fee)?;
+        }
+        if xrp != Drops::ZERO || !rlusd.is_zero() {
+            let lowered = xrp < Drops::ZERO || rlusd.is_negative();
+            let cause = if lowered { FlowCause::Withdrawal } else { FlowCause::Deposit };
+            push(cause, xrp, rlusd, Some(transaction.kind.clone()));
+        }
+        Ok(records)
+    }
+
+    /// The ledger's balances against ours plus what we saw: a difference is recorded, never hidden.
+    fn unexplained(&self, update: &LedgerUpdate, now: DateTime<Utc>) -> Result<Option<Record>, AmountError> {
+        let Some(before) = self.account else { return Ok(None) };
+        let (mut xrp, mut rlusd) = (before.xrp, before.rlusd);
+        for transaction in &update.transactions {
+            xrp = xrp.add(transaction.xrp_change)?;
+            rlusd = rlusd.add(transaction.token_change)?;
+        }
+        let (xrp, rlusd) = (update.account.xrp.sub(xrp)?, update.account.rlusd.sub(rlusd)?);
+        if xrp == Drops::ZERO && rlusd.is_zero() {
+            return Ok(None);
+        }
+        tracing::error!(xrp_drops = xrp.get(), %rlusd, "the account's balances moved and no transaction tells why");
+        Ok(Some(Record::Flow(Flow {
+            tx_hash: None,
+            cause: FlowCause::Unexplained,
+            xrp,
+            rlusd,
+            detail: None,
+            ledger_index: update.ledger.index,
+            close_time: to_utc(update.ledger.close_time),
+            recorded_at: now,
+        })))
+    }
+
+    fn follow_offers(&mut self, transaction: &OwnTransaction) -> Result<(), AmountError> {
+        for change in &transaction.offers {
+            match change.kind {
+                OfferChangeKind::Created => {
+                    if let Some(price) = price_of(change.taker_gets, change.taker_pays)? {
+                        self.offers.insert(change.sequence, (change.side, price));
+                    }
+                }
+                OfferChangeKind::Modified => {}
+                OfferChangeKind::Removed(_) => {
+                    self.offers.remove(&change.sequence);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self, kind: SnapshotKind, now: DateTime<Utc>) -> Result<Option<ValuationSnapshot>, AmountError> {
+        let Some(latest) = &self.latest else { return Ok(None) };
+        let prices = |side: Side| self.offers.values().filter(move |(of, _)| *of == side).map(|(_, price)| *price);
+        let mark_source = match self.mark {
+            Some(_) => "book_mid".to_string(),
+            None => "no price: a side of the book has been empty since the session began".to_string(),
+        };
+        Ok(Some(ValuationSnapshot {
+            kind,
+            ledger_index: latest.ledger_index,
+            close_time: to_utc(latest.close_time),
+            total_value_rlusd: value(&latest.balances, self.mark.map(|mark| mark.price))?,
+            xrp: latest.balances.xrp,
+            reserve: latest.balances.reserve,
+            rlusd: latest.balances.rlusd,
+            mark_price: self.mark.map(|mark| mark.price),
+            mark_source,
+            mark_age_ledgers: self.mark.map_or(0, |mark| latest.ledger_index.saturating_sub(mark.seen_at)),
+            best_bid: latest.best_bid,
+            best_ask: latest.best_ask,
+            our_bid: prices(Side::Bid).max(),
+            our_ask: prices(Side::Ask).min(),
+            recorded_at: now,
+        }))
+    }
+}
+
+/// RLUSD for one XRP, 16 digits; `None` for an offer that is not of the XRP book.
+fn price_of(taker_gets: Amount, taker_pays: Amount) -> Result<Option<Dec>, AmountError> {
+    let (xrp, rlusd) = match (taker_gets, taker_pays) {
+        (Amount::Xrp(xrp), Amount::Token { value, .. }) | (Amount::Token { value, .. }, Amount::Xrp(xrp)) => {
+            (xrp, value)
+        }
+        _ => return Ok(None),
+    };
+    if xrp == Drops::ZERO {
+        return Ok(None);
+    }
+    let price = rlusd.div(xrp.to_xrp()?, Rounding::HalfEven)?;
+    Ok(Some(price.round_digits(neo_market::decimal::LEDGER_DIGITS, Rounding::HalfEven)?))
+}

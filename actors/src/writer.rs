@@ -1,0 +1,59 @@
+//! The writer's actor: stands in front of the dedicated thread that owns the database, watches that it lives, and shows
+//! how far the record is durable. Records themselves go straight to the thread's bounded channel.
+
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
+use neo_store::writer::Writer;
+
+use crate::guard::Guard;
+use crate::messages::Beat;
+use crate::status::SharedStatus;
+
+/// How often the thread is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The watcher of the writer thread.
+pub struct WriterWatch {
+    writer: Writer,
+    status: SharedStatus,
+    guard: Guard,
+}
+
+impl WriterWatch {
+    /// A watcher of this writer.
+    #[must_use]
+    pub fn new(writer: Writer, status: SharedStatus, guard: Guard) -> WriterWatch {
+        WriterWatch { writer, status, guard }
+    }
+
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        if !self.writer.is_alive() {
+            self.guard.fault("the writer thread is gone; nothing can be recorded any more");
+            ctx.stop();
+            return;
+        }
+        let mut status = self.status.lock();
+        status.durable_seq = self.writer.durable();
+        status.queued_records = self.writer.queued();
+        status.wal_bytes = self.writer.wal_bytes();
+        drop(status);
+        ctx.run_later(LOOK, WriterWatch::look);
+    }
+}
+
+impl Actor for WriterWatch {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.look(ctx);
+    }
+}
+
+impl Handler<Beat> for WriterWatch {
+    type Result = ();
+
+    fn handle(&mut self, _: Beat, _: &mut Self::Context) {
+        self.guard.beat();
+    }
+}

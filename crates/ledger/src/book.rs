@@ -1,0 +1,388 @@
+//! The order book of one token against XRP, offer by offer, kept up with metadata.
+//!
+//! The automated market maker is not in it. Offers of one price keep their order of arrival only roughly: a view merges
+//! them anyway.
+
+use std::collections::{BTreeMap, HashMap};
+
+use neo_market::{AmountError, BookLevel, Dec, Drops, MarketView, Rounding, Side};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::{ProtocolError, from_value};
+use crate::message::ValidatedTransaction;
+use crate::meta::{Action, Entry, Node};
+use crate::own::{price, side_of, xrp_and_token};
+use crate::types::{Address, Amount, Hash, LedgerTime, Token, offer_index};
+
+/// Digits of a price.
+const PRICE_DIGITS: usize = 16;
+const WHAT: &str = "book_offers";
+
+/// Both sides of the book of a token against XRP, of all owners.
+#[derive(Clone, Debug)]
+pub struct Book {
+    token: Token,
+    own: Address,
+    /// The ledger of the snapshot: transactions up to it are in it already.
+    ledger_index: u32,
+    /// Next number of arrival.
+    arrivals: u64,
+    offers: HashMap<Hash, (Side, Key)>,
+    bids: BTreeMap<Key, Offer>,
+    asks: BTreeMap<Key, Offer>,
+    /// What owners can deliver, as far as the node told.
+    funds: HashMap<(Address, Side), Funds>,
+}
+
+/// Place in a side: the ledger's rate (smaller is better for the taker), then arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    rate: u64,
+    arrival: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Offer {
+    owner: Address,
+    price: Dec,
+    xrp: Drops,
+    token: Dec,
+    expiration: Option<LedgerTime>,
+}
+
+/// What an owner can deliver on a side: XRP for asks, the token for bids.
+#[derive(Clone, Copy, Debug)]
+enum Funds {
+    Xrp(Drops),
+    Token(Dec),
+}
+
+/// An offer as `book_offers` lists it.
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(rename = "Account")]
+    account: Address,
+    #[serde(rename = "Sequence")]
+    sequence: u32,
+    #[serde(rename = "TakerGets")]
+    taker_gets: Amount,
+    #[serde(rename = "TakerPays")]
+    taker_pays: Amount,
+    #[serde(rename = "BookDirectory")]
+    book_directory: Option<Hash>,
+    #[serde(rename = "Expiration")]
+    expiration: Option<LedgerTime>,
+    owner_funds: Option<String>,
+    taker_gets_funded: Option<Amount>,
+}
+
+impl Book {
+    /// An empty book; `own` is the account whose offers a view leaves out.
+    #[must_use]
+    pub fn new(token: Token, own: Address) -> Book {
+        Book {
+            token,
+            own,
+            ledger_index: 0,
+            arrivals: 0,
+            offers: HashMap::new(),
+            bids: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            funds: HashMap::new(),
+        }
+    }
+
+    /// The number of offers on both sides, ours and unfunded ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.offers.len()
+    }
+
+    /// True when both sides are empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.offers.is_empty()
+    }
+
+    /// Starts again from the `offers` of two `book_offers` answers of the same validated ledger, best first.
+    ///
+    /// `asks` sell XRP (`TakerGets` is XRP), `bids` sell the token. On an error the book is left as it was.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] with the field's name, also for an offer of another book.
+    pub fn reset(&mut self, ledger_index: u32, asks: &[Value], bids: &[Value]) -> Result<(), ProtocolError> {
+        let mut fresh = Book { ledger_index, ..Book::new(self.token, self.own) };
+        for (side, offers) in [(Side::Ask, asks), (Side::Bid, bids)] {
+            for offer in offers {
+                fresh.list(side, from_value(offer, WHAT)?)?;
+            }
+        }
+        *self = fresh;
+        Ok(())
+    }
+
+    fn list(&mut self, side: Side, listed: Listed) -> Result<(), ProtocolError> {
+        let wrong = |field: &str, reason: String| ProtocolError::Wrong { what: WHAT, field: field.to_string(), reason };
+        if side_of(&listed.taker_gets, &listed.taker_pays, self.token) != Some(side) {
+            let reason = format!("the offer is not an {} of {} against XRP", side.as_str(), self.token);
+            return Err(wrong("TakerGets", reason));
+        }
+        let owner = listed.account;
+        if let Some(funds) = &listed.owner_funds {
+            let funds = match side {
+                Side::Ask => crate::types::parse_drops(funds).map(Funds::Xrp),
+                Side::Bid => crate::types::parse_token_value(funds).map(Funds::Token),
+            };
+            // Given with an owner's best offer only.
+            self.funds.entry((owner, side)).or_insert(funds.map_err(|e| wrong("owner_funds", e.to_string()))?);
+        } else if let (Some(funded), false) = (listed.taker_gets_funded, self.funds.contains_key(&(owner, side))) {
+            // A node that says what is funded but not of how much: this much is there at least.
+            let funds = match funded {
+                Amount::Xrp(drops) => Funds::Xrp(drops),
+                Amount::Token { value, .. } => Funds::Token(value),
+            };
+            self.funds.insert((owner, side), funds);
+        }
+        let index = offer_index(owner, listed.sequence);
+        let amounts = (listed.taker_gets, listed.taker_pays);
+        let put = self.put(side, index, owner, amounts, listed.book_directory, listed.expiration);
+        put.map_err(|e| wrong("TakerGets", e.to_string()))
+    }
+
+    /// Takes in what a validated transaction did to the book's offers and to the funds of their owners.
+    ///
+    /// Transactions of the snapshot's ledger or before are passed over, so that none counts twice.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] when an offer of this book lacks a field or its amounts are absurd.
+    pub fn apply(&mut self, tx: &ValidatedTransaction) -> Result<(), ProtocolError> {
+        if tx.ledger_index <= self.ledger_index {
+            return Ok(());
+        }
+        for node in &tx.meta.nodes {
+            match node.entry {
+                Entry::Offer => self.apply_offer(node)?,
+                Entry::AccountRoot | Entry::RippleState => {
+                    self.apply_funds(node).map_err(|e| wrong_node("Balance", &e))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_offer(&mut self, node: &Node) -> Result<(), ProtocolError> {
+        if node.action == Action::Deleted {
+            self.remove(node.index);
+            return Ok(());
+        }
+        let (Some(gets), Some(pays)) = (node.fields.taker_gets, node.fields.taker_pays) else {
+            // An entry without its fields did not change; one of a multi-purpose token is of another book.
+            return Ok(());
+        };
+        let Some(side) = side_of(&gets, &pays, self.token) else { return Ok(()) };
+        if let Some(offer) = self.offer_mut(node.index) {
+            if let Some((xrp, token)) = xrp_and_token(&gets, &pays) {
+                (offer.xrp, offer.token) = (xrp, token);
+            }
+            return Ok(());
+        }
+        let missing = || ProtocolError::Missing { what: "metadata", field: "Account".to_string() };
+        let owner = node.fields.account.ok_or_else(missing)?;
+        let (directory, expiration) = (node.fields.book_directory, node.fields.expiration);
+        self.put(side, node.index, owner, (gets, pays), directory, expiration).map_err(|e| wrong_node("TakerGets", &e))
+    }
+
+    /// Moves what is known of an owner's funds by the change of its balance.
+    fn apply_funds(&mut self, node: &Node) -> Result<(), AmountError> {
+        if let (Some(account), Some((now, Some(before)))) = (node.fields.account, node.account_drops()) {
+            if let Some(Funds::Xrp(funds)) = self.funds.get_mut(&(account, Side::Ask)) {
+                *funds = funds.add(now.sub(before)?)?;
+            }
+            return Ok(());
+        }
+        let Some((low, high)) = node.line() else { return Ok(()) };
+        let holder = if low == self.token.issuer { high } else { low };
+        if let Some(line) = node.line_balance(holder, self.token)
+            && let Some(funds) = self.funds.get_mut(&(holder, Side::Bid))
+        {
+            *funds = Funds::Token(line.now.max(Dec::zero()));
+        }
+        Ok(())
+    }
+
+    fn side_mut(&mut self, side: Side) -> &mut BTreeMap<Key, Offer> {
+        match side {
+            Side::Bid => &mut self.bids,
+            Side::Ask => &mut self.asks,
+        }
+    }
+
+    fn offer_mut(&mut self, index: Hash) -> Option<&mut Offer> {
+        let (side, key) = *self.offers.get(&index)?;
+        self.side_mut(side).get_mut(&key)
+    }
+
+    fn remove(&mut self, index: Hash) {
+        if let Some((side, key)) = self.offers.remove(&index) {
+            self.side_mut(side).remove(&key);
+        }
+    }
+
+    fn put(
+        &mut self,
+        side: Side,
+        index: Hash,
+        owner: Address,
+        (gets, pays): (Amount, Amount),
+        directory: Option<Hash>,
+        expiration: Option<LedgerTime>,
+    ) -> Result<(), AmountError> {
+        let Some((xrp, token)) = xrp_and_token(&gets, &pays) else { return Ok(()) };
+        // An offer trades at the rate of its directory, set when it was placed: what is left of it after rounded
+        // fills only comes near. Without a directory the amounts have to do.
+        let rate = directory.map(rate_of).filter(|rate| rate & MANTISSA_BITS != 0);
+        let price = match rate {
+            Some(rate) => price_of_rate(side, rate)?,
+            None => match price(xrp, token)? {
+                Some(price) if !price.is_zero() => price,
+                // Nothing left on a side: it cannot trade.
+                _ => return Ok(()),
+            },
+        };
+        let rate = match rate {
+            Some(rate) => rate,
+            None => rate_of_price(side, price)?,
+        };
+        self.remove(index);
+        let key = Key { rate, arrival: self.arrivals };
+        self.arrivals = self.arrivals.saturating_add(1);
+        self.offers.insert(index, (side, key));
+        self.side_mut(side).insert(key, Offer { owner, price, xrp, token, expiration });
+        Ok(())
+    }
+
+    /// The book as it can be traded at `ledger_index`, at most `depth` levels a side.
+    ///
+    /// Left out are our own offers, those that expire at `now` (the close time of the last validated ledger) or
+    /// before, what owners cannot deliver, and levels of less than `dust` XRP. Prices have 16 digits.
+    ///
+    /// # Errors
+    /// [`AmountError`] when a level's sum is absurd.
+    pub fn view(
+        &self,
+        ledger_index: u32,
+        depth: usize,
+        now: LedgerTime,
+        dust: Drops,
+    ) -> Result<MarketView, AmountError> {
+        Ok(MarketView {
+            ledger_index,
+            bids: self.levels(Side::Bid, depth, now, dust)?,
+            asks: self.levels(Side::Ask, depth, now, dust)?,
+        })
+    }
+
+    fn levels(&self, side: Side, depth: usize, now: LedgerTime, dust: Drops) -> Result<Vec<BookLevel>, AmountError> {
+        let offers = match side {
+            Side::Bid => &self.bids,
+            Side::Ask => &self.asks,
+        };
+        let mut levels: Vec<BookLevel> = Vec::new();
+        // What is left of each owner's funds after its better offers.
+        let mut left: HashMap<Address, Funds> = HashMap::new();
+        for offer in offers.values() {
+            if offer.owner == self.own || offer.expiration.is_some_and(|at| at <= now) {
+                continue;
+            }
+            let same_price = levels.last().is_some_and(|level| level.price == offer.price);
+            if !same_price {
+                drop_dust(&mut levels, dust);
+                if levels.len() == depth {
+                    return Ok(levels);
+                }
+            }
+            let funds = left.get(&offer.owner).or_else(|| self.funds.get(&(offer.owner, side))).copied();
+            let (size, rest) = funded(offer, funds)?;
+            if let Some(rest) = rest {
+                left.insert(offer.owner, rest);
+            }
+            if size.get() <= 0 {
+                continue;
+            }
+            match levels.last_mut() {
+                Some(level) if level.price == offer.price => level.size = level.size.add(size)?,
+                _ => levels.push(BookLevel { price: offer.price, size }),
+            }
+        }
+        drop_dust(&mut levels, dust);
+        levels.truncate(depth);
+        Ok(levels)
+    }
+}
+
+fn drop_dust(levels: &mut Vec<BookLevel>, dust: Drops) {
+    if levels.last().is_some_and(|level| level.size < dust) {
+        levels.pop();
+    }
+}
+
+fn wrong_node(field: &str, e: &AmountError) -> ProtocolError {
+    ProtocolError::Wrong { what: "metadata", field: field.to_string(), reason: e.to_string() }
+}
+
+/// The XRP that an offer can trade with its owner's funds, and what is left of them.
+fn funded(offer: &Offer, funds: Option<Funds>) -> Result<(Drops, Option<Funds>), AmountError> {
+    match funds {
+        None => Ok((offer.xrp, None)),
+        Some(Funds::Xrp(funds)) => {
+            let size = offer.xrp.min(funds).max(Drops::ZERO);
+            Ok((size, Some(Funds::Xrp(funds.sub(size)?))))
+        }
+        Some(Funds::Token(funds)) if funds >= offer.token => {
+            Ok((offer.xrp, Some(Funds::Token(funds.sub(offer.token)?))))
+        }
+        Some(Funds::Token(funds)) => {
+            let size = Drops::from_xrp(funds.max(Dec::zero()).div(offer.price, Rounding::Down)?, Rounding::Down)?;
+            Ok((size.min(offer.xrp), Some(Funds::Token(Dec::zero()))))
+        }
+    }
+}
+
+/// Mantissa of a rate; the exponent plus 100 is in the byte above (rippled, `getRate`).
+const MANTISSA_BITS: u64 = (1 << 56) - 1;
+const RATE_EXPONENT_OFFSET: i32 = 100;
+
+/// The rate that a book directory ends with: `TakerPays` for `TakerGets`, XRP in drops.
+fn rate_of(directory: Hash) -> u64 {
+    directory.0.iter().skip(24).fold(0, |rate, byte| rate << 8 | u64::from(*byte))
+}
+
+/// Token for one XRP from a rate.
+fn price_of_rate(side: Side, rate: u64) -> Result<Dec, AmountError> {
+    let overflow = || AmountError::Overflow { operation: "reading a rate" };
+    let mantissa = i64::try_from(rate & MANTISSA_BITS).map_err(|_| overflow())?;
+    let exponent = i32::try_from(rate >> 56).map_err(|_| overflow())? - RATE_EXPONENT_OFFSET;
+    let rate = Dec::from_parts(mantissa, exponent)?;
+    let drops = Dec::from_i64(neo_market::amount::DROPS_PER_XRP);
+    let price = match side {
+        Side::Ask => rate.mul(drops, Rounding::HalfEven)?,
+        Side::Bid => drops.div(rate, Rounding::HalfEven)?,
+    };
+    price.round_digits(PRICE_DIGITS, Rounding::HalfEven)
+}
+
+/// The rate of a price, for sorting offers whose directory is not known.
+fn rate_of_price(side: Side, price: Dec) -> Result<u64, AmountError> {
+    let overflow = || AmountError::Overflow { operation: "making a rate" };
+    let drops = Dec::from_i64(neo_market::amount::DROPS_PER_XRP);
+    let rate = match side {
+        Side::Ask => price.div(drops, Rounding::HalfEven)?,
+        Side::Bid => drops.div(price, Rounding::HalfEven)?,
+    };
+    let (mantissa, exponent) = rate.round_digits(PRICE_DIGITS, Rounding::HalfEven)?.to_ledger_parts()?;
+    let mantissa = u64::try_from(mantissa).map_err(|_| overflow())?;
+    let exponent = u8::try_from(exponent + RATE_EXPONENT_OFFSET).map_err(|_| overflow())?;
+    Ok(u64::from(exponent) << 56 | mantissa)
+}

@@ -1,0 +1,230 @@
+//! The ledger's binary format: transactions to blobs and back, hashes, signatures.
+//!
+//! The format itself is another crate's work. This module is the only one that names it, and guards what is known of
+//! it: its decoder panics on input that is cut off, so a blob's frame is checked before it is decoded.
+
+mod frame;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::Value;
+use thiserror::Error;
+use xrpl::core::binarycodec;
+use xrpl::core::keypairs::utils::get_account_id;
+use xrpl::core::keypairs::{CryptoImplementation, Ed25519, Secp256k1};
+
+use crate::hex;
+use crate::types::{Address, Hash, sha512_half, shown};
+
+/// Prefix of a signed transaction before hashing, "TXN" (xrpl.org, "Hash Prefixes").
+const TRANSACTION_PREFIX: [u8; 4] = *b"TXN\0";
+/// Largest blob that is decoded; a node refuses transactions far below it.
+const MAX_BLOB_BYTES: usize = 1 << 20;
+
+/// Why a value has no blob or a blob no value.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CodecError {
+    /// The text is no hex.
+    #[error("the blob is not hexadecimal: it begins with {start:?}; send the signed transaction as hex digits")]
+    NotHex {
+        /// Its first characters.
+        start: String,
+    },
+    /// The blob is larger than any transaction.
+    #[error("the blob has {bytes} bytes, more than {MAX_BLOB_BYTES}; no transaction is so large")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The fields do not fit into each other.
+    #[error("the blob is malformed at byte {offset}: {reason}; encode the transaction again")]
+    Malformed {
+        /// Where.
+        offset: usize,
+        /// What is wrong there.
+        reason: &'static str,
+    },
+    /// The codec refused a value.
+    #[error("the transaction's fields do not encode or decode: {reason}")]
+    Refused {
+        /// The codec's words.
+        reason: String,
+    },
+    /// A signature field is absent or no text.
+    #[error("the transaction has no text field {field}; sign it first")]
+    NotSigned {
+        /// The field.
+        field: &'static str,
+    },
+    /// The signature is not of this transaction by this key.
+    #[error("the signature does not match the transaction and its SigningPubKey {key}; sign it again")]
+    BadSignature {
+        /// The public key.
+        key: String,
+    },
+}
+
+/// Runs the codec; a panic of it becomes an error. What is known to make it panic is kept away from it beforehand.
+fn guarded<T>(call: impl FnOnce() -> xrpl::core::exceptions::XRPLCoreResult<T>) -> Result<T, CodecError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|e| CodecError::Refused { reason: e.to_string() }),
+        Err(_) => Err(CodecError::Refused { reason: "the codec panicked on it".to_string() }),
+    }
+}
+
+fn from_codec_hex(text: &str) -> Result<Vec<u8>, CodecError> {
+    hex::decode(text).ok_or_else(|| CodecError::Refused { reason: "the codec did not write hex".to_string() })
+}
+
+/// The binary form of a transaction's JSON. Fields that the ledger does not know are left out.
+///
+/// # Errors
+/// [`CodecError::Refused`] when a field's value does not encode.
+pub fn encode(json: &Value) -> Result<Vec<u8>, CodecError> {
+    from_codec_hex(&guarded(|| binarycodec::encode(json))?)
+}
+
+/// The bytes that are signed: the prefix "STX" and the fields without the signature.
+///
+/// # Errors
+/// [`CodecError::Refused`] when a field's value does not encode.
+pub fn encode_for_signing(json: &Value) -> Result<Vec<u8>, CodecError> {
+    from_codec_hex(&guarded(|| binarycodec::encode_for_signing(json))?)
+}
+
+/// The JSON of a blob in hex from anyone: cut-off, nested or oversized blobs are errors.
+///
+/// # Errors
+/// [`CodecError::NotHex`], [`CodecError::TooLarge`], [`CodecError::Malformed`], [`CodecError::Refused`].
+pub fn decode(blob: &str) -> Result<Value, CodecError> {
+    frame::check(&blob_bytes(blob)?)?;
+    guarded(|| binarycodec::decode(blob))
+}
+
+/// The hash by which the ledger knows a signed transaction.
+///
+/// # Errors
+/// [`CodecError::NotHex`], [`CodecError::TooLarge`].
+pub fn transaction_hash(blob: &str) -> Result<Hash, CodecError> {
+    Ok(sha512_half(&[&TRANSACTION_PREFIX, &blob_bytes(blob)?]))
+}
+
+fn blob_bytes(blob: &str) -> Result<Vec<u8>, CodecError> {
+    if blob.len() / 2 > MAX_BLOB_BYTES {
+        return Err(CodecError::TooLarge { bytes: blob.len() / 2 });
+    }
+    hex::decode(blob).ok_or_else(|| CodecError::NotHex { start: shown(blob) })
+}
+
+/// Checks the signature of a signed transaction's JSON and says which account the signing key belongs to.
+///
+/// It does not say that this account may sign for the transaction's `Account`: compare the two.
+///
+/// # Errors
+/// [`CodecError::NotSigned`], [`CodecError::BadSignature`], [`CodecError::Refused`].
+pub fn verify(json: &Value) -> Result<Address, CodecError> {
+    let text = |field: &'static str| {
+        json.get(field).and_then(Value::as_str).filter(|t| !t.is_empty()).ok_or(CodecError::NotSigned { field })
+    };
+    let (key, signature) = (text("SigningPubKey")?, text("TxnSignature")?);
+    let message = encode_for_signing(json)?;
+    if signature_is_valid(&message, signature, key) {
+        address_of_key(key).ok_or_else(|| CodecError::BadSignature { key: shown(key) })
+    } else {
+        Err(CodecError::BadSignature { key: shown(key) })
+    }
+}
+
+/// True when the signature (hex) is of the message by the public key (33 bytes in hex), in either algorithm.
+pub(crate) fn signature_is_valid(message: &[u8], signature: &str, key: &str) -> bool {
+    let Some(key_bytes) = hex::decode_array::<33>(key) else { return false };
+    // Longer than any signature of either algorithm; keeps junk away from the codec.
+    if signature.len() > 160 || hex::decode(signature).is_none() {
+        return false;
+    }
+    let check = || match key_bytes {
+        [0xED, ..] => Ed25519.is_valid_message(message, signature, key),
+        _ => Secp256k1.is_valid_message(message, signature, key),
+    };
+    // The same belt as for the decoder: a panic in there means that it is no signature.
+    catch_unwind(AssertUnwindSafe(check)).unwrap_or(false)
+}
+
+/// The account of a public key in hex: RIPEMD-160 of SHA-256 (xrpl.org, "Account ID and Address").
+pub(crate) fn address_of_key(key: &str) -> Option<Address> {
+    Some(Address(get_account_id(&hex::decode_array::<33>(key)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// An OfferCancel signed with a throw-away key.
+    fn signed() -> (Value, String) {
+        let tx = crate::tx::Transaction {
+            account: "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh".parse().unwrap(),
+            sequence: 1,
+            ticket_sequence: None,
+            fee: neo_market::Drops::new(10),
+            flags: 0,
+            last_ledger_sequence: Some(20),
+            network_id: 0,
+            body: crate::tx::Body::OfferCancel { offer_sequence: 9 },
+        };
+        let keys = crate::keys::Keypair::from_entropy([7; 16], crate::keys::Algorithm::Ed25519).unwrap();
+        let blob = keys.sign(&crate::tx::Transaction { account: keys.address(), ..tx }).unwrap().blob;
+        (decode(&blob).unwrap(), blob)
+    }
+
+    #[test]
+    fn every_cut_of_a_blob_is_an_error_and_not_a_panic() {
+        let (_, blob) = signed();
+        let whole = decode(&blob).unwrap();
+        for length in 0..blob.len() {
+            let cut = blob.get(..length).unwrap();
+            // A cut between two fields leaves a shorter but well-formed object.
+            if let Ok(value) = decode(cut) {
+                assert_ne!(value, whole);
+            }
+        }
+        for junk in ["ZZ", "é", "0", "FF", "00", "0000", "E1", "F9EAEAEAEA", "8114", "73FF", "61D0", "0112", "1200"] {
+            assert!(decode(junk).is_err(), "{junk}");
+        }
+        assert!(matches!(decode(&"00".repeat(MAX_BLOB_BYTES + 1)), Err(CodecError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_changed_transaction_fails_its_signature() {
+        let (good, _) = signed();
+        assert_eq!(verify(&good).unwrap().to_string(), good["Account"].as_str().unwrap());
+        for (field, value) in [("Sequence", json!(2)), ("TxnSignature", json!("00")), ("SigningPubKey", json!("ED"))] {
+            let mut bad = good.clone();
+            bad[field] = value;
+            assert!(matches!(verify(&bad), Err(CodecError::BadSignature { .. })), "{field}");
+        }
+        let mut unsigned = good;
+        unsigned.as_object_mut().unwrap().remove("TxnSignature");
+        assert_eq!(verify(&unsigned), Err(CodecError::NotSigned { field: "TxnSignature" }));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let decoded = decode(&hex::encode_upper(&bytes));
+            proptest::prop_assert!(decoded.is_ok() || decoded.is_err());
+        }
+
+        #[test]
+        fn a_blob_with_one_byte_changed_never_panics(at in 0_usize..180, byte in 0_u8..) {
+            let (_, blob) = signed();
+            let mut bytes = hex::decode(&blob).unwrap();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(value) = decode(&hex::encode_upper(&bytes)) {
+                let verified = verify(&value);
+                proptest::prop_assert!(verified.is_err() || hex::encode_upper(&bytes) == blob);
+            }
+        }
+    }
+}

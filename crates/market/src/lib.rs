@@ -1,0 +1,25 @@
+//! What to quote and what it is worth.
+//!
+//! This crate is pure: no I/O, no clock, no randomness, no floats. Everything it needs is passed in, everything it
+//! decides is returned as a value. It knows nothing of actors, tables or the ledger's JSON.
+#![deny(clippy::float_arithmetic)]
+
+pub mod amount;
+pub mod decimal;
+pub mod plan;
+pub mod problem;
+pub mod quote;
+pub mod result;
+pub mod risk;
+pub mod value;
+pub mod view;
+
+pub use amount::Drops;
+pub use decimal::{AmountError, Dec, Rounding};
+pub use plan::{Action, Resting, plan};
+pub use problem::Problem;
+pub use quote::{Desired, Funds, NoQuote, Quote, QuoteConfig, Withheld, WithheldReason, desired};
+pub use result::{FillPoint, SpreadStats, bps_from_mid};
+pub use risk::{Approved, Refusal, Refused, RiskConfig, RiskLimits, RiskState};
+pub use value::value;
+pub use view::{Balances, BookLevel, MarketView, Side};

@@ -1,0 +1,299 @@
+//! Metadata: what a transaction changed, read off the journal, and entries as JSON.
+//!
+//! Directory nodes are not kept by this ledger, so they are absent here; everything else is as rippled writes it:
+//! `NewFields` without defaults, `PreviousFields` with what changed only, nodes ordered by their index, and the
+//! transaction threaded through every entry it touched and through the owners of what it made or removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use neo_ledger::{Address, Asset, Hash, Token};
+use serde_json::{Map, Value as Json, json};
+
+use super::Context;
+use super::tx::Tx;
+use crate::amount::{TokenValue, Value};
+use crate::keylet;
+use crate::state::{AccountRoot, Book, Entry, Key, LineKey, Mark, Offer, OfferKey, State, Thread, TrustLine};
+use crate::ter::Ter;
+
+/// The account that stands for nobody in a trust line's balance.
+const NOBODY: Address = Address([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+
+/// A transaction's metadata, and what it concerns.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    /// The metadata as a node shows it.
+    pub json: Json,
+    /// Accounts it touches: what the `accounts` stream and `account_tx` go by.
+    pub accounts: BTreeSet<Address>,
+    /// Books whose offers it made, took or removed: what the `books` stream goes by.
+    pub books: BTreeSet<Book>,
+}
+
+/// Builds the metadata of a transaction from what was written since the mark, and threads the transaction through the
+/// entries.
+pub(crate) fn build(state: &mut State, mark: Mark, tx: &Tx, context: &Context<'_>, result: Ter) -> Metadata {
+    let (mut accounts, mut books) = (BTreeSet::from([tx.account]), BTreeSet::new());
+    let thread = Thread { txn: tx.hash, ledger_index: context.ledger_index };
+    let mut nodes: BTreeMap<Hash, Json> = BTreeMap::new();
+    let mut threaded: BTreeSet<Key> = BTreeSet::new();
+    let mut owners: BTreeSet<Address> = BTreeSet::new();
+    for key in state.touched(mark) {
+        let (before, after) = (state.entry_at(mark, key), state.entry(key));
+        let node = match (&before, &after) {
+            (None, Some(entry)) => json!({ "CreatedNode": created(key, entry) }),
+            (Some(before), None) => {
+                let last = last_value(state, mark, key).unwrap_or_else(|| before.clone());
+                json!({ "DeletedNode": deleted(key, before, &last) })
+            }
+            (Some(before), Some(after)) if before != after => {
+                json!({ "ModifiedNode": modified(key, before, after) })
+            }
+            _ => continue,
+        };
+        concern(key, &before, &after, &mut accounts, &mut books);
+        if before.is_none() || after.is_none() {
+            owners.extend(owners_of(key));
+        }
+        if after.is_some() {
+            threaded.insert(key);
+        }
+        nodes.insert(index_of(key), node);
+    }
+    for owner in owners {
+        let key = Key::Account(owner);
+        if !threaded.contains(&key) && let Some(entry) = state.entry(key) {
+            threaded.insert(key);
+            let mut node = header(key);
+            thread_fields(&mut node, previous_of(&entry));
+            nodes.insert(index_of(key), json!({ "ModifiedNode": node }));
+        }
+    }
+    for key in threaded {
+        if let Some(entry) = state.entry(key) {
+            state.put(key, Some(with_thread(entry, thread)));
+        }
+    }
+    let json = json!({
+        "AffectedNodes": nodes.into_values().collect::<Vec<_>>(),
+        "TransactionIndex": context.transaction_index,
+        "TransactionResult": result.token,
+    });
+    Metadata { json, accounts, books }
+}
+
+/// Notes whom and which book a changed entry concerns. An offer of which one side only changed is not noticed by the
+/// books, as in rippled.
+fn concern(
+    key: Key,
+    before: &Option<Entry>,
+    after: &Option<Entry>,
+    accounts: &mut BTreeSet<Address>,
+    books: &mut BTreeSet<Book>,
+) {
+    match key {
+        Key::Account(address) => {
+            accounts.insert(address);
+        }
+        Key::Line(line) => accounts.extend([line.low, line.high]),
+        Key::Offer(_) => {
+            accounts.extend(owners_of(key));
+            let Some(Entry::Offer(offer)) = after.as_ref().or(before.as_ref()) else { return };
+            for asset in [offer.book.pays, offer.book.gets] {
+                if let Asset::Token(token) = asset {
+                    accounts.insert(token.issuer);
+                }
+            }
+            let one_sided = match (before, after) {
+                (Some(Entry::Offer(before)), Some(Entry::Offer(after))) => {
+                    before.taker_gets == after.taker_gets || before.taker_pays == after.taker_pays
+                }
+                _ => false,
+            };
+            if !one_sided {
+                books.insert(offer.book);
+            }
+        }
+    }
+}
+
+/// The value an entry had just before it was removed.
+fn last_value(state: &State, mark: Mark, key: Key) -> Option<Entry> {
+    state.writes(mark).rev().find(|(written, former)| *written == key && former.is_some())?.1.clone()
+}
+
+fn owners_of(key: Key) -> Vec<Address> {
+    match key {
+        Key::Account(_) => Vec::new(),
+        Key::Line(line) => vec![line.low, line.high],
+        Key::Offer(offer) => vec![offer.account],
+    }
+}
+
+fn with_thread(entry: Entry, thread: Thread) -> Entry {
+    let previous = Some(thread);
+    match entry {
+        Entry::Account(root) => Entry::Account(AccountRoot { previous, ..root }),
+        Entry::Line(line) => Entry::Line(TrustLine { previous, ..line }),
+        Entry::Offer(offer) => Entry::Offer(Offer { previous, ..offer }),
+    }
+}
+
+fn previous_of(entry: &Entry) -> Option<Thread> {
+    match entry {
+        Entry::Account(root) => root.previous,
+        Entry::Line(line) => line.previous,
+        Entry::Offer(offer) => offer.previous,
+    }
+}
+
+/// The ledger index of an entry.
+pub(crate) fn index_of(key: Key) -> Hash {
+    match key {
+        Key::Account(address) => keylet::account(address),
+        Key::Line(line) => keylet::line(line),
+        Key::Offer(offer) => keylet::offer(offer),
+    }
+}
+
+fn kind_of(key: Key) -> &'static str {
+    match key {
+        Key::Account(_) => "AccountRoot",
+        Key::Line(_) => "RippleState",
+        Key::Offer(_) => "Offer",
+    }
+}
+
+fn header(key: Key) -> Map<String, Json> {
+    let mut node = Map::new();
+    node.insert("LedgerEntryType".to_string(), json!(kind_of(key)));
+    node.insert("LedgerIndex".to_string(), json!(index_of(key)));
+    node
+}
+
+fn thread_fields(node: &mut Map<String, Json>, previous: Option<Thread>) {
+    if let Some(previous) = previous {
+        node.insert("PreviousTxnID".to_string(), json!(previous.txn));
+        node.insert("PreviousTxnLgrSeq".to_string(), json!(previous.ledger_index));
+    }
+}
+
+fn created(key: Key, entry: &Entry) -> Map<String, Json> {
+    let mut node = header(key);
+    let is_default = |value: &Json| *value == json!(0) || *value == json!("0");
+    let fields = fields(key, entry).into_iter().filter(|(_, value)| !is_default(value)).collect();
+    node.insert("NewFields".to_string(), Json::Object(fields));
+    node
+}
+
+fn deleted(key: Key, before: &Entry, last: &Entry) -> Map<String, Json> {
+    let mut node = header(key);
+    let mut finals = fields(key, last);
+    let changed = changes(key, before, &finals);
+    thread_fields(&mut finals, previous_of(before));
+    node.insert("FinalFields".to_string(), Json::Object(finals));
+    if !changed.is_empty() {
+        node.insert("PreviousFields".to_string(), Json::Object(changed));
+    }
+    node
+}
+
+fn modified(key: Key, before: &Entry, after: &Entry) -> Map<String, Json> {
+    let mut node = header(key);
+    let finals = fields(key, after);
+    let changed = changes(key, before, &finals);
+    node.insert("FinalFields".to_string(), Json::Object(finals));
+    if !changed.is_empty() {
+        node.insert("PreviousFields".to_string(), Json::Object(changed));
+    }
+    thread_fields(&mut node, previous_of(before));
+    node
+}
+
+fn changes(key: Key, before: &Entry, finals: &Map<String, Json>) -> Map<String, Json> {
+    fields(key, before).into_iter().filter(|(name, value)| finals.get(name) != Some(value)).collect()
+}
+
+/// An entry's fields, without those that thread transactions.
+pub(crate) fn fields(key: Key, entry: &Entry) -> Map<String, Json> {
+    let json = match (key, entry) {
+        (Key::Account(address), Entry::Account(root)) => account_fields(address, root),
+        (Key::Line(line_key), Entry::Line(line)) => line_fields(line_key, line),
+        (Key::Offer(offer_key), Entry::Offer(offer)) => offer_fields(offer_key, offer),
+        _ => Json::Null,
+    };
+    match json {
+        Json::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// An entry as `account_objects` and `ledger_entry` show it.
+pub(crate) fn whole_entry(key: Key, entry: &Entry) -> Map<String, Json> {
+    let mut json = fields(key, entry);
+    json.insert("LedgerEntryType".to_string(), json!(kind_of(key)));
+    json.insert("index".to_string(), json!(index_of(key)));
+    let never = Thread { txn: Hash([0; 32]), ledger_index: 0 };
+    thread_fields(&mut json, Some(previous_of(entry).unwrap_or(never)));
+    json
+}
+
+fn account_fields(address: Address, root: &AccountRoot) -> Json {
+    let mut json = json!({
+        "Account": address,
+        "Balance": root.balance.to_string(),
+        "Flags": root.flags,
+        "OwnerCount": root.owner_count,
+        "Sequence": root.sequence,
+    });
+    if let Json::Object(fields) = &mut json {
+        if root.tick_size != 0 {
+            fields.insert("TickSize".to_string(), json!(root.tick_size));
+        }
+        if root.transfer_rate != 0 {
+            fields.insert("TransferRate".to_string(), json!(root.transfer_rate));
+        }
+    }
+    json
+}
+
+fn line_fields(key: LineKey, line: &TrustLine) -> Json {
+    let side = |value: TokenValue, issuer| {
+        amount_json(Value::Token(value), Asset::Token(Token { currency: key.currency, issuer }))
+    };
+    json!({
+        "Balance": side(line.balance, NOBODY),
+        "Flags": line.flags,
+        "HighLimit": side(line.high_limit, key.high),
+        "HighNode": "0",
+        "LowLimit": side(line.low_limit, key.low),
+        "LowNode": "0",
+    })
+}
+
+fn offer_fields(key: OfferKey, offer: &Offer) -> Json {
+    let mut json = json!({
+        "Account": key.account,
+        "BookDirectory": keylet::book_directory(offer.book, offer.quality),
+        "BookNode": "0",
+        "Flags": offer.flags,
+        "OwnerNode": "0",
+        "Sequence": key.sequence,
+        "TakerGets": amount_json(offer.taker_gets, offer.book.gets),
+        "TakerPays": amount_json(offer.taker_pays, offer.book.pays),
+    });
+    if let (Json::Object(fields), Some(expiration)) = (&mut json, offer.expiration) {
+        fields.insert("Expiration".to_string(), json!(expiration));
+    }
+    json
+}
+
+/// An amount as the ledger's messages write it.
+pub(crate) fn amount_json(value: Value, asset: Asset) -> Json {
+    match asset {
+        Asset::Xrp => json!(value.text()),
+        Asset::Token(token) => {
+            json!({ "currency": token.currency, "issuer": token.issuer, "value": value.text() })
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The transaction engine: one transaction against one state.
+//!
+//! The order of checks, what a failure costs and what it leaves behind are rippled's (2.6.1, `Transactor.cpp`,
+//! `applySteps.cpp`): a result that claims a fee takes fee and sequence and nothing else, except that offers found
+//! expired or unfunded by a killed offer stay removed; every other failure leaves the state as it was.
+
+mod cross;
+pub(crate) mod funds;
+pub(crate) mod meta;
+mod offer;
+mod payment;
+mod trust;
+pub mod tx;
+
+use neo_ledger::LedgerTime;
+use serde::{Deserialize, Serialize};
+
+use crate::amount::ArithmeticError;
+use crate::state::{Mark, OfferKey, State};
+use crate::ter::Ter;
+pub use meta::Metadata;
+use tx::{Body, Signer, Tx};
+
+/// Network ids up to this one must not be named in a transaction (xrpl.org, "NetworkID Field").
+const LAST_LEGACY_NETWORK_ID: u32 = 1024;
+
+/// The ledger's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// The network's id.
+    pub network_id: u32,
+    /// The reference fee, in drops.
+    pub base_fee_drops: i64,
+    /// Reserve of an account, in drops.
+    pub reserve_base_drops: i64,
+    /// More reserve for each entry it owns, in drops.
+    pub reserve_inc_drops: i64,
+}
+
+impl Rules {
+    /// The reserve of an account with so many entries, in drops.
+    #[must_use]
+    pub fn reserve(&self, owner_count: u32) -> i64 {
+        self.reserve_inc_drops.saturating_mul(i64::from(owner_count)).saturating_add(self.reserve_base_drops)
+    }
+}
+
+/// The ledger that a transaction is applied to.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The ledger's settings.
+    pub rules: &'a Rules,
+    /// Index of the ledger that is built.
+    pub ledger_index: u32,
+    /// When the ledger before it closed: what expiry is measured against.
+    pub parent_close_time: LedgerTime,
+    /// True for the open ledger: provisional, without metadata.
+    pub open: bool,
+    /// True while a failed transaction gets another pass: a tec is not applied then.
+    pub retry: bool,
+    /// True when a provisional tec must not be applied.
+    pub fail_hard: bool,
+    /// Place of the transaction in its ledger.
+    pub transaction_index: u32,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// Its result.
+    pub result: Ter,
+    /// True when it is in the ledger: fee and sequence are taken.
+    pub applied: bool,
+    /// Its metadata, in a closed ledger.
+    pub meta: Option<Metadata>,
+}
+
+/// A result that ends the work on a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failure(pub Ter);
+
+impl From<ArithmeticError> for Failure {
+    fn from(_: ArithmeticError) -> Failure {
+        Failure(Ter::TEC_INTERNAL)
+    }
+}
+
+/// What a transactor did: its result, and the dead offers it met, which stay removed when the rest is taken back.
+pub(crate) struct Done {
+    pub result: Ter,
+    pub dead_offers: Vec<OfferKey>,
+}
+
+impl From<Ter> for Done {
+    fn from(result: Ter) -> Done {
+        Done { result, dead_offers: Vec::new() }
+    }
+}
+
+/// Applies a transaction. The state changes only when the answer says `applied`.
+pub fn apply(state: &mut State, tx: &Tx, context: &Context<'_>) -> Applied {
+    let refused = |result| Applied { result, applied: false, meta: None };
+    let checked = preclaim(state, tx, context);
+    if !checked.is_success() && !checked.is_claim() {
+        return refused(checked);
+    }
+    let mark = state.mark();
+    let Some(prior_balance) = state.account(tx.account).map(|root| root.balance) else {
+        return refused(Ter::TER_NO_ACCOUNT);
+    };
+    charge(state, tx);
+    let done = if checked.is_success() {
+        transact(state, tx, context, prior_balance).unwrap_or_else(|failure| failure.0.into())
+    } else {
+        checked.into()
+    };
+    if done.result.is_success() {
+        return finish(state, tx, context, mark, done.result);
+    }
+    state.roll_back(mark);
+    let dropped = context.retry || (context.open && context.fail_hard);
+    if !done.result.is_claim() || dropped {
+        return refused(done.result);
+    }
+    charge(state, tx);
+    if done.result == Ter::TEC_KILLED || done.result == Ter::TEC_EXPIRED {
+        for key in &done.dead_offers {
+            // The state was just rolled back to where these offers stood; one that is gone needs no removal.
+            if offer::delete(state, *key, None).is_err() {
+                state.roll_back(mark);
+                return refused(Ter::TEF_INTERNAL);
+            }
+        }
+    }
+    finish(state, tx, context, mark, done.result)
+}
+
+fn finish(state: &mut State, tx: &Tx, context: &Context<'_>, mark: Mark, result: Ter) -> Applied {
+    let meta = (!context.open).then(|| meta::build(state, mark, tx, context, result));
+    Applied { result, applied: true, meta }
+}
+
+/// Takes fee and sequence. The fee never takes more than there is.
+fn charge(state: &mut State, tx: &Tx) {
+    if let Some(mut root) = state.account(tx.account).cloned() {
+        root.balance -= tx.fee.min(root.balance);
+        root.sequence = root.sequence.saturating_add(1);
+        state.put_account(tx.account, root);
+    }
+}
+
+fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
+    let network = context.rules.network_id;
+    match tx.network_id {
+        Some(_) if network <= LAST_LEGACY_NETWORK_ID => return Ter::TEL_NETWORK_ID_MAKES_TX_NON_CANONICAL,
+        Some(id) if id != network => return Ter::TEL_WRONG_NETWORK,
+        // The simulation's own participants are of this network by birth.
+        None if network > LAST_LEGACY_NETWORK_ID && tx.signer != Signer::Simulation => {
+            return Ter::TEL_REQUIRES_NETWORK_ID;
+        }
+        _ => {}
+    }
+    let malformed = tx.preflight();
+    if !malformed.is_success() {
+        return malformed;
+    }
+    let Some(root) = state.account(tx.account) else { return Ter::TER_NO_ACCOUNT };
+    if tx.has_ticket {
+        return Ter::TEF_NO_TICKET;
+    }
+    if tx.sequence > root.sequence {
+        return Ter::TER_PRE_SEQ;
+    }
+    if tx.sequence < root.sequence {
+        return Ter::TEF_PAST_SEQ;
+    }
+    if tx.last_ledger_sequence.is_some_and(|last| context.ledger_index > last) {
+        return Ter::TEF_MAX_LEDGER;
+    }
+    if context.open && tx.fee < context.rules.base_fee_drops {
+        return Ter::TEL_INSUF_FEE_P;
+    }
+    if tx.fee > root.balance {
+        return if root.balance > 0 && !context.open { Ter::TEC_INSUFF_FEE } else { Ter::TER_INSUF_FEE_B };
+    }
+    if matches!(tx.signer, Signer::Key(key) if key != tx.account) {
+        return Ter::TEF_BAD_AUTH;
+    }
+    match &tx.body {
+        Body::OfferCreate { taker_gets, taker_pays, expiration, offer_sequence } => {
+            offer::preclaim(state, context, tx.account, *taker_gets, taker_pays.1, *expiration, *offer_sequence)
+        }
+        // An offer of the future cannot be cancelled.
+        Body::OfferCancel { offer_sequence } if *offer_sequence >= root.sequence => Ter::TEM_BAD_SEQUENCE,
+        _ => Ter::SUCCESS,
+    }
+}
+
+fn transact(state: &mut State, tx: &Tx, context: &Context<'_>, prior_balance: i64) -> Result<Done, Failure> {
+    match &tx.body {
+        Body::OfferCreate { .. } => offer::create(state, tx, context, prior_balance),
+        Body::OfferCancel { offer_sequence } => {
+            offer::delete(state, OfferKey { account: tx.account, sequence: *offer_sequence }, None)?;
+            Ok(Ter::SUCCESS.into())
+        }
+        Body::Payment { destination, amount, send_max, .. } => {
+            payment::pay(state, tx, context, prior_balance, *destination, *amount, *send_max).map(Done::from)
+        }
+        Body::TrustSet { limit } => trust::trust_set(state, tx, context, prior_balance, *limit).map(Done::from),
+        Body::AccountSet { set_flag, clear_flag, tick_size, transfer_rate } => {
+            let options = trust::Options { set: *set_flag, clear: *clear_flag };
+            trust::account_set(state, tx.account, options, *tick_size, *transfer_rate).map(Done::from)
+        }
+        Body::Unsupported => Err(Failure(Ter::TEM_DISABLED)),
+    }
+}

@@ -1,0 +1,91 @@
+//! Transaction results: rippled's codes, tokens and messages (rippled 2.6.1, `TER.h`).
+
+/// The result of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ter {
+    /// `engine_result_code`.
+    pub code: i32,
+    /// `engine_result`.
+    pub token: &'static str,
+    /// `engine_result_message`.
+    pub message: &'static str,
+}
+
+macro_rules! results {
+    ($($name:ident = $code:literal, $token:literal, $message:literal;)*) => {
+        impl Ter {
+            $(
+                #[doc = concat!("`", $token, "`: ", $message)]
+                pub const $name: Ter = Ter { code: $code, token: $token, message: $message };
+            )*
+        }
+    };
+}
+
+results! {
+    SUCCESS = 0, "tesSUCCESS", "The transaction was applied. Only final in a validated ledger.";
+    TEC_PATH_PARTIAL = 101, "tecPATH_PARTIAL", "Path could not send full amount.";
+    TEC_UNFUNDED_OFFER = 103, "tecUNFUNDED_OFFER", "Insufficient balance to fund created offer.";
+    TEC_UNFUNDED_PAYMENT = 104, "tecUNFUNDED_PAYMENT", "Insufficient XRP balance to send.";
+    TEC_INSUF_RESERVE_OFFER = 123, "tecINSUF_RESERVE_OFFER", "Insufficient reserve to create offer.";
+    TEC_NO_DST = 124, "tecNO_DST", "Destination does not exist. Send XRP to create it.";
+    TEC_NO_DST_INSUF_XRP = 125, "tecNO_DST_INSUF_XRP",
+        "Destination does not exist. Too little XRP sent to create it.";
+    TEC_NO_LINE_INSUF_RESERVE = 126, "tecNO_LINE_INSUF_RESERVE", "No such line. Too little reserve to create it.";
+    TEC_NO_LINE_REDUNDANT = 127, "tecNO_LINE_REDUNDANT", "Can't set non-existent line to default.";
+    TEC_PATH_DRY = 128, "tecPATH_DRY", "Path could not send partial amount.";
+    TEC_NO_ISSUER = 133, "tecNO_ISSUER", "Issuer account does not exist.";
+    TEC_INSUFF_FEE = 136, "tecINSUFF_FEE", "Insufficient balance to pay fee.";
+    TEC_FROZEN = 137, "tecFROZEN", "Asset is frozen.";
+    TEC_INTERNAL = 144, "tecINTERNAL", "An internal error has occurred during processing.";
+    TEC_EXPIRED = 148, "tecEXPIRED", "Expiration time is passed.";
+    TEC_KILLED = 150, "tecKILLED", "No funds transferred and no offer created.";
+    TEF_BAD_AUTH = -196, "tefBAD_AUTH", "Transaction's public key is not authorized.";
+    TEF_INTERNAL = -192, "tefINTERNAL", "Internal error.";
+    TEF_PAST_SEQ = -190, "tefPAST_SEQ", "This sequence number has already passed.";
+    TEF_MAX_LEDGER = -187, "tefMAX_LEDGER", "Ledger sequence too high.";
+    TEF_NO_TICKET = -180, "tefNO_TICKET", "Ticket is not in ledger.";
+    TEL_INSUF_FEE_P = -394, "telINSUF_FEE_P", "Fee insufficient.";
+    TEL_CAN_NOT_QUEUE = -392, "telCAN_NOT_QUEUE", "Can not queue at this time.";
+    TEL_WRONG_NETWORK = -386, "telWRONG_NETWORK", "Transaction specifies a Network ID that differs from that of the local node.";
+    TEL_REQUIRES_NETWORK_ID = -385, "telREQUIRES_NETWORK_ID",
+        "Transactions submitted to this node/network must include a correct NetworkID field.";
+    TEL_NETWORK_ID_MAKES_TX_NON_CANONICAL = -384, "telNETWORK_ID_MAKES_TX_NON_CANONICAL",
+        "Transactions submitted to this node/network must NOT include a NetworkID field.";
+    TEM_MALFORMED = -299, "temMALFORMED", "Malformed transaction.";
+    TEM_BAD_AMOUNT = -298, "temBAD_AMOUNT", "Malformed: Bad amount.";
+    TEM_BAD_EXPIRATION = -296, "temBAD_EXPIRATION", "Malformed: Bad expiration.";
+    TEM_BAD_FEE = -295, "temBAD_FEE", "Invalid fee, negative or not XRP.";
+    TEM_BAD_LIMIT = -293, "temBAD_LIMIT", "Limits must be non-negative.";
+    TEM_BAD_OFFER = -292, "temBAD_OFFER", "Malformed: Bad offer.";
+    TEM_BAD_SEQUENCE = -283, "temBAD_SEQUENCE", "Malformed: Sequence is not in the past.";
+    TEM_BAD_TRANSFER_RATE = -280, "temBAD_TRANSFER_RATE", "Malformed: Transfer rate must be >= 1.0 and <= 2.0";
+    TEM_DST_IS_SRC = -279, "temDST_IS_SRC", "Destination may not be source.";
+    TEM_INVALID_FLAG = -276, "temINVALID_FLAG", "The transaction has an invalid flag.";
+    TEM_REDUNDANT = -275, "temREDUNDANT", "The transaction is redundant.";
+    TEM_DISABLED = -273, "temDISABLED", "The transaction requires logic that is currently disabled.";
+    TEM_BAD_TICK_SIZE = -269, "temBAD_TICK_SIZE", "Malformed: Tick size out of range.";
+    TER_INSUF_FEE_B = -97, "terINSUF_FEE_B", "Account balance can't pay fee.";
+    TER_NO_ACCOUNT = -96, "terNO_ACCOUNT", "The source account does not exist.";
+    TER_PRE_SEQ = -92, "terPRE_SEQ", "Missing/inapplicable prior transaction.";
+}
+
+impl Ter {
+    /// True for tesSUCCESS.
+    #[must_use]
+    pub const fn is_success(self) -> bool {
+        self.code == 0
+    }
+
+    /// True for a tec: the fee and the sequence are taken, nothing else happens.
+    #[must_use]
+    pub const fn is_claim(self) -> bool {
+        self.code >= 100
+    }
+
+    /// True for a ter: it may go in later.
+    #[must_use]
+    pub const fn is_retry(self) -> bool {
+        self.code > -100 && self.code < 0
+    }
+}

@@ -1,0 +1,374 @@
+//! Turning records into rows inside an open transaction.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, ErrorCode, params};
+use thiserror::Error;
+
+use crate::columns::{count, dec, dec_opt, time, time_opt};
+use crate::record::{
+    Checkpoint, Fault, Fill, Flow, Intent, IntentState, IntentUpdate, Order, OrderEvent, OrderState, Record,
+    SessionEnd, SessionNumber, SessionOpened, StopStage, ValuationSnapshot,
+};
+
+/// Why a record did not become a row.
+#[derive(Debug, Error)]
+pub(crate) enum ApplyError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl ApplyError {
+    /// True when the disk or the file is at fault, so that the same record may succeed later; false when the record
+    /// itself can never be stored.
+    pub(crate) fn is_storage(&self) -> bool {
+        match self {
+            ApplyError::Sqlite(error) => is_storage(error),
+            ApplyError::Refused(_) => false,
+        }
+    }
+}
+
+/// True for errors of the disk, the file or its locks, as opposed to errors of one row.
+pub(crate) fn is_storage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::OutOfMemory
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::NoLargeFileSupport
+                | ErrorCode::OperationInterrupted
+        )
+    )
+}
+
+/// What a transaction changes beside its rows; taken back with the transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marks {
+    /// The sequence number of the last row.
+    pub(crate) seq: u64,
+    /// The last ledger whose transactions are all recorded, if it moved.
+    pub(crate) last_ledger: Option<(u32, DateTime<Utc>)>,
+}
+
+/// The word for a kind of record, for errors.
+pub(crate) fn kind(record: &Record) -> &'static str {
+    match record {
+        Record::SessionOpened(_) => "session opening",
+        Record::Intent(_) => "intent",
+        Record::IntentUpdate(_) => "intent update",
+        Record::Order(_) => "order",
+        Record::OrderEvent(_) => "order event",
+        Record::Fill(_) => "fill",
+        Record::Flow(_) => "flow",
+        Record::Valuation(_) => "valuation snapshot",
+        Record::Fault(_) => "fault",
+        Record::LedgerProcessed { .. } => "processed ledger",
+    }
+}
+
+/// One transaction's view of the tables: a session's rows get their numbers here.
+pub(crate) struct Rows<'a> {
+    pub(crate) conn: &'a Connection,
+    pub(crate) session: SessionNumber,
+    pub(crate) marks: Marks,
+}
+
+impl Rows<'_> {
+    /// Stores one record. A record that is already there adds nothing and takes no number.
+    pub(crate) fn apply(&mut self, record: &Record) -> Result<(), ApplyError> {
+        match record {
+            Record::SessionOpened(opened) => self.session_opened(opened),
+            Record::Intent(intent) => self.intent(intent),
+            Record::IntentUpdate(update) => self.intent_update(update),
+            Record::Order(order) => self.order(order),
+            Record::OrderEvent(event) => self.order_event(event),
+            Record::Fill(fill) => self.fill(fill),
+            Record::Flow(flow) => self.flow(flow),
+            Record::Valuation(snapshot) => self.valuation(snapshot),
+            Record::Fault(fault) => self.fault(fault),
+            Record::LedgerProcessed { ledger_index, close_time } => {
+                if self.marks.last_ledger.is_none_or(|(index, _)| index < *ledger_index) {
+                    self.marks.last_ledger = Some((*ledger_index, *close_time));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs an INSERT whose first two parameters are the sequence number and the session; true when a row was added.
+    fn insert(&mut self, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Result<bool, ApplyError> {
+        let seq = self.marks.seq.saturating_add(1);
+        let stored = count(seq);
+        let mut all: Vec<&dyn rusqlite::ToSql> = Vec::with_capacity(values.len() + 2);
+        all.push(&stored);
+        all.push(&self.session);
+        all.extend_from_slice(values);
+        let added = self.conn.prepare_cached(sql)?.execute(all.as_slice())? > 0;
+        if added {
+            self.marks.seq = seq;
+        }
+        Ok(added)
+    }
+
+    fn session_opened(&mut self, opened: &SessionOpened) -> Result<(), ApplyError> {
+        self.conn
+            .prepare_cached(
+                "UPDATE sessions SET starting_ledger_index = ?2, starting_close_time = ?3, starting_value_rlusd = ?4
+                 WHERE number = ?1 AND starting_ledger_index IS NULL",
+            )?
+            .execute(params![
+                self.session,
+                opened.ledger_index,
+                time(opened.close_time),
+                dec_opt(opened.starting_value_rlusd)
+            ])?;
+        Ok(())
+    }
+
+    fn intent(&mut self, i: &Intent) -> Result<(), ApplyError> {
+        self.insert(
+            "INSERT INTO intents (seq, session, tx_hash, purpose, sequence, offer_sequence, last_ledger_sequence,
+                 fee_drops, blob, ledger_index, recorded_at, state, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?11) ON CONFLICT (tx_hash) DO NOTHING",
+            params![
+                i.tx_hash,
+                i.purpose.as_str(),
+                i.sequence,
+                i.offer_sequence,
+                i.last_ledger_sequence,
+                i.fee.get(),
+                i.blob,
+                i.ledger_index,
+                time(i.recorded_at),
+                IntentState::Intended.as_str()
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// What a validated ledger settled stays settled, whatever a late answer of the node says.
+    fn intent_update(&mut self, u: &IntentUpdate) -> Result<(), ApplyError> {
+        let settles = matches!(u.state, IntentState::Validated | IntentState::Dead);
+        let changed = self
+            .conn
+            .prepare_cached(
+                "UPDATE intents SET state = ?2, engine_result = coalesce(?3, engine_result),
+                     settled_ledger_index = coalesce(?4, settled_ledger_index), updated_at = ?5
+                 WHERE tx_hash = ?1 AND (?6 OR state NOT IN ('validated', 'dead'))",
+            )?
+            .execute(params![
+                u.tx_hash,
+                u.state.as_str(),
+                u.engine_result,
+                u.ledger_index,
+                time(u.recorded_at),
+                settles
+            ])?;
+        let known = "SELECT 1 FROM intents WHERE tx_hash = ?1";
+        if changed == 0 && !self.conn.prepare_cached(known)?.exists([&u.tx_hash])? {
+            return Err(ApplyError::Refused(format!("no intent has tx_hash {}; record it first", u.tx_hash)));
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, o: &Order) -> Result<(), ApplyError> {
+        self.insert(
+            "INSERT INTO orders (seq, session, offer_sequence, tx_hash, side, level, price, size_drops, rlusd, mid_price,
+                 replaces, expiration, ledger_index, close_time, recorded_at, state, remaining_drops)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?8)
+             ON CONFLICT (tx_hash) DO NOTHING",
+            params![
+                o.offer_sequence,
+                o.tx_hash,
+                o.side.as_str(),
+                o.level,
+                dec(o.price),
+                o.size.get(),
+                dec(o.rlusd),
+                dec_opt(o.mid_price),
+                o.replaces,
+                time_opt(o.expiration),
+                o.ledger_index,
+                time(o.close_time),
+                time(o.recorded_at),
+                OrderState::Pending.as_str()
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// The event is kept even for an offer that we have no order for: it is what the ledger proves.
+    fn order_event(&mut self, e: &OrderEvent) -> Result<(), ApplyError> {
+        let added = self.insert(
+            "INSERT INTO order_events (seq, session, offer_sequence, state, remaining_drops, tx_hash, detail,
+                 ledger_index, close_time, recorded_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT (offer_sequence, ledger_index, state, coalesce(tx_hash, '')) DO NOTHING",
+            params![
+                e.offer_sequence,
+                e.state.as_str(),
+                e.remaining.get(),
+                e.tx_hash,
+                e.detail,
+                e.ledger_index,
+                time(e.close_time),
+                time(e.recorded_at)
+            ],
+        )?;
+        if added {
+            // The newest order of that number: a new simulated world counts its sequences from the start again.
+            self.conn
+                .prepare_cached(
+                    "UPDATE orders SET state = ?2, remaining_drops = ?3
+                     WHERE seq = (SELECT max(seq) FROM orders WHERE offer_sequence = ?1)",
+                )?
+                .execute(params![e.offer_sequence, e.state.as_str(), e.remaining.get()])?;
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, f: &Fill) -> Result<(), ApplyError> {
+        self.insert(
+            "INSERT INTO fills (seq, session, tx_hash, offer_sequence, role, side, xrp_drops, rlusd, price, mid_price,
+                 ledger_index, transaction_index, close_time, recorded_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             ON CONFLICT (tx_hash, offer_sequence, role) DO NOTHING",
+            params![
+                f.tx_hash,
+                f.offer_sequence,
+                f.role.as_str(),
+                f.side.as_str(),
+                f.xrp.get(),
+                dec(f.rlusd),
+                dec(f.price),
+                dec_opt(f.mid_price),
+                f.ledger_index,
+                f.transaction_index,
+                time(f.close_time),
+                time(f.recorded_at)
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn flow(&mut self, f: &Flow) -> Result<(), ApplyError> {
+        self.insert(
+            "INSERT INTO flows (seq, session, tx_hash, cause, xrp_drops, rlusd, detail, ledger_index, close_time,
+                 recorded_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (tx_hash, cause) DO NOTHING",
+            params![
+                f.tx_hash,
+                f.cause.as_str(),
+                f.xrp.get(),
+                dec(f.rlusd),
+                f.detail,
+                f.ledger_index,
+                time(f.close_time),
+                time(f.recorded_at)
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn valuation(&mut self, v: &ValuationSnapshot) -> Result<(), ApplyError> {
+        self.insert(
+            "INSERT INTO valuation_snapshots (seq, session, kind, ledger_index, close_time, total_value_rlusd, xrp_drops,
+                 reserve_drops, rlusd, mark_price, mark_source, mark_age_ledgers, best_bid, best_ask, our_bid, our_ask,
+                 recorded_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            params![
+                v.kind.as_str(),
+                v.ledger_index,
+                time(v.close_time),
+                dec_opt(v.total_value_rlusd),
+                v.xrp.get(),
+                v.reserve.get(),
+                dec(v.rlusd),
+                dec_opt(v.mark_price),
+                v.mark_source,
+                v.mark_age_ledgers,
+                dec_opt(v.best_bid),
+                dec_opt(v.best_ask),
+                dec_opt(v.our_bid),
+                dec_opt(v.our_ask),
+                time(v.recorded_at)
+            ],
+        )?;
+        Ok(())
+    }
+
+    pub(crate) fn fault(&mut self, f: &Fault) -> Result<(), ApplyError> {
+        self.insert(
+            "INSERT INTO faults (seq, session, actor, cause, backtrace, action, recorded_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![f.actor, f.cause, f.backtrace, f.action, time(f.recorded_at)],
+        )?;
+        Ok(())
+    }
+
+    pub(crate) fn checkpoint(&mut self, c: &Checkpoint) -> Result<(), ApplyError> {
+        self.insert(
+            "INSERT INTO checkpoints (seq, session, cause, busy, wal_frames, checkpointed_frames, wal_bytes, pause_us,
+                 recorded_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                c.cause.as_str(),
+                c.busy,
+                c.wal_frames,
+                c.checkpointed_frames,
+                count(c.wal_bytes),
+                count(c.pause_us),
+                time(c.recorded_at)
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+/// Closes a session that is open; false when it was closed before, and then its first end stands.
+pub(crate) fn end_session(conn: &Connection, session: SessionNumber, end: &SessionEnd) -> rusqlite::Result<bool> {
+    let (value, reason) = match &end.ending_value_rlusd {
+        Ok(value) => (Some(dec(*value)), None),
+        Err(reason) => (None, Some(reason.as_str())),
+    };
+    let changed = conn
+        .prepare_cached(
+            "UPDATE sessions SET ended_at = ?2, ended_at_source = ?3, ending_ledger_index = ?4, ending_close_time = ?5,
+                 ending_value_rlusd = ?6, ending_value_reason = ?7, end_reason = ?8, end_detail = ?9
+             WHERE number = ?1 AND ended_at IS NULL",
+        )?
+        .execute(params![
+            session,
+            time(end.ended_at),
+            end.ended_at_source.as_str(),
+            end.end_ledger_index,
+            time_opt(end.end_close_time),
+            value,
+            reason,
+            end.end_reason.as_str(),
+            end.end_detail
+        ])?;
+    Ok(changed > 0)
+}
+
+/// Stores a stop stage's outcome; a later word on the same stage replaces the earlier one.
+pub(crate) fn stop_stage(conn: &Connection, session: SessionNumber, stage: &StopStage) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO stop_stages (session, stage, outcome, ms, error) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (session, stage) DO UPDATE SET outcome = excluded.outcome, ms = excluded.ms,
+             error = excluded.error",
+    )?
+    .execute(params![session, stage.stage.as_str(), stage.outcome.as_str(), count(stage.ms), stage.error])?;
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! How values are written in columns and read back: times, decimals, drops, words.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use neo_market::{Dec, Drops, Side};
+use rusqlite::types::Type;
+use rusqlite::{Error, Row};
+use thiserror::Error as ThisError;
+
+/// A time as stored: RFC 3339, UTC, milliseconds. Of fixed width, so that text order is time order.
+pub(crate) fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A decimal as stored.
+pub(crate) fn dec(value: Dec) -> String {
+    value.to_string()
+}
+
+/// A decimal that may be unknown.
+pub(crate) fn dec_opt(value: Option<Dec>) -> Option<String> {
+    value.map(dec)
+}
+
+/// A time that may be unknown.
+pub(crate) fn time_opt(at: Option<DateTime<Utc>>) -> Option<String> {
+    at.map(time)
+}
+
+/// A count as stored; counts beyond 2^63 do not happen and are stored as the largest integer.
+pub(crate) fn count(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A stored value that this version cannot read.
+#[derive(Debug, ThisError)]
+#[error("column {column} holds {value:?}, which is not {wanted}")]
+struct Unreadable {
+    column: &'static str,
+    value: String,
+    wanted: &'static str,
+}
+
+fn unreadable(row: &Row<'_>, column: &'static str, value: String, wanted: &'static str) -> Error {
+    let error = Unreadable { column, value: value.chars().take(80).collect(), wanted };
+    match row.as_ref().column_index(column) {
+        Ok(index) => Error::FromSqlConversionFailure(index, Type::Text, Box::new(error)),
+        Err(error) => error,
+    }
+}
+
+/// Reads columns by name, with errors that name the column and the value.
+pub(crate) trait Columns {
+    fn time(&self, column: &'static str) -> Result<DateTime<Utc>, Error>;
+    fn time_opt(&self, column: &'static str) -> Result<Option<DateTime<Utc>>, Error>;
+    fn dec(&self, column: &'static str) -> Result<Dec, Error>;
+    fn dec_opt(&self, column: &'static str) -> Result<Option<Dec>, Error>;
+    fn drops(&self, column: &'static str) -> Result<Drops, Error>;
+    fn side(&self, column: &'static str) -> Result<Side, Error>;
+    fn word<T>(&self, column: &'static str, parse: fn(&str) -> Option<T>) -> Result<T, Error>;
+    fn count(&self, column: &'static str) -> Result<u64, Error>;
+}
+
+impl Columns for Row<'_> {
+    fn time(&self, column: &'static str) -> Result<DateTime<Utc>, Error> {
+        parse_time(self, column, self.get(column)?)
+    }
+
+    fn time_opt(&self, column: &'static str) -> Result<Option<DateTime<Utc>>, Error> {
+        self.get::<_, Option<String>>(column)?.map(|text| parse_time(self, column, text)).transpose()
+    }
+
+    fn dec(&self, column: &'static str) -> Result<Dec, Error> {
+        parse_dec(self, column, self.get(column)?)
+    }
+
+    fn dec_opt(&self, column: &'static str) -> Result<Option<Dec>, Error> {
+        self.get::<_, Option<String>>(column)?.map(|text| parse_dec(self, column, text)).transpose()
+    }
+
+    fn drops(&self, column: &'static str) -> Result<Drops, Error> {
+        self.get(column).map(Drops::new)
+    }
+
+    fn side(&self, column: &'static str) -> Result<Side, Error> {
+        self.word(column, |word| Side::BOTH.into_iter().find(|side| side.as_str() == word))
+    }
+
+    fn word<T>(&self, column: &'static str, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
+        let text: String = self.get(column)?;
+        parse(&text).ok_or_else(|| unreadable(self, column, text, "a word that this version knows"))
+    }
+
+    fn count(&self, column: &'static str) -> Result<u64, Error> {
+        let value: i64 = self.get(column)?;
+        u64::try_from(value).map_err(|_| unreadable(self, column, value.to_string(), "a count"))
+    }
+}
+
+fn parse_time(row: &Row<'_>, column: &'static str, text: String) -> Result<DateTime<Utc>, Error> {
+    match DateTime::parse_from_rfc3339(&text) {
+        Ok(at) => Ok(at.with_timezone(&Utc)),
+        Err(_) => Err(unreadable(row, column, text, "a time such as 2026-04-18T19:21:19.123Z")),
+    }
+}
+
+fn parse_dec(row: &Row<'_>, column: &'static str, text: String) -> Result<Dec, Error> {
+    text.parse().map_err(|_| unreadable(row, column, text, "a decimal such as 2.4013"))
+}

@@ -1,0 +1,35 @@
+//! The record: one SQLite file, one writer, sessions that always close.
+//!
+//! [`Store::open`] locks, checks, migrates and recovers the file; [`Store::begin_session`] numbers a session;
+//! [`Store::start_writer`] hands the only connection that writes or checkpoints to one thread and returns the
+//! [`Writer`] through which the engine records. [`Reader`] reads beside it. [`close_directly`] is the last resort of a
+//! stop whose writer does not answer.
+//!
+//! What is acknowledged is durable: WAL with `synchronous=FULL`, acknowledged after COMMIT. Money is never REAL: drops
+//! are INTEGER, decimals TEXT. An unknown value is NULL with a reason beside it.
+
+mod apply;
+mod checkpoint;
+pub mod close;
+mod columns;
+pub mod error;
+pub mod lock;
+pub mod open;
+pub mod read;
+pub mod reconcile;
+pub mod record;
+mod recover;
+pub mod rows;
+pub mod schema;
+pub mod session;
+mod thread;
+pub mod writer;
+
+pub use close::{close_directly, is_closed};
+pub use error::{QueueError, StoreError, WriteError};
+pub use lock::{Lock, LockError, lock_path};
+pub use open::{Identity, Options, Store};
+pub use read::Reader;
+pub use reconcile::Reconciliation;
+pub use rows::{FaultRow, IntentRow, OpenOrder, OrderRow, Recorded, SessionRow};
+pub use writer::{Ack, CheckpointReply, Writer, WriterFault, WriterThread};

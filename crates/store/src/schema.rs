@@ -1,0 +1,249 @@
+//! The tables, and how a file of an older engine becomes one of this engine.
+//!
+//! Drops are INTEGER, decimals TEXT, times TEXT (RFC 3339, UTC, milliseconds); nothing that counts is REAL. The views
+//! offer REAL for plotting only.
+//!
+//! Every row that the writer adds has a sequence number, `seq`, which is the rowid of its table: the numbers of all
+//! tables together are 1, 2, 3, ... without a gap, and `meta.durable_seq` is the last one. A number that is missing or
+//! there twice is a lost or a foreign row. Rows that only change another row (a session's end, an intent's or an
+//! order's state, a stop stage) have none.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// `application_id` of our files: "NEO1".
+pub const APPLICATION_ID: i64 = 0x4E45_4F31;
+
+/// One step of `user_version` each; a step that was ever released is never changed again.
+const MIGRATIONS: [&str; 1] = [INITIAL];
+
+/// The `user_version` that this engine writes and reads.
+pub const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// The tables whose rows carry a sequence number.
+pub const SEQUENCED: [&str; 8] =
+    ["intents", "orders", "order_events", "fills", "flows", "valuation_snapshots", "checkpoints", "faults"];
+
+/// Brings the file from `found` to [`VERSION`] in one transaction: all steps or none.
+pub(crate) fn migrate(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = usize::try_from(found).unwrap_or(0);
+    for step in MIGRATIONS.iter().skip(done) {
+        tx.execute_batch(step)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    tx.commit()
+}
+
+const INITIAL: &str = "
+CREATE TABLE meta (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    mode        TEXT NOT NULL,
+    network     TEXT NOT NULL,
+    account     TEXT NOT NULL,
+    created_at  TEXT NOT NULL,
+    durable_seq INTEGER NOT NULL DEFAULT 0 CHECK (durable_seq >= 0)
+) STRICT;
+
+CREATE TABLE sessions (
+    number                INTEGER PRIMARY KEY CHECK (number > 0),
+    mode                  TEXT NOT NULL,
+    network               TEXT NOT NULL,
+    account               TEXT NOT NULL,
+    started_at            TEXT NOT NULL,
+    last_seen_at          TEXT NOT NULL,
+    starting_ledger_index INTEGER,
+    starting_close_time   TEXT,
+    starting_value_rlusd  TEXT,
+    last_ledger_index     INTEGER,
+    last_close_time       TEXT,
+    coalesced_rows        INTEGER NOT NULL DEFAULT 0,
+    ended_at              TEXT,
+    ended_at_source       TEXT,
+    ending_ledger_index   INTEGER,
+    ending_close_time     TEXT,
+    ending_value_rlusd    TEXT,
+    ending_value_reason   TEXT,
+    end_reason            TEXT,
+    end_detail            TEXT,
+    config                TEXT NOT NULL,
+    config_hash           TEXT NOT NULL,
+    version               TEXT NOT NULL,
+    seed                  TEXT,
+    resumed_from          INTEGER REFERENCES sessions (number),
+    CHECK ((ended_at IS NULL) = (ended_at_source IS NULL)),
+    CHECK ((ended_at IS NULL) = (end_reason IS NULL)),
+    CHECK (ended_at IS NULL OR (ending_value_rlusd IS NULL) = (ending_value_reason IS NOT NULL))
+) STRICT;
+
+-- At most one session is open, whatever happens.
+CREATE UNIQUE INDEX sessions_open ON sessions ((ended_at IS NULL)) WHERE ended_at IS NULL;
+
+CREATE TABLE stop_stages (
+    session INTEGER NOT NULL REFERENCES sessions (number),
+    stage   TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    ms      INTEGER NOT NULL CHECK (ms >= 0),
+    error   TEXT,
+    PRIMARY KEY (session, stage)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE intents (
+    seq                  INTEGER PRIMARY KEY,
+    session              INTEGER NOT NULL REFERENCES sessions (number),
+    tx_hash              TEXT NOT NULL UNIQUE,
+    purpose              TEXT NOT NULL,
+    sequence             INTEGER NOT NULL,
+    offer_sequence       INTEGER,
+    last_ledger_sequence INTEGER NOT NULL,
+    fee_drops            INTEGER NOT NULL CHECK (fee_drops >= 0),
+    blob                 TEXT NOT NULL,
+    ledger_index         INTEGER NOT NULL,
+    recorded_at          TEXT NOT NULL,
+    state                TEXT NOT NULL,
+    engine_result        TEXT,
+    settled_ledger_index INTEGER,
+    updated_at           TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX intents_unsettled ON intents (seq) WHERE state IN ('intended', 'submitted', 'unknown');
+
+CREATE TABLE orders (
+    seq             INTEGER PRIMARY KEY,
+    session         INTEGER NOT NULL REFERENCES sessions (number),
+    offer_sequence  INTEGER NOT NULL,
+    tx_hash         TEXT NOT NULL UNIQUE,
+    side            TEXT NOT NULL,
+    level           INTEGER NOT NULL,
+    price           TEXT NOT NULL,
+    size_drops      INTEGER NOT NULL CHECK (size_drops >= 0),
+    rlusd           TEXT NOT NULL,
+    mid_price       TEXT,
+    replaces        INTEGER,
+    expiration      TEXT,
+    ledger_index    INTEGER NOT NULL,
+    close_time      TEXT NOT NULL,
+    recorded_at     TEXT NOT NULL,
+    state           TEXT NOT NULL,
+    remaining_drops INTEGER NOT NULL CHECK (remaining_drops >= 0)
+) STRICT;
+
+CREATE INDEX orders_offer ON orders (offer_sequence, seq);
+CREATE INDEX orders_open ON orders (seq) WHERE state IN ('pending', 'resting', 'partly_filled', 'unknown');
+
+CREATE TABLE order_events (
+    seq             INTEGER PRIMARY KEY,
+    session         INTEGER NOT NULL REFERENCES sessions (number),
+    offer_sequence  INTEGER NOT NULL,
+    state           TEXT NOT NULL,
+    remaining_drops INTEGER NOT NULL CHECK (remaining_drops >= 0),
+    tx_hash         TEXT,
+    detail          TEXT,
+    ledger_index    INTEGER NOT NULL,
+    close_time      TEXT NOT NULL,
+    recorded_at     TEXT NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX order_events_once
+    ON order_events (offer_sequence, ledger_index, state, coalesce(tx_hash, ''));
+
+CREATE TABLE fills (
+    seq               INTEGER PRIMARY KEY,
+    session           INTEGER NOT NULL REFERENCES sessions (number),
+    tx_hash           TEXT NOT NULL,
+    offer_sequence    INTEGER NOT NULL,
+    role              TEXT NOT NULL,
+    side              TEXT NOT NULL,
+    xrp_drops         INTEGER NOT NULL CHECK (xrp_drops >= 0),
+    rlusd             TEXT NOT NULL,
+    price             TEXT NOT NULL,
+    mid_price         TEXT,
+    ledger_index      INTEGER NOT NULL,
+    transaction_index INTEGER NOT NULL,
+    close_time        TEXT NOT NULL,
+    recorded_at       TEXT NOT NULL,
+    UNIQUE (tx_hash, offer_sequence, role)
+) STRICT;
+
+CREATE INDEX fills_session ON fills (session);
+
+CREATE TABLE flows (
+    seq          INTEGER PRIMARY KEY,
+    session      INTEGER NOT NULL REFERENCES sessions (number),
+    tx_hash      TEXT,
+    cause        TEXT NOT NULL,
+    xrp_drops    INTEGER NOT NULL,
+    rlusd        TEXT NOT NULL,
+    detail       TEXT,
+    ledger_index INTEGER NOT NULL,
+    close_time   TEXT NOT NULL,
+    recorded_at  TEXT NOT NULL,
+    UNIQUE (tx_hash, cause)
+) STRICT;
+
+CREATE TABLE valuation_snapshots (
+    seq               INTEGER PRIMARY KEY,
+    session           INTEGER NOT NULL REFERENCES sessions (number),
+    kind              TEXT NOT NULL,
+    ledger_index      INTEGER NOT NULL,
+    close_time        TEXT NOT NULL,
+    total_value_rlusd TEXT,
+    xrp_drops         INTEGER NOT NULL,
+    reserve_drops     INTEGER NOT NULL,
+    rlusd             TEXT NOT NULL,
+    mark_price        TEXT,
+    mark_source       TEXT NOT NULL,
+    mark_age_ledgers  INTEGER NOT NULL,
+    best_bid          TEXT,
+    best_ask          TEXT,
+    our_bid           TEXT,
+    our_ask           TEXT,
+    recorded_at       TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE checkpoints (
+    seq                 INTEGER PRIMARY KEY,
+    session             INTEGER NOT NULL REFERENCES sessions (number),
+    cause               TEXT NOT NULL,
+    busy                INTEGER NOT NULL CHECK (busy IN (0, 1)),
+    wal_frames          INTEGER NOT NULL,
+    checkpointed_frames INTEGER NOT NULL,
+    wal_bytes           INTEGER NOT NULL,
+    pause_us            INTEGER NOT NULL,
+    recorded_at         TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE faults (
+    seq         INTEGER PRIMARY KEY,
+    session     INTEGER NOT NULL REFERENCES sessions (number),
+    actor       TEXT NOT NULL,
+    cause       TEXT NOT NULL,
+    backtrace   TEXT,
+    action      TEXT NOT NULL,
+    recorded_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE backups (
+    name           TEXT PRIMARY KEY,
+    sha256         TEXT NOT NULL,
+    size           INTEGER NOT NULL CHECK (size >= 0),
+    taken_at       TEXT NOT NULL,
+    session_number INTEGER REFERENCES sessions (number)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIEW session_list AS
+    SELECT 'S' || number AS session, mode, network, account, started_at, ended_at, ended_at_source, end_reason,
+           (SELECT count(*) FROM fills WHERE fills.session = sessions.number) AS fills,
+           starting_value_rlusd, ending_value_rlusd, ending_value_reason
+    FROM sessions ORDER BY number;
+
+CREATE VIEW fills_plot AS
+    SELECT seq, session, close_time, ledger_index, side, role, xrp_drops / 1e6 AS xrp,
+           CAST(rlusd AS REAL) AS rlusd, CAST(price AS REAL) AS price, CAST(mid_price AS REAL) AS mid_price
+    FROM fills;
+
+CREATE VIEW valuations_plot AS
+    SELECT seq, session, close_time, ledger_index, kind, CAST(total_value_rlusd AS REAL) AS total_value_rlusd,
+           xrp_drops / 1e6 AS xrp, CAST(rlusd AS REAL) AS rlusd, CAST(mark_price AS REAL) AS mark_price
+    FROM valuation_snapshots;
+";

@@ -1,0 +1,105 @@
+//! Beginning a session, and what an engine must know of the sessions before it.
+
+use rusqlite::{OptionalExtension, params};
+
+use crate::columns::{Columns, time};
+use crate::error::StoreError;
+use crate::open::{Store, sqlite};
+use crate::read::{intent_row, query};
+use crate::record::{NewSession, OrderState, SessionNumber};
+use crate::rows::{IntentRow, OpenOrder};
+
+impl Store {
+    /// Records a new session, open, under the next number. It names the session that was recovered, if one was.
+    ///
+    /// # Errors
+    /// [`StoreError::SessionOpen`] when one is open already, [`StoreError::Sqlite`].
+    pub fn begin_session(&mut self, session: &NewSession) -> Result<SessionNumber, StoreError> {
+        let failed = sqlite(&self.path, "beginning a session");
+        let open: Option<SessionNumber> = self
+            .conn
+            .query_row("SELECT number FROM sessions WHERE ended_at IS NULL", [], |row| row.get(0))
+            .optional()
+            .map_err(&failed)?;
+        if let Some(number) = open {
+            return Err(StoreError::SessionOpen { number });
+        }
+        self.conn
+            .query_row(
+                "INSERT INTO sessions (number, mode, network, account, started_at, last_seen_at, config, config_hash,
+                     version, seed, resumed_from)
+                 VALUES ((SELECT coalesce(max(number), 0) + 1 FROM sessions), ?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9)
+                 RETURNING number",
+                params![
+                    self.identity.mode.as_str(),
+                    self.identity.network,
+                    self.identity.account,
+                    time(session.started_at),
+                    session.config,
+                    session.config_hash,
+                    session.version,
+                    session.seed.map(|seed| seed.to_string()),
+                    self.recovered.last()
+                ],
+                |row| row.get(0),
+            )
+            .map_err(failed)
+    }
+
+    /// The last ledger of the latest session that processed any: gap repair starts after it.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn last_processed_ledger(&self) -> Result<Option<u32>, StoreError> {
+        self.conn
+            .query_row(
+                "SELECT last_ledger_index FROM sessions WHERE last_ledger_index IS NOT NULL
+                 ORDER BY number DESC LIMIT 1",
+                [],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(sqlite(&self.path, "reading the last processed ledger"))
+    }
+
+    /// Offers that are not known to be gone, oldest first: they may still be on the ledger.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`], also for a row that this version cannot read.
+    pub fn open_orders(&self) -> Result<Vec<OpenOrder>, StoreError> {
+        query(
+            &self.conn,
+            "SELECT session, offer_sequence, tx_hash, side, level, price, size_drops, remaining_drops, state
+             FROM orders WHERE state IN ('pending', 'resting', 'partly_filled', 'unknown') ORDER BY seq",
+            [],
+            |row| {
+                Ok(OpenOrder {
+                    session: row.get("session")?,
+                    offer_sequence: row.get("offer_sequence")?,
+                    tx_hash: row.get("tx_hash")?,
+                    side: row.side("side")?,
+                    level: row.get("level")?,
+                    price: row.dec("price")?,
+                    size: row.drops("size_drops")?,
+                    remaining: row.drops("remaining_drops")?,
+                    state: row.word("state", OrderState::from_word)?,
+                })
+            },
+        )
+        .map_err(sqlite(&self.path, "reading the open orders"))
+    }
+
+    /// Signed transactions whose fate is not known, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`], also for a row that this version cannot read.
+    pub fn unsettled_intents(&self) -> Result<Vec<IntentRow>, StoreError> {
+        query(
+            &self.conn,
+            "SELECT * FROM intents WHERE state IN ('intended', 'submitted', 'unknown') ORDER BY seq",
+            [],
+            intent_row,
+        )
+        .map_err(sqlite(&self.path, "reading the unsettled intents"))
+    }
+}

@@ -1,0 +1,231 @@
+//! The command line: what can be asked, in words that teach. What is done with it is elsewhere.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A market maker for the XRP Ledger's XRP/RLUSD book whose sessions always close.
+#[derive(Debug, Parser)]
+#[command(name = "neo", version, propagate_version = true, subcommand_required = false, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// Without a command, a session is run on config/sim.toml.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "\
+Try it: `neo run --for 10m --speed 20` trades ten minutes on the embedded simulated ledger, then `neo report latest`
+shows what happened. Ctrl-C ends a session in order: offers cancelled, everything recorded, `ended_at` written.
+
+Exit codes: 0 clean, 1 failed, 2 usage or configuration, 3 database, 4 stop deadline passed, 70 fault.";
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one session: quote, get filled, and close it in order.
+    Run(RunArgs),
+    /// List the sessions of a record.
+    Sessions(ReadArgs),
+    /// Show one session: how it ended, what was filled, whether the books balance. Exit code 0 only for a clean one.
+    Report(ReportArgs),
+    /// Ask the running engine to stop, wait, and exit with its outcome.
+    Stop(StopArgs),
+    /// Show what the running engine does.
+    Status(ReadArgs),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Run the simulated ledger alone, for any client of rippled's WebSocket API.
+    SimLedger(SimLedgerArgs),
+}
+
+/// Which record.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DbArg {
+    /// The record's file [default: data/neo-sim.db, or what the configuration says]
+    #[arg(long, value_name = "FILE", env = "NEO_SESSION__DB")]
+    pub db: Option<PathBuf>,
+}
+
+/// How to run a session.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    /// Stop after this much trading time, e.g. 30m [default: until asked]
+    #[arg(long = "for", value_name = "DURATION")]
+    pub duration: Option<String>,
+    /// How to trade: sim, paper, live or replay [default: sim]
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+    /// The record's file; one file holds one mode, network and account [default: data/neo-MODE.db]
+    #[arg(long, value_name = "FILE")]
+    pub db: Option<PathBuf>,
+    /// The configuration file [default: config/sim.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Seed of the simulated world; the same seed gives the same session at --speed max
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Replay real trades onto the simulated book: CSV with t_ms,price,qty_xrp,notional_usd,taker_side.
+    /// Without --for the session ends with the tape
+    #[arg(long, value_name = "FILE")]
+    pub tape: Option<PathBuf>,
+    /// Close the simulated ledger's ledgers N times faster than real time, or as fast as the engine follows (max)
+    #[arg(long, value_name = "N|max")]
+    pub speed: Option<String>,
+    /// Begin on a new simulated world instead of the one of the last session
+    #[arg(long)]
+    pub fresh: bool,
+    /// With --fresh on a record that has sessions: do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// One JSON object a line on stdout; logs on stderr
+    #[arg(long)]
+    pub json: bool,
+    /// Set any configuration key, e.g. --set quote.levels=3 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Read something.
+#[derive(Clone, Debug, Args)]
+pub struct ReadArgs {
+    /// Which record.
+    #[command(flatten)]
+    pub db: DbArg,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which session to show.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// S3, 3 or latest
+    #[arg(default_value = "latest")]
+    pub session: String,
+    /// How to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// How to stop.
+#[derive(Clone, Debug, Args)]
+pub struct StopArgs {
+    /// Which record.
+    #[command(flatten)]
+    pub db: DbArg,
+    /// In a hurry: send the cancels, do not wait for the ledger
+    #[arg(long)]
+    pub urgent: bool,
+    /// How long to wait for the outcome
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub wait: Duration,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check a configuration and print what is effective, with the origin of every value.
+    Check(ConfigCheckArgs),
+}
+
+/// Which configuration.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigCheckArgs {
+    /// The file [default: config/sim.toml where it exists]
+    pub file: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Set any configuration key, e.g. --set quote.levels=3 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// How to run the simulated ledger.
+#[derive(Clone, Debug, Args)]
+pub struct SimLedgerArgs {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6006")]
+    pub listen: SocketAddr,
+    /// What happens on it: the `[sim]` table of a configuration, as a file of its own
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// N times faster than real time, or max: the next ledger closes when a client asks with ledger_accept
+    #[arg(long, value_name = "N|max", default_value = "1", conflicts_with = "manual")]
+    pub speed: String,
+    /// Close a ledger only when a client asks with ledger_accept (as --speed max)
+    #[arg(long)]
+    pub manual: bool,
+    /// Keep the world here: read at the start, saved at the end
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// Write the address and process id here while it runs
+    #[arg(long, value_name = "FILE")]
+    pub endpoint: Option<PathBuf>,
+    /// End when no client has been connected for so long [default: never, or 10m when started by `neo run`]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub linger: Option<Duration>,
+}
+
+impl RunArgs {
+    /// The flags as configuration keys.
+    ///
+    /// # Errors
+    /// A text that says which `--set` is not KEY=VALUE.
+    pub fn settings(&self) -> Result<Vec<(String, String)>, String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let flags = [
+            ("session.for", self.duration.clone()),
+            ("session.mode", self.mode.clone()),
+            ("session.db", path(&self.db)),
+            ("session.seed", self.seed.map(|seed| seed.to_string())),
+            ("session.speed", self.speed.clone()),
+            ("sim.tape", path(&self.tape)),
+        ];
+        let named = flags.into_iter().filter_map(|(key, value)| value.map(|value| (key.to_string(), value)));
+        Ok(named.chain(settings_of(&self.set)?).collect())
+    }
+}
+
+/// `KEY=VALUE` texts as pairs.
+///
+/// # Errors
+/// A text that says which one is not.
+pub fn settings_of(set: &[String]) -> Result<Vec<(String, String)>, String> {
+    set.iter()
+        .map(|text| match text.split_once('=') {
+            Some((key, value)) => Ok((key.trim().to_string(), value.trim().to_string())),
+            None => Err(format!("--set {text}: write it as KEY=VALUE, e.g. --set quote.levels=3")),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_configuration_keys() {
+        let cli = Cli::try_parse_from(["neo", "run", "--for", "30m", "--speed", "max", "--set", "quote.levels=3"]).unwrap();
+        let Some(Command::Run(args)) = cli.command else { panic!("run") };
+        let settings = args.settings().unwrap();
+        assert!(settings.contains(&("session.for".into(), "30m".into())));
+        assert!(settings.contains(&("quote.levels".into(), "3".into())));
+        assert!(settings_of(&["levels".into()]).is_err());
+    }
+}

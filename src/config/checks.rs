@@ -1,0 +1,210 @@
+//! What single values cannot show: ranges, and settings that do not go together.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use neo_market::{Dec, Drops};
+use neo_store::record::Mode;
+
+use super::layers::Origin;
+use super::sections::{NetworkKind, Speed};
+use super::{Config, Problem};
+
+/// A transaction's fee is never above this: more is a mistake, not a fee.
+const FEE_CEILING: Drops = Drops::new(2_000_000);
+/// Lowest fee that a network accepts (xrpl.org, "Transaction Cost").
+const FEE_FLOOR: Drops = Drops::new(10);
+/// Longest session: a hundred years. Longer durations overflow ledger time.
+const MAX_SESSION_S: u64 = 100 * 365 * 86_400;
+
+/// Every mistake in a configuration whose values all have the right type.
+pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>) -> Vec<Problem> {
+    let mut checks = Checks { origins, problems: Vec::new() };
+    checks.session(config);
+    checks.network(config);
+    checks.account(config);
+    let sections = [("quote", config.quote.problems()), ("risk", config.risk.problems())];
+    for (section, problems) in sections {
+        for problem in problems {
+            let key = format!("{section}.{}", problem.key);
+            checks.require(false, &key, &problem.value, &problem.reason, &problem.fix);
+        }
+    }
+    checks.market(config);
+    checks.orders(config);
+    checks.store_and_stop(config);
+    checks.feed(config);
+    checks.problems
+}
+
+struct Checks<'a> {
+    origins: &'a BTreeMap<String, Origin>,
+    problems: Vec<Problem>,
+}
+
+impl Checks<'_> {
+    /// Notes a mistake unless `ok`.
+    fn require(&mut self, ok: bool, key: &str, value: impl Display, reason: &str, fix: &str) {
+        if !ok {
+            let origin = self.origins.get(key).unwrap_or(&Origin::Default);
+            self.problems.push(Problem::new(key, &value.to_string(), reason, fix, origin));
+        }
+    }
+
+    fn session(&mut self, config: &Config) {
+        let session = &config.session;
+        if let Some(db) = &session.db {
+            let reason = "it names no file";
+            self.require(
+                db.file_name().is_some(),
+                "session.db",
+                db.display(),
+                reason,
+                "name a file, such as data/neo.db",
+            );
+        }
+        if let Some(duration) = session.duration {
+            let shown = humantime::format_duration(duration);
+            let in_range = duration.as_millis() >= 1_000 && duration.as_secs() <= MAX_SESSION_S;
+            let fix = "use at least 1s, such as 30m; leave it out to run until stopped";
+            self.require(in_range, "session.for", shown, "it is under a second or over a hundred years", fix);
+        }
+        if let Speed::Times(times) = session.speed {
+            let possible = times.is_positive() && times <= Dec::from_i64(10_000);
+            let fix = "use a number above 0 and up to 10000, or \"max\"";
+            self.require(possible, "session.speed", times, "time cannot run so", fix);
+        }
+        let simulated = matches!(session.mode, Mode::Sim | Mode::Replay);
+        let real_time = session.speed == Speed::Times(Dec::one());
+        let reason = format!("a session in mode {} runs in real time", session.mode);
+        self.require(simulated || real_time, "session.speed", session.speed, &reason, "use \"1\" or leave it out");
+        let writable = i64::try_from(session.seed).is_ok();
+        self.require(writable, "session.seed", session.seed, "it is over 63 bits", "use 0 to 9223372036854775807");
+    }
+
+    fn network(&mut self, config: &Config) {
+        let (mode, network) = (config.session.mode, &config.network);
+        let kind = format!("{:?}", network.kind).to_lowercase();
+        let embedded = network.kind == NetworkKind::Sim;
+        match mode {
+            Mode::Sim => {
+                let fix = "use \"sim\", or set session.mode to paper or live";
+                self.require(embedded, "network.kind", kind, "mode sim trades on the embedded ledger", fix);
+            }
+            Mode::Paper | Mode::Live => {
+                let reason = format!("mode {mode} needs a real network, named on purpose");
+                let fix = "use mainnet, testnet, devnet or custom";
+                self.require(!embedded, "network.kind", kind, &reason, fix);
+                let fix = "name the node's WebSocket address, such as ws://127.0.0.1:6006";
+                let reason = format!("mode {mode} needs a node");
+                self.require(network.url.is_some(), "network.url", "(not set)", &reason, fix);
+            }
+            Mode::Replay => {}
+        }
+        if let Some(url) = &network.url {
+            let websocket =
+                ["ws://", "wss://"].iter().any(|s| url.strip_prefix(s).is_some_and(|rest| !rest.is_empty()));
+            let fix = "use ws://HOST:PORT or wss://HOST";
+            self.require(websocket, "network.url", url, "it is not a WebSocket address", fix);
+            let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
+            let no_user = !authority.is_some_and(|authority| authority.contains('@'));
+            let fix = "leave user and password out of the address";
+            self.require(no_user, "network.url", url, "it carries credentials, which are no configuration", fix);
+        }
+        if let (Some(id), Some(fixed)) = (network.network_id, network.kind.network_id()) {
+            let reason = format!("the id of this network is {fixed}");
+            self.require(id == fixed, "network.network_id", id, &reason, "leave it out, or set network.kind to custom");
+        }
+        let public = network.kind.network_id().is_some();
+        let reason = "no public node lets its ledgers be closed by request";
+        self.require(!(public && network.ledger_accept), "network.ledger_accept", true, reason, "use false");
+    }
+
+    fn account(&mut self, config: &Config) {
+        let account = &config.account;
+        if matches!(config.session.mode, Mode::Paper | Mode::Live) {
+            let fix = "name the token's issuer; RLUSD on mainnet: rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De";
+            let reason = "a token is named by its currency and its issuer";
+            self.require(account.issuer.is_some(), "account.issuer", "(not set)", reason, fix);
+        }
+        if config.session.mode == Mode::Live {
+            let reason = "mode live needs the account that the signing key belongs to";
+            let fix = "name the account's address (begins with r)";
+            self.require(account.address.is_some(), "account.address", "(not set)", reason, fix);
+        }
+        if let (Some(address), Some(issuer)) = (account.address, account.issuer) {
+            let reason = "an issuer cannot hold its own token";
+            self.require(address != issuer, "account.address", address, reason, "name the trading account");
+        }
+    }
+
+    /// Settings of quoting that the limits make impossible.
+    fn market(&mut self, config: &Config) {
+        let (quote, risk) = (&config.quote, &config.risk);
+        let reason = format!("it is above risk.max_order_xrp = {}: every quote would be refused", risk.max_order_xrp);
+        let fix = "use at most risk.max_order_xrp, or raise that limit";
+        self.require(quote.size_xrp <= risk.max_order_xrp, "quote.size_xrp", quote.size_xrp, &reason, fix);
+        let last_level = quote.levels.saturating_sub(1);
+        for side in neo_market::Side::BOTH {
+            // An offset that overflows is reported by the quotes' own checks.
+            let inside = quote.offset_bps(side, last_level).map_or(true, |offset| offset <= risk.price_band_bps);
+            let reason =
+                format!("the last {side} stands farther out: every such quote would be refused", side = side.as_str());
+            let fix = "widen the band, or bring the offsets, the step or the levels in";
+            self.require(inside, "risk.price_band_bps", risk.price_band_bps, &reason, fix);
+        }
+    }
+
+    fn orders(&mut self, config: &Config) {
+        let orders = &config.orders;
+        let offset = (2..=50).contains(&orders.last_ledger_offset);
+        let reason = "a transaction needs 2 ledgers to get in, and blocks its level until it is proven dead";
+        self.require(offset, "orders.last_ledger_offset", orders.last_ledger_offset, reason, "use 2 to 50, such as 5");
+        let fees = [
+            ("orders.max_fee_drops", orders.max_fee_drops),
+            ("orders.cancel_max_fee_drops", orders.cancel_max_fee_drops),
+        ];
+        for (key, fee) in fees {
+            let in_range = (FEE_FLOOR..=FEE_CEILING).contains(&fee);
+            let reason = "a highest fee is at least the network's 10 drops and at most 2 XRP";
+            self.require(in_range, key, fee.get(), reason, "use 10 to 2000000 drops");
+        }
+        let (quote_fee, cancel_fee) = (orders.max_fee_drops, orders.cancel_max_fee_drops);
+        let reason = "a cancel must get in where a quote does: it is below orders.max_fee_drops";
+        let fix = "use at least orders.max_fee_drops";
+        self.require(cancel_fee >= quote_fee, "orders.cancel_max_fee_drops", cancel_fee.get(), reason, fix);
+        let audit = (1..=10_000).contains(&orders.audit_ledgers);
+        let reason = "open offers must be compared with the node's from time to time";
+        self.require(audit, "orders.audit_ledgers", orders.audit_ledgers, reason, "use 1 to 10000, such as 16");
+    }
+
+    fn store_and_stop(&mut self, config: &Config) {
+        let checkpoint_s = config.store.checkpoint_s;
+        let reason = "without checkpoints the write-ahead log grows without limit: starts slow down, the disk fills";
+        self.require(checkpoint_s != 0, "store.checkpoint_s", checkpoint_s, reason, "use 1 to 3600, such as 60");
+        let reason = "over an hour of write-ahead log is kept";
+        self.require(checkpoint_s <= 3_600, "store.checkpoint_s", checkpoint_s, reason, "use 1 to 3600, such as 60");
+        let (deadline, urgent) = (config.stop.deadline_ms, config.stop.urgent_deadline_ms);
+        let reason = "cancels need a few ledgers of 4 s to be validated, and a stop must end";
+        let range = (1_000..=600_000).contains(&deadline);
+        self.require(range, "stop.deadline_ms", deadline, reason, "use 1000 to 600000, such as 30000");
+        let range = (200..=4_500).contains(&urgent);
+        let reason = "the system ends the process about 5 s after an urgent stop begins";
+        self.require(range, "stop.urgent_deadline_ms", urgent, reason, "use 200 to 4500, such as 3000");
+        let reason = "it is above stop.deadline_ms: the urgent stop would be the slower one";
+        let fix = "use at most stop.deadline_ms";
+        self.require(urgent <= deadline, "stop.urgent_deadline_ms", urgent, reason, fix);
+    }
+
+    fn feed(&mut self, config: &Config) {
+        let feed = &config.feed;
+        let silence = (5_000..=600_000).contains(&feed.silence_ms);
+        let reason = "a node sends a message every 4 s, and a dead connection must be noticed";
+        self.require(silence, "feed.silence_ms", feed.silence_ms, reason, "use 5000 to 600000, such as 20000");
+        let fix = "use 0 or more, such as 1";
+        self.require(!feed.dust_xrp.is_negative(), "feed.dust_xrp", feed.dust_xrp, "a size is not negative", fix);
+        let depth = (1..=400).contains(&feed.depth);
+        let reason = "the middle needs a level, and nodes answer with 400 offers a side at most";
+        self.require(depth, "feed.depth", feed.depth, reason, "use 1 to 400, such as 20");
+    }
+}

@@ -1,0 +1,331 @@
+//! The sections of the configuration that are the engine's own.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use neo_ledger::{Address, Currency, Token};
+use neo_market::{AmountError, Dec, Drops};
+use neo_store::record::Mode;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::Config;
+
+/// The simulated ledger's scenario, `[sim]`.
+pub type Sim = toml::Table;
+
+/// `[session]`: what to run, and for how long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Session {
+    /// How the session trades.
+    pub mode: Mode,
+    /// The record; `data/neo-MODE.db` when absent. After loading it is always set.
+    pub db: Option<PathBuf>,
+    /// Trading time after which the session ends by itself, such as `30m`; it runs until it is stopped when absent.
+    #[serde(rename = "for", with = "duration_text")]
+    pub duration: Option<Duration>,
+    /// How much faster than real time the simulated ledger closes its ledgers.
+    pub speed: Speed,
+    /// The seed of everything random in the simulated world.
+    pub seed: u64,
+}
+
+impl Default for Session {
+    fn default() -> Session {
+        Session { mode: Mode::Sim, db: None, duration: None, speed: Speed::Times(Dec::one()), seed: 1 }
+    }
+}
+
+impl Session {
+    /// The file that holds the record.
+    #[must_use]
+    pub fn db_path(&self) -> PathBuf {
+        self.db.clone().unwrap_or_else(|| PathBuf::from(format!("data/neo-{}.db", self.mode)))
+    }
+}
+
+/// How fast simulated time runs: so many times real time, or as fast as the engine follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speed {
+    /// A multiple of real time; 1 is real time.
+    Times(Dec),
+    /// The next ledger closes when the engine has finished with the last one.
+    Max,
+}
+
+impl fmt::Display for Speed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Speed::Times(times) => fmt::Display::fmt(times, f),
+            Speed::Max => f.pad("max"),
+        }
+    }
+}
+
+impl FromStr for Speed {
+    type Err = AmountError;
+
+    fn from_str(text: &str) -> Result<Speed, AmountError> {
+        if text == "max" { Ok(Speed::Max) } else { text.parse().map(Speed::Times) }
+    }
+}
+
+impl Serialize for Speed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Speed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Speed, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is neither a number nor \"max\"")))
+    }
+}
+
+/// Durations as people write them.
+mod duration_text {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => serializer.collect_str(&humantime::format_duration(*duration)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        humantime::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Which network a node belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkKind {
+    /// The embedded simulated ledger.
+    #[default]
+    Sim,
+    /// The XRP Ledger.
+    Mainnet,
+    /// The public test network.
+    Testnet,
+    /// The public development network.
+    Devnet,
+    /// A network of one's own: `network_id` names it.
+    Custom,
+}
+
+impl NetworkKind {
+    /// The id that a node of this network reports, where it is fixed (xrpl.org, "Network ID").
+    #[must_use]
+    pub const fn network_id(self) -> Option<u32> {
+        match self {
+            NetworkKind::Mainnet => Some(0),
+            NetworkKind::Testnet => Some(1),
+            NetworkKind::Devnet => Some(2),
+            NetworkKind::Sim | NetworkKind::Custom => None,
+        }
+    }
+}
+
+/// `[network]`: the node to talk to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// The network; the node must belong to it.
+    pub kind: NetworkKind,
+    /// The node's WebSocket address; found by the engine itself for the embedded ledger.
+    pub url: Option<String>,
+    /// The id that the node must report; fixed for the public networks.
+    pub network_id: Option<u32>,
+    /// Whether the engine itself closes the node's ledgers with `ledger_accept` (a stand-alone node's admin method).
+    pub ledger_accept: bool,
+}
+
+impl Network {
+    /// The id that the node must report; `None` when any is accepted, as of the embedded ledger.
+    #[must_use]
+    pub fn expected_network_id(&self) -> Option<u32> {
+        self.network_id.or(self.kind.network_id())
+    }
+}
+
+/// `[account]`: the account that trades, and the token it trades against XRP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Account {
+    /// The account's address; the signing key must belong to it. The embedded ledger has one of its own.
+    pub address: Option<Address>,
+    /// The token's currency code; `RLUSD` stands for its 40 hex digits.
+    #[serde(with = "currency_text")]
+    pub currency: Currency,
+    /// The token's issuer; the embedded ledger has one of its own.
+    pub issuer: Option<Address>,
+}
+
+impl Default for Account {
+    fn default() -> Account {
+        Account { address: None, currency: Currency::RLUSD, issuer: None }
+    }
+}
+
+impl Account {
+    /// The token; `None` while the issuer is not set, as on the embedded ledger.
+    #[must_use]
+    pub fn token(&self) -> Option<Token> {
+        self.issuer.map(|issuer| Token { currency: self.currency, issuer })
+    }
+}
+
+/// Currency codes as people write them: RLUSD has five letters, which the ledger only knows as hex digits.
+mod currency_text {
+    use super::{Currency, Deserialize, Deserializer, Serializer};
+
+    const RLUSD: &str = "RLUSD";
+
+    pub(super) fn serialize<S: Serializer>(currency: &Currency, serializer: S) -> Result<S::Ok, S::Error> {
+        if *currency == Currency::RLUSD { serializer.serialize_str(RLUSD) } else { serializer.collect_str(currency) }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Currency, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == RLUSD { Ok(Currency::RLUSD) } else { text.parse().map_err(serde::de::Error::custom) }
+    }
+}
+
+/// `[orders]`: how transactions are sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Orders {
+    /// Ledgers after the last validated one until which a transaction may still get in.
+    pub last_ledger_offset: u32,
+    /// Highest fee of a quote.
+    pub max_fee_drops: Drops,
+    /// Highest fee of a cancel: leaving the market is worth more than quoting.
+    pub cancel_max_fee_drops: Drops,
+    /// Ledgers between two comparisons of our open offers with those the node names.
+    pub audit_ledgers: u32,
+}
+
+impl Default for Orders {
+    fn default() -> Orders {
+        Orders {
+            last_ledger_offset: 5,
+            max_fee_drops: Drops::new(5_000),
+            cancel_max_fee_drops: Drops::new(50_000),
+            audit_ledgers: 16,
+        }
+    }
+}
+
+/// `[store]`: the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Seconds between two checkpoints of the write-ahead log.
+    pub checkpoint_s: u32,
+}
+
+impl Default for StoreSettings {
+    fn default() -> StoreSettings {
+        StoreSettings { checkpoint_s: 60 }
+    }
+}
+
+/// `[stop]`: the stop sequence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stop {
+    /// Longest time of an ordinary stop.
+    pub deadline_ms: u64,
+    /// Longest time of an urgent stop: the operating system ends the process soon after.
+    pub urgent_deadline_ms: u64,
+}
+
+impl Default for Stop {
+    fn default() -> Stop {
+        Stop { deadline_ms: 30_000, urgent_deadline_ms: 3_000 }
+    }
+}
+
+/// `[feed]`: the market's data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Feed {
+    /// Real time without a message from the node after which the connection is given up.
+    pub silence_ms: u64,
+    /// Book levels of less XRP than this are overlooked.
+    pub dust_xrp: Dec,
+    /// Book levels a side that are kept.
+    pub depth: usize,
+}
+
+impl Default for Feed {
+    fn default() -> Feed {
+        Feed { silence_ms: 20_000, dust_xrp: Dec::one(), depth: 20 }
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What may soon fail, too.
+    Warn,
+    /// What happened.
+    #[default]
+    Info,
+    /// Why it happened.
+    Debug,
+    /// Every message.
+    Trace,
+}
+
+impl LogLevel {
+    /// The word that log filters use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+}
+
+/// `[log]`: the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// How much is logged.
+    pub level: LogLevel,
+    /// The folder of the log files; beside the record when absent. After loading it is always set.
+    pub dir: Option<PathBuf>,
+}
+
+impl Config {
+    /// The folder of the log files.
+    #[must_use]
+    pub fn log_dir(&self) -> PathBuf {
+        let beside = || {
+            let db = self.session.db_path();
+            let folder = db.parent().filter(|folder| !folder.as_os_str().is_empty());
+            folder.unwrap_or(Path::new(".")).to_path_buf()
+        };
+        self.log.dir.clone().unwrap_or_else(beside)
+    }
+
+    /// Names the paths that follow from other settings, so that what is shown and recorded is what is used.
+    pub(super) fn fill_paths(&mut self) {
+        self.session.db = Some(self.session.db_path());
+        self.log.dir = Some(self.log_dir());
+    }
+}

@@ -1,0 +1,255 @@
+use std::io::Write;
+use std::time::Duration;
+
+use neo_market::{Dec, Drops};
+
+use super::*;
+
+fn d(text: &str) -> Dec {
+    text.parse().unwrap()
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn load(text: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
+    let file = file(text);
+    let env = env.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let flags: Vec<(&str, String)> = flags.iter().map(|(key, value)| (*key, value.to_string())).collect();
+    Config::load(Some(file.path()), env, &flags)
+}
+
+fn problems(text: &str) -> Vec<Problem> {
+    load(text, &[], &[]).unwrap_err().0
+}
+
+fn only(problems: Vec<Problem>) -> Problem {
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    problems.into_iter().next().unwrap()
+}
+
+fn line(origin: &Origin) -> usize {
+    match origin {
+        Origin::File { line, .. } => *line,
+        other => panic!("{other} is no file"),
+    }
+}
+
+#[test]
+fn the_defaults_stand_by_themselves() {
+    let loaded = Config::load(None, std::iter::empty(), &[]).unwrap();
+    let mut expected = Config::default();
+    expected.session.db = Some("data/neo-sim.db".into());
+    expected.log.dir = Some("data".into());
+    assert_eq!(loaded.config, expected);
+    assert!(loaded.origins.values().all(|origin| *origin == Origin::Default));
+    assert!(loaded.origins.contains_key("session.for") && loaded.origins.contains_key("quote.levels"));
+}
+
+#[test]
+fn each_layer_overrides_the_one_before() {
+    let text = "[quote]\nlevels = 3\nsize_xrp = \"50\"\nrefresh_ledgers = 7\n";
+    let env = [("NEO_QUOTE__SIZE_XRP", "60"), ("NEO_QUOTE__REFRESH_LEDGERS", "8"), ("OTHER", "1")];
+    let loaded = load(text, &env, &[("quote.refresh_ledgers", "9"), ("session.for", "30m")]).unwrap();
+    let quote = &loaded.config.quote;
+    assert_eq!((quote.levels, quote.size_xrp, quote.refresh_ledgers), (3, d("60"), 9));
+    assert_eq!(loaded.config.session.duration, Some(Duration::from_secs(1_800)));
+    assert_eq!(line(&loaded.origins["quote.levels"]), 2);
+    assert_eq!(loaded.origins["quote.size_xrp"], Origin::Env { name: "NEO_QUOTE__SIZE_XRP".into() });
+    assert_eq!(loaded.origins["quote.refresh_ledgers"], Origin::Flag { name: "--refresh-ledgers".into() });
+    assert_eq!(loaded.origins["quote.tolerance_bps"], Origin::Default);
+}
+
+#[test]
+fn decimals_may_be_written_as_numbers_and_stay_exact() {
+    let text = "[quote]\nbid_offset_bps = 12.1\nask_offset_bps = 8\n[risk]\nmax_inventory_xrp = 9007199254740993.1\n";
+    let config = load(text, &[], &[]).unwrap().config;
+    assert_eq!((config.quote.bid_offset_bps, config.quote.ask_offset_bps), (d("12.1"), d("8")));
+    assert_eq!(config.risk.max_inventory_xrp, Some(d("9007199254740993.1")), "no binary float holds this");
+}
+
+#[test]
+fn texts_of_variables_and_flags_become_what_the_key_holds() {
+    let env = [
+        ("NEO_ORDERS__MAX_FEE_DROPS", "1200"),
+        ("NEO_NETWORK__LEDGER_ACCEPT", "true"),
+        ("NEO_SESSION__SPEED", "max"),
+        ("NEO_SESSION__DB", "42"),
+        ("NEO_RISK__MAX_INVENTORY_XRP", "5000"),
+    ];
+    let config = load("", &env, &[("network.network_id", "65001")]).unwrap().config;
+    assert_eq!(config.orders.max_fee_drops, Drops::new(1_200));
+    assert_eq!((config.network.ledger_accept, config.network.network_id), (true, Some(65_001)));
+    assert_eq!((config.session.speed, config.session.db), (Speed::Max, Some("42".into())));
+    assert_eq!(config.risk.max_inventory_xrp, Some(d("5000")));
+}
+
+#[test]
+fn every_mistake_of_every_layer_is_told_at_once() {
+    let text = "[quote]\nlevels = 11\nbid_ofset_bps = \"1\"\nsize_xrp = true\n[store]\ncheckpoint_s = 0\n[stop]\n\
+                deadline_ms = \"soon\"\n";
+    let env = [("NEO_QUOTE__LEVLES", "3"), ("NEO_ORDERS__AUDIT_LEDGERS", "-1")];
+    let errors = load(text, &env, &[("session.mode", "simm")]).unwrap_err();
+    let keys: Vec<&str> = errors.0.iter().map(|problem| problem.key.as_str()).collect();
+    let expected = "quote.bid_ofset_bps quote.levles orders.audit_ledgers quote.size_xrp session.mode \
+                    stop.deadline_ms quote.levels store.checkpoint_s";
+    assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
+    assert!(errors.0.iter().all(|p| !p.value.is_empty() && !p.reason.is_empty() && !p.fix.is_empty()));
+    let text = errors.to_string();
+    assert!(text.starts_with("8 mistakes in the configuration:\n  quote.bid_ofset_bps = 1   # "), "{text}");
+    assert_eq!(errors.to_json()["problems"].as_array().unwrap().len(), 8);
+}
+
+#[test]
+fn an_unknown_key_is_told_with_the_nearest_known_one() {
+    let fix = |text: &str| only(problems(text)).fix;
+    assert_eq!(fix("[quote]\nbid_ofset_bps = \"1\""), "did you mean quote.bid_offset_bps?");
+    assert_eq!(fix("[quote]\nmax_order_xrp = \"1\""), "did you mean risk.max_order_xrp?");
+    assert_eq!(fix("[qoute]\nlevels = 1"), "did you mean quote.levels?");
+    assert_eq!(fix("[stop]\ncolour = \"red\""), "remove it; [stop] has deadline_ms, urgent_deadline_ms");
+    assert!(fix("[colours]\nback = \"red\"").starts_with("remove it; the sections are account, feed"));
+    assert_eq!(only(problems("[colours]")).key, "colours", "an empty section, too");
+    assert!(fix("quote = 3").starts_with("write [quote]"));
+    assert_eq!(only(problems("\"quote.levels\" = 3")).reason, "there is no such key");
+    let variable = only(load("", &[("NEO_QUOTE__LEVLES", "3")], &[]).unwrap_err().0);
+    assert_eq!(variable.fix, "did you mean NEO_QUOTE__LEVELS?");
+}
+
+#[test]
+fn a_wrong_value_is_told_with_its_line_and_an_example() {
+    let problem = only(problems("[session]\nmode = \"sim\"\nfor = \"30 potatoes\"\n"));
+    assert_eq!(
+        (problem.key.as_str(), problem.value.as_str(), line(&problem.origin)),
+        ("session.for", "30 potatoes", 3)
+    );
+    assert_eq!(problem.fix, "write it like session.for = \"30m\"");
+    let problem = only(problems("[quote]\nlevels = 300\n"));
+    assert!(problem.reason.contains("300") && problem.fix == "write it like quote.levels = 2", "{problem:?}");
+    let problem = only(problems("[session]\nmode = \"simm\"\n"));
+    assert!(problem.reason.contains("expected one of `sim`"), "{problem:?}");
+    let problem = only(problems("[quote]\nsize_xrp = \"ten\"\n"));
+    assert!(problem.reason.contains("not a decimal number"), "{problem:?}");
+    let problem = only(problems("[account]\naddress = \"rNobody\"\n"));
+    assert_eq!(problem.value, "rNobody");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told() {
+    let missing = Config::load(Some(Path::new("no/such/file.toml")), std::iter::empty(), &[]).unwrap_err();
+    assert!(missing.0[0].reason.contains("cannot be read") && missing.0[0].value == "no/such/file.toml");
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(Config::load(Some(folder.path()), std::iter::empty(), &[]).unwrap_err().0.len(), 1);
+    let syntax = problems("[quote]\nlevels = = 3\nsize_xrp = \"1\n");
+    assert!(syntax.len() >= 2 && syntax.iter().all(|problem| problem.key == "(file)"), "{syntax:?}");
+    assert_eq!((line(&syntax[0].origin), line(&syntax[1].origin)), (2, 3));
+    let mut bytes = tempfile::NamedTempFile::new().unwrap();
+    bytes.write_all(&[0xFF, 0xFE]).unwrap();
+    let error = Config::load(Some(bytes.path()), std::iter::empty(), &[]).unwrap_err();
+    assert!(error.0[0].reason.contains("UTF-8"));
+    let huge = "#".repeat(2 << 20);
+    assert!(only(problems(&huge)).reason.contains("1 MiB"));
+}
+
+#[test]
+fn secrets_are_neither_read_nor_repeated() {
+    // The well-known seed of the genesis account of stand-alone nodes, and one that is nobody's.
+    let seeds = ["snoPBrXtMeMyMHUVTgbuqAfg1SUTb", "sEdTM1uX8pu2do5XvTnutH6HsouMaM2"];
+    for seed in seeds {
+        let text = format!("[account]\naddress = \"{seed}\"\nseed = \"{seed}\"\n[session]\nmode = \"{seed}\"\n");
+        let errors = load(&text, &[("NEO_WALLET_SED", seed)], &[("session.db", seed)]).unwrap_err();
+        assert_eq!(errors.0.len(), 5, "{errors}");
+        assert!(!errors.to_string().contains(seed) && !errors.to_json().to_string().contains(seed), "{errors}");
+        let broken = problems(&format!("[account]\nseed = \"{seed}\n"));
+        assert!(!ConfigErrors(broken).to_string().contains(seed));
+    }
+    let plain = only(problems("[account]\nwallet_password = \"hunter2\"\n"));
+    assert_eq!(plain.value, "(not shown)");
+    let loaded = load("", &[("NEO_WALLET_SEED", seeds[0])], &[]).unwrap();
+    assert!(!format!("{loaded:?}").contains(seeds[0]));
+}
+
+#[test]
+fn a_node_address_is_shown_without_its_access_key() {
+    let text = "[session]\nmode = \"replay\"\n[network]\nkind = \"custom\"\nurl = \"wss://node.example:51233/key123?t=key123\"\n";
+    let loaded = load(text, &[], &[]).unwrap();
+    assert!(loaded.config.network.url.as_deref().unwrap().contains("key123"));
+    let shown = [loaded.render().unwrap(), loaded.to_json().unwrap().to_string(), loaded.config.to_toml().unwrap()];
+    assert!(shown.iter().all(|text| text.contains("wss://node.example:51233/...") && !text.contains("key123")));
+    let user = only(problems(&text.replace("wss://", "wss://key123:key123@")));
+    assert!(!user.to_string().contains("key123"), "{user}");
+}
+
+#[test]
+fn settings_that_do_not_go_together_are_mistakes() {
+    let keys = |text: &str| problems(text).into_iter().map(|problem| problem.key).collect::<Vec<_>>();
+    assert_eq!(
+        keys("[session]\nmode = \"live\"\n"),
+        ["network.kind", "network.url", "account.issuer", "account.address"]
+    );
+    assert_eq!(keys("[network]\nkind = \"mainnet\"\n"), ["network.kind"]);
+    let paper = "[account]\nissuer = \"rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De\"\n[session]\nmode = \"paper\"\n";
+    let node = "[network]\nkind = \"mainnet\"\nurl = \"ws://localhost:6006\"\n";
+    assert!(load(&format!("{paper}{node}"), &[], &[]).is_ok());
+    assert_eq!(keys(&format!("{paper}speed = 3\n{node}")), ["session.speed"]);
+    assert_eq!(
+        keys(&format!("{paper}{node}network_id = 1\nledger_accept = true\n")),
+        ["network.network_id", "network.ledger_accept"]
+    );
+    assert_eq!(keys(&format!("{paper}{}", node.replace("ws:", "http:"))), ["network.url"]);
+    assert_eq!(keys("[risk]\nmax_order_xrp = 10\n"), ["quote.size_xrp"]);
+    assert_eq!(keys("[risk]\nprice_band_bps = 15\n"), ["risk.price_band_bps", "risk.price_band_bps"]);
+    assert_eq!(
+        keys("[orders]\nmax_fee_drops = 60000\nlast_ledger_offset = 1\naudit_ledgers = 0\n"),
+        ["orders.last_ledger_offset", "orders.cancel_max_fee_drops", "orders.audit_ledgers"]
+    );
+    assert_eq!(keys("[stop]\nurgent_deadline_ms = 4000\ndeadline_ms = 3000\n"), ["stop.urgent_deadline_ms"]);
+    assert_eq!(
+        keys("[feed]\nsilence_ms = 1\ndust_xrp = -1\ndepth = 0\n"),
+        ["feed.silence_ms", "feed.dust_xrp", "feed.depth"]
+    );
+    assert_eq!(keys("[session]\nspeed = 0\nfor = \"1ms\"\n"), ["session.for", "session.speed"]);
+    let checkpoint = only(problems("[store]\ncheckpoint_s = 0\n"));
+    assert!(checkpoint.reason.contains("grows without limit"), "{checkpoint}");
+}
+
+#[test]
+fn what_is_shown_and_recorded_loads_again() {
+    let text = "[session]\nfor = \"90m\"\nspeed = \"max\"\n[quote]\nsize_xrp = 12.5\n[risk]\nmin_inventory_xrp = 3\n";
+    let loaded = load(text, &[], &[("session.db", "dir/a.db")]).unwrap();
+    for text in [loaded.render().unwrap(), loaded.config.to_toml().unwrap()] {
+        assert_eq!(load(&text, &[], &[]).unwrap().config, loaded.config, "{text}");
+    }
+    assert_eq!(loaded.config.log_dir(), Path::new("dir"));
+    let rendered = loaded.render().unwrap();
+    let row = |key: &str| rendered.lines().find(|line| line.starts_with(key)).unwrap();
+    assert!(row("session.db").contains("= \"dir/a.db\"") && row("session.db").ends_with("# --db"), "{rendered}");
+    assert!(row("quote.levels").ends_with("# default") && row("# network.url").contains("(not set)"));
+    let columns: BTreeSet<_> = rendered.lines().map(|line| line.find(" = ")).collect();
+    assert_eq!(columns.len(), 1, "{rendered}");
+    let json = loaded.to_json().unwrap();
+    assert_eq!(json["settings"]["quote.size_xrp"]["value"], "12.5");
+    assert_eq!(json["settings"]["session.db"]["origin"]["from"], "flag");
+}
+
+#[test]
+fn the_example_file_is_the_defaults_of_a_newcomer() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/sim.toml");
+    let loaded = Config::load(Some(&path), std::iter::empty(), &[]).unwrap();
+    let defaults = Config::load(None, std::iter::empty(), &[]).unwrap();
+    assert_eq!(loaded.config, defaults.config);
+    assert!(matches!(loaded.origins["quote.levels"], Origin::File { .. }), "the file shows what can be set");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_input_makes_loading_panic(text in "\\PC{0,200}", name in "NEO_[A-Z_.]{0,20}", value in "\\PC{0,40}",
+                                    key in "(quote|session|sim)\\.[a-z_]{0,12}") {
+        let outcome = load(&text, &[(&name, &value)], &[(&key, &value)]);
+        if let Err(errors) = outcome {
+            proptest::prop_assert!(!errors.0.is_empty());
+        }
+    }
+}

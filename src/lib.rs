@@ -1,0 +1,20 @@
+//! NEO Engine: the command line, the supervisor and the operator's surfaces.
+//!
+//! Trading rules live in `neo-market`, the ledger's protocol in `neo-ledger`, the record in `neo-store`, the actors in
+//! `neo-actors`, the simulated ledger in `neo-sim`. This crate puts them together, starts them in order, and ends them so
+//! that every session is closed.
+
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod dashboard;
+pub mod exit;
+pub mod logging;
+pub mod output;
+pub mod report;
+pub mod run;
+pub mod sessions;
+pub mod signals;
+pub mod sim_ledger;
+pub mod simulator;
+pub mod supervisor;

@@ -1,0 +1,77 @@
+//! The `neo` command: reads the command line, does what it says, and ends with the exit code that says how it went.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+use neo::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
+use neo::exit::ExitCode;
+use neo::output::Out;
+use neo::{config, control, report, run, sessions, sim_ledger};
+use neo_store::{LockError, StoreError};
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let exit = match dispatch(cli) {
+        Ok(exit) => exit,
+        Err(error) => {
+            let code = code_of(&error);
+            // With the terminal gone there is nobody to tell; the exit code still says it.
+            match Out::stderr().line(&format!("error: {error:#}")) {
+                Ok(()) | Err(_) => code,
+            }
+        }
+    };
+    std::process::ExitCode::from(u8::try_from(exit.code()).unwrap_or(1))
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode> {
+    match cli.command.unwrap_or_else(|| Command::Run(RunArgs::default())) {
+        Command::Run(args) => run::run(&args),
+        Command::Sessions(args) => sessions::run(&db_of(&args.db)?, args.json, &mut Out::stdout()),
+        Command::Report(args) => {
+            report::run(&db_of(&args.read.db)?, &args.session, args.read.json, &mut Out::stdout())
+        }
+        Command::Stop(args) => control::stop(&db_of(&args.db)?, args.urgent, args.wait, args.json, &mut Out::stdout()),
+        Command::Status(args) => control::status(&db_of(&args.db)?, args.json, &mut Out::stdout()),
+        Command::Config(ConfigCommand::Check(args)) => config_check(&args),
+        Command::SimLedger(args) => sim_ledger::run(&args),
+    }
+}
+
+/// The record that a command reads: the flag's, else the configuration's.
+fn db_of(arg: &DbArg) -> Result<PathBuf> {
+    match &arg.db {
+        Some(db) => Ok(db.clone()),
+        None => Ok(run::load_config(None, &[])?.config.session.db_path()),
+    }
+}
+
+fn config_check(args: &ConfigCheckArgs) -> Result<ExitCode> {
+    let settings = neo::cli::settings_of(&args.set).map_err(|error| anyhow::anyhow!(error))?;
+    let mut out = Out::stdout();
+    match run::load_config(args.file.as_deref(), &settings) {
+        Ok(loaded) if args.json => out.json_line(&loaded.to_json())?,
+        Ok(loaded) => out.text(&loaded.render())?,
+        Err(mistakes) if args.json => {
+            out.json_line(&mistakes.to_json())?;
+            return Ok(ExitCode::Usage);
+        }
+        Err(mistakes) => {
+            Out::stderr().line(&mistakes.to_string())?;
+            return Ok(ExitCode::Usage);
+        }
+    }
+    Ok(ExitCode::Clean)
+}
+
+/// Which exit code an error stands for.
+fn code_of(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref::<config::ConfigErrors>().is_some() {
+        ExitCode::Usage
+    } else if error.downcast_ref::<StoreError>().is_some() || error.downcast_ref::<LockError>().is_some() {
+        ExitCode::Database
+    } else {
+        ExitCode::Failed
+    }
+}

@@ -1,0 +1,293 @@
+//! `neo run`: puts one session together, from the configuration to the exit code.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use neo_actors::clock::now;
+use neo_actors::feed::core::FeedConfig;
+use neo_actors::orders::core::OrdersConfig;
+use neo_actors::status::Phase;
+use neo_actors::{SharedStatus, Status, SupervisorEvent};
+use neo_ledger::keys::Keypair;
+use neo_ledger::types::Token;
+use neo_market::{Drops, Rounding};
+use neo_sim::tape::Tape;
+use neo_store::lock::Lock;
+use neo_store::open::{Identity, Options, Store};
+use neo_store::record::{EndReason, Mode, NewSession, StopStage};
+use neo_store::writer::WriterFault;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+
+use crate::cli::RunArgs;
+use crate::config::{self, Config, Loaded, Speed};
+use crate::control::{ControlServer, Outcome};
+use crate::dashboard::Dashboard;
+use crate::exit::ExitCode;
+use crate::logging::{self, StderrStyle};
+use crate::output::Out;
+use crate::signals;
+use crate::simulator::{self, Launch, Simulator};
+use crate::supervisor::crew::{Crew, CrewConfig};
+use crate::supervisor::stop::Deadlines;
+use crate::supervisor::{Ending, Supervisor};
+
+/// What the supervisor may have to hear before it reads.
+const EVENTS: usize = 1_024;
+/// A session that sees no validated ledger within this ends.
+const START_DEADLINE_MS: u64 = 30_000;
+/// The configuration of a newcomer.
+const DEFAULT_CONFIG: &str = "config/sim.toml";
+
+/// Loads the configuration that a command works with.
+///
+/// # Errors
+/// All mistakes at once, for people.
+pub fn load_config(file: Option<&Path>, settings: &[(String, String)]) -> Result<Loaded, config::ConfigErrors> {
+    let default = Path::new(DEFAULT_CONFIG);
+    let file = file.or_else(|| default.exists().then_some(default));
+    let flags: Vec<(&str, String)> = settings.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+    Config::load(file, config::environment(), &flags)
+}
+
+/// Runs one session.
+///
+/// # Errors
+/// What keeps a session from starting; once it has started, every end is a value.
+pub fn run(args: &RunArgs) -> Result<ExitCode> {
+    let settings = args.settings().map_err(|error| anyhow!(error))?;
+    let mut loaded = match load_config(args.config.as_deref(), &settings) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            Out::stderr().line(&mistakes.to_string())?;
+            return Ok(ExitCode::Usage);
+        }
+    };
+    if loaded.config.session.mode != Mode::Sim {
+        let mode = loaded.config.session.mode;
+        bail!("mode {mode} is not in this version; run with --mode sim");
+    }
+    end_with_the_tape(&mut loaded.config)?;
+    let config = &loaded.config;
+    let db = config.session.db_path();
+    let stem = db.file_stem().map_or_else(|| "neo".into(), |stem| stem.to_string_lossy().into_owned());
+    let log = logging::init(config.log.level.as_str(), &config.log_dir(), &stem, StderrStyle::Human)?;
+    if args.fresh {
+        begin_afresh(&db, args.yes)?;
+    }
+    let ending = Prepared::new(config, &db).and_then(|prepared| prepared.trade(config, args.json));
+    drop(log);
+    ending
+}
+
+/// Without `--for`, a session on a tape ends with the tape.
+fn end_with_the_tape(config: &mut Config) -> Result<()> {
+    if config.session.duration.is_none()
+        && let Some(tape) = &config.sim.tape
+    {
+        let tape = Tape::read(tape)?;
+        config.session.duration = Some(std::time::Duration::from_millis(tape.duration_ms()));
+    }
+    Ok(())
+}
+
+/// `--fresh`: a record of one world cannot go on with another unless somebody says so.
+fn begin_afresh(db: &Path, yes: bool) -> Result<()> {
+    if db.exists() && !yes {
+        let question = format!(
+            "{} has sessions of the present world. Forget that world and go on in this record? [y/N] ",
+            db.display()
+        );
+        if !std::io::stdin().is_terminal() {
+            bail!("{} has sessions of the present world: give a new file with --db, or say --yes", db.display());
+        }
+        Out::stderr().text(&question)?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).context("reading the answer")?;
+        if !matches!(answer.trim(), "y" | "Y" | "yes") {
+            bail!("nothing was changed");
+        }
+    }
+    simulator::forget_world(db)
+}
+
+/// A session that is ready to trade.
+struct Prepared {
+    store: Store,
+    events: (Sender<SupervisorEvent>, Receiver<SupervisorEvent>),
+    simulator: Simulator,
+    key: Keypair,
+    token: Token,
+    // Held while the session lives: another engine on this account is refused.
+    _account_lock: Lock,
+}
+
+impl Prepared {
+    /// Everything that may fail before a session exists: locks, the record, the node, the key.
+    fn new(config: &Config, db: &Path) -> Result<Prepared> {
+        let key = Keypair::from_seed(&neo_sim::maker_seed()).context("the key of the simulated account")?;
+        let network = format!("sim-{}", config.sim.network_id);
+        let identity = Identity { mode: Mode::Sim, network: network.clone(), account: key.address().to_string() };
+        let events = bounded(EVENTS);
+        let options = Options { on_fault: Some(stop_on_storage_fault(events.0.clone())), ..Options::new(now) };
+        let store = Store::open(db, &identity, &options, now())?;
+        for recovered in store.recovered() {
+            tracing::warn!(session = recovered, "an earlier session had no end; it was closed from its last record");
+        }
+        let account_lock = lock_account(db, &network, &identity.account)?;
+        let launch = Launch {
+            scenario: toml::to_string(&config.sim).context("the scenario")?,
+            seed: config.session.seed,
+            speed: config.session.speed.to_string(),
+        };
+        let simulator = Simulator::ensure(db, &launch)?;
+        let token = config.account.token().unwrap_or_else(neo_sim::token);
+        Ok(Prepared { store, events, simulator, key, token, _account_lock: account_lock })
+    }
+
+    /// Begins the session, trades until something ends it, and closes it.
+    fn trade(self, config: &Config, json: bool) -> Result<ExitCode> {
+        let Prepared { mut store, events: (tell, hear), simulator, key, token, _account_lock } = self;
+        let db = store.path().to_path_buf();
+        let crew_config = crew_config(config, &simulator, &key, token, store.last_processed_ledger()?)?;
+        let session = store.begin_session(&new_session(config)?)?;
+        logging::set_session(session);
+        let (writer, thread) = store.start_writer(session)?;
+        let status: SharedStatus = Arc::new(Mutex::new(Status {
+            session,
+            mode: config.session.mode.to_string(),
+            pid: std::process::id(),
+            started_at: Some(now()),
+            phase: Phase::Starting,
+            ..Status::default()
+        }));
+        signals::listen(&tell)?;
+        let control = start_control(&db, session, &status, &tell)?;
+        let mut screen = Dashboard::new(Arc::clone(&status), json)?;
+        screen.session_started(session, &db, simulator.url());
+        let system = actix::System::new();
+        let crew = Crew::start(crew_config, key, writer.clone(), Arc::clone(&status), tell);
+        let supervisor = Supervisor {
+            crew,
+            system,
+            writer,
+            thread,
+            events: hear,
+            status,
+            path: db.clone(),
+            session,
+            deadlines: Deadlines {
+                whole_ms: config.stop.deadline_ms,
+                urgent_ms: config.stop.urgent_deadline_ms,
+            },
+            start_deadline_ms: START_DEADLINE_MS,
+            own_checkpoints: true,
+        };
+        let ending = supervisor.run(&mut screen);
+        if let Err(error) = simulator.end() {
+            tracing::error!(%error, "the simulated ledger was not ended in order; it ends by itself");
+        }
+        screen.session_closed(&ending, &db, session);
+        control.finish(outcome_of(&ending, session));
+        Ok(ending.exit)
+    }
+}
+
+/// A disk that refuses ends the session: what cannot be recorded must not be traded.
+fn stop_on_storage_fault(tell: Sender<SupervisorEvent>) -> Arc<dyn Fn(WriterFault) + Send + Sync> {
+    Arc::new(move |fault| match fault {
+        WriterFault::Storage { error, attempts, queued } => {
+            tracing::error!(error, attempts, queued, "the database refuses to be written");
+            if let Err(error) = tell.try_send(SupervisorEvent::StopRequested(EndReason::Disk)) {
+                tracing::error!(%error, "the supervisor does not listen");
+            }
+        }
+        WriterFault::Recovered { attempts } => tracing::warn!(attempts, "the database accepts writes again"),
+        WriterFault::Refused { record, error } => tracing::error!(record, error, "the database refused a record"),
+    })
+}
+
+/// Another engine of this host on the same account is refused, whatever its database. The simulated account is the same
+/// in every simulated world, so the world's folder is part of the name.
+fn lock_account(db: &Path, network: &str, account: &str) -> Result<Lock> {
+    let world = simulator::folder_of(&std::path::absolute(db).context("the path of the database")?);
+    let digest = Sha256::digest(world.to_string_lossy().as_bytes());
+    let name = format!("neo-{network}-{account}-{:02x}{:02x}{:02x}{:02x}.lock", digest[0], digest[1], digest[2], digest[3]);
+    Ok(Lock::acquire(&std::env::temp_dir().join(name), &format!("account {account} on {network}"))?)
+}
+
+fn crew_config(
+    config: &Config, simulator: &Simulator, key: &Keypair, token: Token, last_processed: Option<u32>,
+) -> Result<CrewConfig> {
+    let seconds = |duration: std::time::Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    let network_id = config.sim.network_id;
+    let (depth, dust) = (config.feed.depth, Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?);
+    Ok(CrewConfig {
+        url: simulator.url().to_string(),
+        feed: FeedConfig {
+            account: key.address(),
+            token,
+            network_id,
+            ledger_accept: config.session.speed == Speed::Max,
+            depth,
+            dust,
+            silence_ms: config.feed.silence_ms,
+            request_timeout_ms: config.feed.silence_ms,
+            audit_ledgers: config.orders.audit_ledgers,
+            last_processed,
+        },
+        orders: OrdersConfig {
+            token,
+            network_id,
+            quote: config.quote.clone(),
+            risk: config.risk.clone(),
+            last_ledger_offset: config.orders.last_ledger_offset,
+            max_fee: config.orders.max_fee_drops,
+            cancel_max_fee: config.orders.cancel_max_fee_drops,
+            trade_for_s: config.session.duration.map(seconds),
+        },
+        checkpoint_every: Some(std::time::Duration::from_secs(u64::from(config.store.checkpoint_s))),
+    })
+}
+
+fn new_session(config: &Config) -> Result<NewSession> {
+    let text = config.to_toml().context("the configuration as text")?;
+    let config_hash = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(NewSession {
+        started_at: now(),
+        config: text,
+        config_hash,
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        seed: Some(config.session.seed),
+    })
+}
+
+fn start_control(
+    db: &Path, session: i64, status: &SharedStatus, tell: &Sender<SupervisorEvent>,
+) -> Result<ControlServer> {
+    let tell = tell.clone();
+    let on_stop = Arc::new(move |urgent: bool| {
+        // An urgent request is two requests: the second one hurries the stop sequence.
+        for _ in 0..=u8::from(urgent) {
+            if let Err(error) = tell.try_send(SupervisorEvent::StopRequested(EndReason::StopCommand)) {
+                tracing::error!(%error, "a request to stop could not be passed on");
+            }
+        }
+    });
+    ControlServer::start(db, session, Arc::clone(status), on_stop).context("no way for `neo stop` to reach this engine")
+}
+
+fn outcome_of(ending: &Ending, session: i64) -> Outcome {
+    let failed = |row: &&StopStage| row.outcome != neo_store::record::StageOutcome::Done;
+    Outcome {
+        exit_code: ending.exit.code(),
+        session,
+        end_reason: ending.end.as_ref().map(|end| end.end_reason.to_string()),
+        ended_at: ending.end.as_ref().map(|end| end.ended_at),
+        ended_at_source: ending.end.as_ref().map(|end| end.ended_at_source.to_string()),
+        failed_stages: ending.stages.iter().filter(failed).map(|row| row.stage.to_string()).collect(),
+    }
+}

@@ -1,0 +1,49 @@
+//! `neo sim-ledger`: the simulated ledger alone.
+
+use anyhow::{Context as _, Result, bail};
+use neo_sim::server::{self, ServeOptions, Speed};
+use neo_sim::{Node, Scenario};
+
+use crate::cli::SimLedgerArgs;
+use crate::exit::ExitCode;
+
+/// A ledger that nobody is connected to ends by itself after this, when it was started with an endpoint file: its engine
+/// died and nobody came back.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Runs it until it is asked to stop.
+///
+/// # Errors
+/// A scenario that is wrong, a world that cannot be read, an address that is taken.
+pub fn run(args: &SimLedgerArgs) -> Result<ExitCode> {
+    let scenario = match &args.scenario {
+        None => Scenario::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+            toml::from_str(&text).with_context(|| format!("the scenario {}", path.display()))?
+        }
+    };
+    let node = match &args.state {
+        Some(path) if path.exists() => {
+            let bytes = std::fs::read(path).with_context(|| format!("reading the world {}", path.display()))?;
+            Node::load(&bytes, &scenario).with_context(|| format!("the world {}", path.display()))?
+        }
+        _ => Node::new(&scenario, args.seed).context("a new world")?,
+    };
+    let speed = if args.manual { "max" } else { args.speed.as_str() };
+    let options = ServeOptions {
+        speed: match speed {
+            "max" => Speed::Manual,
+            times => match times.parse::<f64>() {
+                Ok(times) if times.is_finite() && times > 0.0 => Speed::Times(times),
+                _ => bail!("--speed {times}: give a number above 0, or max"),
+            },
+        },
+        linger: args.linger.or(args.endpoint.is_some().then_some(LINGER)),
+        state_file: args.state.clone(),
+        endpoint_file: args.endpoint.clone(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
+    runtime.block_on(server::serve(args.listen, node, options)).context("the simulated ledger")?;
+    Ok(ExitCode::Clean)
+}

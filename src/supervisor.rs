@@ -1,0 +1,241 @@
+//! The supervisor: starts the actors, hears every fault, and owns the stop sequence. It runs on the main thread and is no
+//! actor itself, so that nothing an actor does can keep it from closing the session.
+
+pub mod crew;
+pub mod failpoint;
+pub mod policy;
+pub mod stages;
+pub mod stop;
+pub mod watchdog;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actix::SystemRunner;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use neo_actors::clock::{monotonic_ms, now};
+use neo_actors::status::Phase;
+use neo_actors::{ActorName, SharedStatus, SupervisorEvent};
+use neo_store::close::{add_stop_stage_directly, close_directly, is_closed};
+use neo_store::record::{
+    EndReason, EndedAtSource, Fault, Record, SessionEnd, SessionNumber, Stage, StageOutcome, StopStage,
+};
+use neo_store::writer::{Writer, WriterThread};
+
+use crate::exit::ExitCode;
+use crew::Crew;
+use policy::{Decision, Policy};
+use stages::EngineStages;
+use stop::{Deadlines, Stages as _};
+use watchdog::Watchdog;
+
+/// How long the loop waits for an event before it looks at heartbeats and the screen.
+const TICK: Duration = Duration::from_millis(100);
+/// Heartbeats are asked for this often.
+const HEARTBEAT_MS: u64 = 1_000;
+
+/// What shows the engine to its operator. Nothing here may fail the engine: a screen that is gone is no reason to stop.
+pub trait Screen {
+    /// The engine goes on.
+    fn tick(&mut self);
+    /// The stop sequence begins.
+    fn stopping(&mut self, reason: EndReason);
+    /// A stage of it ended.
+    fn stage(&mut self, row: &StopStage);
+}
+
+/// The running session.
+pub struct Supervisor {
+    /// The actors.
+    pub crew: Crew,
+    /// Runs the futures of actor messages.
+    pub system: SystemRunner,
+    /// The database's only writer.
+    pub writer: Writer,
+    /// Its thread.
+    pub thread: WriterThread,
+    /// What actors, signals and operators say.
+    pub events: Receiver<SupervisorEvent>,
+    /// Shared with the screen and `neo status`.
+    pub status: SharedStatus,
+    /// The database.
+    pub path: PathBuf,
+    /// The session.
+    pub session: SessionNumber,
+    /// How long the stop may take.
+    pub deadlines: Deadlines,
+    /// A session that has not seen a validated ledger after so long ends.
+    pub start_deadline_ms: u64,
+    /// False when a replicator owns checkpoints.
+    pub own_checkpoints: bool,
+}
+
+/// How a session ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// What the process says.
+    pub exit: ExitCode,
+    /// What was recorded.
+    pub end: Option<SessionEnd>,
+    /// The stages and their outcomes.
+    pub stages: Vec<StopStage>,
+    /// True when `ended_at` is in the record.
+    pub closed: bool,
+}
+
+/// Why the loop ended.
+struct StopCause {
+    reason: EndReason,
+    cause: Option<String>,
+}
+
+impl Supervisor {
+    /// Runs the session until something ends it, then the stop sequence.
+    pub fn run(mut self, screen: &mut impl Screen) -> Ending {
+        let stop = self.watch(screen);
+        self.status.lock().phase = Phase::Stopping;
+        tracing::info!(reason = stop.reason.as_str(), cause = stop.cause, "stopping");
+        screen.stopping(stop.reason);
+        self.stop(stop, screen)
+    }
+
+    fn watch(&mut self, screen: &mut impl Screen) -> StopCause {
+        let mut policy = Policy::new();
+        let mut live = false;
+        let started_ms = monotonic_ms();
+        let mut next_beat_ms = started_ms;
+        let mut restarts: Vec<(ActorName, u64)> = Vec::new();
+        loop {
+            let now_ms = monotonic_ms();
+            match self.events.recv_timeout(TICK) {
+                Ok(event) => {
+                    live |= event == SupervisorEvent::Live;
+                    match policy.on(&event, now_ms) {
+                        Decision::GoOn | Decision::Hurry => {}
+                        Decision::Restart { actor, wait_ms } => {
+                            self.record_fault(&event, actor, &format!("restarted after {wait_ms} ms"));
+                            restarts.push((actor, now_ms + wait_ms));
+                        }
+                        Decision::Stop { reason, cause } => {
+                            if reason == EndReason::Fault {
+                                self.record_fault_text(&cause);
+                            }
+                            return StopCause { reason, cause };
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    let cause = Some("every actor is gone".to_string());
+                    return StopCause { reason: EndReason::Fault, cause };
+                }
+            }
+            for (actor, _) in restarts.extract_if(.., |(_, due_ms)| *due_ms <= now_ms) {
+                tracing::warn!(actor = actor.as_str(), "restarting");
+                self.crew.restart(actor);
+            }
+            if now_ms >= next_beat_ms {
+                next_beat_ms = now_ms + HEARTBEAT_MS;
+                if let Some(actor) = self.crew.frozen(policy::FROZEN_MS).first() {
+                    let cause = Some(format!("the {actor} actor is frozen"));
+                    self.record_fault_text(&cause);
+                    return StopCause { reason: EndReason::Fault, cause };
+                }
+            }
+            if !live && now_ms.saturating_sub(started_ms) > self.start_deadline_ms {
+                let cause = Some(format!("no validated ledger within {} ms; is network.url right?", self.start_deadline_ms));
+                self.record_fault_text(&cause);
+                return StopCause { reason: EndReason::Fault, cause };
+            }
+            screen.tick();
+        }
+    }
+
+    fn record_fault(&self, event: &SupervisorEvent, actor: ActorName, action: &str) {
+        let cause = format!("{event:?}");
+        self.record(Fault { actor: actor.to_string(), cause, backtrace: None, action: action.into(), recorded_at: now() });
+    }
+
+    fn record_fault_text(&self, cause: &Option<String>) {
+        let cause = cause.clone().unwrap_or_default();
+        let action = "the session ends".to_string();
+        self.record(Fault { actor: "supervisor".into(), cause, backtrace: None, action, recorded_at: now() });
+    }
+
+    fn record(&self, fault: Fault) {
+        tracing::error!(actor = fault.actor, cause = fault.cause, action = fault.action, "fault");
+        if let Err(error) = self.writer.record(Record::Fault(fault)) {
+            tracing::error!(%error, "the fault could not be recorded");
+        }
+    }
+
+    fn stop(self, stop: StopCause, screen: &mut impl Screen) -> Ending {
+        let watchdog = Watchdog::start(self.path.clone(), self.session, self.deadlines);
+        let mut stages = EngineStages {
+            crew: &self.crew,
+            system: &self.system,
+            writer: &self.writer,
+            thread: Some(self.thread),
+            events: &self.events,
+            path: self.path.clone(),
+            session: self.session,
+            reason: stop.reason,
+            cause: stop.cause,
+            urgent: false,
+            own_checkpoints: self.own_checkpoints,
+            flat: false,
+            closing: None,
+            end: None,
+        };
+        let mut outcomes = stop::run_stages(&mut stages, self.deadlines, |row| screen.stage(row));
+        let (closed, end) = ensure_closed(&mut stages, &mut outcomes);
+        drop(stages);
+        watchdog.disarm();
+        if let Err(error) = self.crew.disband() {
+            tracing::error!(%error, "an actor's thread did not end in order");
+        }
+        let exit = exit_code(stop.reason, &outcomes, closed);
+        Ending { exit, end, stages: outcomes, closed }
+    }
+}
+
+/// The last resort and the last row. Whatever the stages did, `ended_at` is looked for in the file itself; where it is
+/// missing it is written over a connection of its own. The outcome of `seal` can only be recorded after the writer is gone.
+fn ensure_closed(stages: &mut EngineStages<'_>, outcomes: &mut [StopStage]) -> (bool, Option<SessionEnd>) {
+    let (path, session) = (stages.path.clone(), stages.session);
+    let mut end = stages.end.clone();
+    let closed = match is_closed(&path, session) {
+        Ok(true) => true,
+        Ok(false) => {
+            let last_resort = stages.session_end(outcomes, EndedAtSource::Watchdog);
+            let written = close_directly(&path, session, &last_resort, outcomes);
+            if let Err(error) = &written {
+                tracing::error!(%error, "ended_at could not be written; the next start or `neo recover` writes it");
+            }
+            end = Some(last_resort);
+            matches!(written, Ok(true))
+        }
+        Err(error) => {
+            tracing::error!(%error, "the record could not be read back");
+            false
+        }
+    };
+    let late = outcomes.iter().filter(|row| matches!(row.stage, Stage::Close | Stage::Checkpoint | Stage::Seal | Stage::Flush));
+    for row in late {
+        if let Err(error) = add_stop_stage_directly(&path, session, row) {
+            tracing::error!(%error, stage = row.stage.as_str(), "the outcome of a stop stage could not be recorded");
+        }
+    }
+    (closed, end)
+}
+
+fn exit_code(reason: EndReason, outcomes: &[StopStage], closed: bool) -> ExitCode {
+    let not_done = |row: &&StopStage| row.outcome != StageOutcome::Done && row.outcome != StageOutcome::Skipped;
+    match reason {
+        EndReason::Fault => ExitCode::Fault,
+        EndReason::Disk => ExitCode::Database,
+        _ if !closed => ExitCode::Database,
+        _ if outcomes.iter().any(|row| not_done(&row)) => ExitCode::Failed,
+        _ => ExitCode::Clean,
+    }
+}

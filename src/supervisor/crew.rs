@@ -1,0 +1,207 @@
+//! The five actors, each on an arbiter (a thread) of its own: how they are wired, started, restarted and stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter};
+use anyhow::{Context as _, Result};
+use crossbeam_channel::Sender;
+use neo_actors::checkpoint::CheckpointTimer;
+use neo_actors::clock::monotonic_ms;
+use neo_actors::feed::Feed;
+use neo_actors::feed::core::{FeedConfig, FeedCore};
+use neo_actors::guard::Pulse;
+use neo_actors::messages::Beat;
+use neo_actors::orders::core::{OrdersConfig, OrdersCore};
+use neo_actors::orders::{FeedLink, Orders, SharedOrders};
+use neo_actors::valuer::Valuer;
+use neo_actors::writer::WriterWatch;
+use neo_actors::{ActorName, Guard, SharedStatus, SupervisorEvent};
+use neo_ledger::keys::Keypair;
+use neo_store::writer::Writer;
+use parking_lot::Mutex;
+
+/// What the actors are made from.
+pub struct CrewConfig {
+    /// Where the node is.
+    pub url: String,
+    /// How to follow it.
+    pub feed: FeedConfig,
+    /// What to quote.
+    pub orders: OrdersConfig,
+    /// How often to checkpoint; `None` when something else owns checkpoints.
+    pub checkpoint_every: Option<Duration>,
+}
+
+/// A running actor.
+struct Member<A: Actor> {
+    address: Addr<A>,
+    arbiter: Arbiter,
+    pulse: Pulse,
+}
+
+/// The running actors. Dropping it leaves their threads; [`Crew::disband`] ends them.
+pub struct Crew {
+    config: CrewConfig,
+    writer: Writer,
+    status: SharedStatus,
+    events: Sender<SupervisorEvent>,
+    core: SharedOrders,
+    watch: Member<WriterWatch>,
+    checkpoint: Option<Member<CheckpointTimer>>,
+    valuer: Member<Valuer>,
+    orders: Member<Orders>,
+    feed: Member<Feed>,
+}
+
+impl Crew {
+    /// Starts all actors: the writer's watcher first, the feed last, so that nobody misses what it says.
+    ///
+    /// Must be called on a thread where an actix system exists.
+    #[must_use]
+    pub fn start(
+        config: CrewConfig, key: Keypair, writer: Writer, status: SharedStatus, events: Sender<SupervisorEvent>,
+    ) -> Crew {
+        let core: SharedOrders = Arc::new(Mutex::new(OrdersCore::new(config.orders.clone(), key)));
+        let watch = member(ActorName::Writer, &events, {
+            let (writer, status) = (writer.clone(), Arc::clone(&status));
+            move |guard| WriterWatch::new(writer, status, guard)
+        });
+        let checkpoint =
+            config.checkpoint_every.map(|every| start_checkpoint(every, &writer, &status, &events));
+        let valuer = member(ActorName::Valuer, &events, {
+            let (writer, status) = (writer.clone(), Arc::clone(&status));
+            move |guard| Valuer::new(writer, status, guard)
+        });
+        let orders = member(ActorName::Orders, &events, {
+            let (core, writer, status) = (Arc::clone(&core), writer.clone(), Arc::clone(&status));
+            move |guard| Orders::new(core, writer, status, guard)
+        });
+        let feed = start_feed(&config, config.feed.clone(), &orders.address, &valuer.address, &events);
+        let crew = Crew { config, writer, status, events, core, watch, checkpoint, valuer, orders, feed };
+        crew.link_feed();
+        crew
+    }
+
+    /// Gives the orders the feed's address.
+    fn link_feed(&self) {
+        let link = FeedLink {
+            submit: self.feed.address.clone().recipient(),
+            ledger_done: self.feed.address.clone().recipient(),
+        };
+        if let Err(error) = self.orders.address.try_send(link) {
+            // The orders are gone: their guard has told the supervisor already.
+            tracing::error!(%error, "the orders do not take the feed's address");
+        }
+    }
+
+    /// Starts a lost actor again. Only those that the policy restarts can be.
+    pub fn restart(&mut self, actor: ActorName) {
+        match actor {
+            ActorName::Feed => {
+                let mut config = self.config.feed.clone();
+                // From the last ledger that was passed on: the gap is repaired before anybody quotes.
+                config.last_processed = self.core.lock().ledger_index().or(config.last_processed);
+                self.feed.arbiter.stop();
+                self.feed =
+                    start_feed(&self.config, config, &self.orders.address, &self.valuer.address, &self.events);
+                self.link_feed();
+            }
+            ActorName::Checkpoint => {
+                if let Some(every) = self.config.checkpoint_every {
+                    self.checkpoint = Some(start_checkpoint(every, &self.writer, &self.status, &self.events));
+                }
+            }
+            ActorName::Orders | ActorName::Valuer | ActorName::Writer => {
+                tracing::error!(actor = actor.as_str(), "this actor is never restarted");
+            }
+        }
+    }
+
+    /// Asks every actor for a sign of life and returns those that have given none for `limit_ms`.
+    #[must_use]
+    pub fn frozen(&self, limit_ms: u64) -> Vec<ActorName> {
+        // A full mailbox refuses the question; the missing answer then tells the same.
+        let asked = [
+            self.watch.address.try_send(Beat).is_ok(),
+            self.valuer.address.try_send(Beat).is_ok(),
+            self.orders.address.try_send(Beat).is_ok(),
+            self.feed.address.try_send(Beat).is_ok(),
+            self.checkpoint.as_ref().is_none_or(|member| member.address.try_send(Beat).is_ok()),
+        ];
+        if asked.contains(&false) {
+            tracing::warn!("an actor's mailbox is full or closed");
+        }
+        let now_ms = monotonic_ms();
+        let checkpoint = self.checkpoint.as_ref().map(|member| &member.pulse);
+        [&self.watch.pulse, &self.valuer.pulse, &self.orders.pulse, &self.feed.pulse]
+            .into_iter()
+            .chain(checkpoint)
+            .filter(|pulse| pulse.age_ms(now_ms) > limit_ms)
+            .map(Pulse::actor)
+            .collect()
+    }
+
+    /// The orders' rules and state, shared with their actor.
+    #[must_use]
+    pub fn orders_core(&self) -> &SharedOrders {
+        &self.core
+    }
+
+    /// The orders' mailbox.
+    #[must_use]
+    pub fn orders(&self) -> &Addr<Orders> {
+        &self.orders.address
+    }
+
+    /// The valuer's mailbox.
+    #[must_use]
+    pub fn valuer(&self) -> &Addr<Valuer> {
+        &self.valuer.address
+    }
+
+    /// Ends the actors' threads.
+    ///
+    /// # Errors
+    /// When a thread panicked or does not end; the process ends anyway.
+    pub fn disband(self) -> Result<()> {
+        let checkpoint = self.checkpoint.map(|member| member.arbiter);
+        let arbiters = [Some(self.feed.arbiter), Some(self.orders.arbiter), Some(self.valuer.arbiter), checkpoint,
+            Some(self.watch.arbiter)];
+        for arbiter in arbiters.into_iter().flatten() {
+            if arbiter.stop() {
+                arbiter.join().map_err(|_| anyhow::anyhow!("panicked")).context("an actor's thread")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn member<A>(actor: ActorName, events: &Sender<SupervisorEvent>, make: impl FnOnce(Guard) -> A + Send + 'static) -> Member<A>
+where
+    A: Actor<Context = actix::Context<A>>,
+{
+    let (guard, pulse) = Guard::new(actor, events.clone());
+    let arbiter = Arbiter::new();
+    let address = A::start_in_arbiter(&arbiter.handle(), move |_| make(guard));
+    Member { address, arbiter, pulse }
+}
+
+fn start_checkpoint(
+    every: Duration, writer: &Writer, status: &SharedStatus, events: &Sender<SupervisorEvent>,
+) -> Member<CheckpointTimer> {
+    let (writer, status) = (writer.clone(), Arc::clone(status));
+    member(ActorName::Checkpoint, events, move |guard| CheckpointTimer::new(every, writer, status, guard))
+}
+
+fn start_feed(
+    config: &CrewConfig, feed: FeedConfig, orders: &Addr<Orders>, valuer: &Addr<Valuer>,
+    events: &Sender<SupervisorEvent>,
+) -> Member<Feed> {
+    let (url, orders, valuer) = (config.url.clone(), orders.clone(), valuer.clone());
+    member(ActorName::Feed, events, move |guard| {
+        let core = FeedCore::new(feed);
+        let replies = orders.clone().recipient();
+        Feed::new(core, url, guard, orders.recipient(), valuer.recipient(), replies)
+    })
+}

@@ -1,0 +1,278 @@
+//! What each stop stage does to the running engine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actix::SystemRunner;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use neo_actors::clock::{monotonic_ms, now, to_utc};
+use neo_actors::messages::{ClosingValue, OrdersCommand, TakeClosingValue};
+use neo_actors::SupervisorEvent;
+use neo_store::record::{
+    CheckpointCause, EndReason, EndedAtSource, SessionEnd, SessionNumber, Stage, StageOutcome, StopStage,
+};
+use neo_store::writer::{Writer, WriterThread};
+use neo_store::{QueueError, WriteError};
+use serde_json::json;
+
+use super::crew::Crew;
+use super::failpoint;
+use super::stop::{StageError, Stages};
+
+/// How often a wait looks whether the writer thread still lives: an answer from a dead thread never comes.
+const LOOK: Duration = Duration::from_millis(20);
+/// In a hurry, so long is given to signed cancels to become durable and leave for the node.
+const URGENT_SEND: Duration = Duration::from_millis(700);
+
+/// The engine while it is being stopped.
+pub struct EngineStages<'a> {
+    /// The actors.
+    pub crew: &'a Crew,
+    /// Runs the futures of actor messages.
+    pub system: &'a SystemRunner,
+    /// The database's only writer.
+    pub writer: &'a Writer,
+    /// Its thread; taken by `seal`.
+    pub thread: Option<WriterThread>,
+    /// What the actors and the signals say meanwhile.
+    pub events: &'a Receiver<SupervisorEvent>,
+    /// The database.
+    pub path: PathBuf,
+    /// The session to close.
+    pub session: SessionNumber,
+    /// Why it ends.
+    pub reason: EndReason,
+    /// What happened, for `end_detail`.
+    pub cause: Option<String>,
+    /// True when somebody is in a hurry.
+    pub urgent: bool,
+    /// False when a replicator owns checkpoints.
+    pub own_checkpoints: bool,
+    /// True once a validated ledger showed that nothing of ours is left.
+    pub flat: bool,
+    /// The final value, once it was taken.
+    pub closing: Option<ClosingValue>,
+    /// What was written as the session's end.
+    pub end: Option<SessionEnd>,
+}
+
+impl Stages for EngineStages<'_> {
+    fn run(&mut self, stage: Stage, budget_ms: u64, so_far: &[StopStage]) -> Result<(), StageError> {
+        failpoint::hit(stage).map_err(StageError::Failed)?;
+        let budget = Duration::from_millis(budget_ms);
+        match stage {
+            Stage::Quiesce => self.command(OrdersCommand::Quiesce),
+            Stage::Settle => self.settle(budget),
+            Stage::Cancel => self.cancel(budget),
+            Stage::Value => self.value(budget),
+            Stage::Flush => self.flush(budget),
+            Stage::Checkpoint => self.checkpoint(budget),
+            Stage::Close => self.close(budget, so_far),
+            Stage::Seal => self.seal(budget),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        monotonic_ms()
+    }
+
+    fn urgent(&self) -> bool {
+        self.urgent
+    }
+}
+
+impl EngineStages<'_> {
+    fn command(&self, command: OrdersCommand) -> Result<(), StageError> {
+        self.crew
+            .orders()
+            .try_send(command)
+            .map_err(|error| StageError::Failed(format!("the orders do not take {command:?}: {error}")))
+    }
+
+    /// Sends the cancels and waits until nothing is in flight any more. The cancels go out with what is in flight, not
+    /// after it: both end when validated ledgers prove every outcome.
+    fn settle(&mut self, budget: Duration) -> Result<(), StageError> {
+        self.command(OrdersCommand::Withdraw)?;
+        let patience = if self.urgent { URGENT_SEND.min(budget) } else { budget };
+        self.wait_flat(patience, |stages| stages.crew.orders_core().lock().in_flight() == 0);
+        let in_flight = self.crew.orders_core().lock().in_flight();
+        if self.flat || in_flight == 0 {
+            return Ok(());
+        }
+        let text = format!("the fate of {in_flight} transactions is open; the next session learns it from the ledger");
+        Err(if self.urgent { StageError::Skipped(text) } else { StageError::TimedOut(text) })
+    }
+
+    fn cancel(&mut self, budget: Duration) -> Result<(), StageError> {
+        if !self.urgent {
+            self.wait_flat(budget, |_| false);
+        }
+        if self.flat || self.crew.orders_core().lock().is_flat() {
+            return Ok(());
+        }
+        let (offers, _) = self.crew.orders_core().lock().open_items();
+        let text = format!("offers {offers:?} were not seen gone in a validated ledger; their Expiration withdraws them");
+        Err(if self.urgent { StageError::Skipped(text) } else { StageError::TimedOut(text) })
+    }
+
+    /// Listens until `Flat`, a hurry, or `enough`.
+    fn wait_flat(&mut self, patience: Duration, enough: impl Fn(&Self) -> bool) {
+        let until_ms = monotonic_ms().saturating_add(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
+        let was_urgent = self.urgent;
+        while !self.flat && !enough(self) && self.urgent == was_urgent && monotonic_ms() < until_ms {
+            match self.events.recv_timeout(LOOK) {
+                Ok(event) => self.heard(&event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn heard(&mut self, event: &SupervisorEvent) {
+        match event {
+            SupervisorEvent::Flat => self.flat = true,
+            SupervisorEvent::StopRequested(_) => self.urgent = true,
+            SupervisorEvent::Gone(actor) => tracing::error!(actor = actor.as_str(), "lost while stopping"),
+            SupervisorEvent::Fault { .. } | SupervisorEvent::Live | SupervisorEvent::Elapsed => {}
+        }
+    }
+
+    fn value(&mut self, budget: Duration) -> Result<(), StageError> {
+        let request = self.crew.valuer().send(TakeClosingValue);
+        let answer = self.system.block_on(async { tokio::time::timeout(budget, request).await });
+        match answer {
+            Err(_) => Err(StageError::TimedOut("the valuer did not answer".to_string())),
+            Ok(Err(error)) => Err(StageError::Failed(format!("the valuer is gone: {error}"))),
+            Ok(Ok(Err(error))) => Err(StageError::Failed(format!("no closing value: {error}"))),
+            Ok(Ok(Ok(closing))) => {
+                self.closing = Some(closing);
+                Ok(())
+            }
+        }
+    }
+
+    fn flush(&self, budget: Duration) -> Result<(), StageError> {
+        self.ask_writer(budget, "flush", |writer, answer| {
+            writer.flush(Box::new(move |result| send(&answer, result.map(|_| ()))))
+        })
+    }
+
+    fn checkpoint(&self, budget: Duration) -> Result<(), StageError> {
+        if !self.own_checkpoints {
+            return Err(StageError::Skipped("store.checkpoint is \"external\": the replicator checkpoints".to_string()));
+        }
+        self.ask_writer(budget, "checkpoint", |writer, answer| {
+            writer.checkpoint(CheckpointCause::Stop, Box::new(move |result| send(&answer, busy_is_error(result))))
+        })
+    }
+
+    fn close(&mut self, budget: Duration, so_far: &[StopStage]) -> Result<(), StageError> {
+        for record in self.crew.orders_core().lock().abandon(now()) {
+            if let Err(error) = self.writer.record(record) {
+                tracing::error!(%error, "what is unknown could not be recorded");
+            }
+        }
+        let end = self.session_end(so_far, EndedAtSource::Clean);
+        self.end = Some(end.clone());
+        let stages = so_far.to_vec();
+        self.ask_writer(budget, "close", |writer, answer| {
+            writer.close_session(end, stages, Box::new(move |result| send(&answer, result.map(|_| ()))))
+        })
+    }
+
+    fn seal(&mut self, budget: Duration) -> Result<(), StageError> {
+        let sealed = self.ask_writer(budget, "seal", |writer, answer| {
+            writer.seal(Box::new(move |result| send(&answer, busy_is_error(result))))
+        });
+        if let Some(thread) = self.thread.take() {
+            thread.join(budget).map_err(|error| StageError::Failed(format!("the writer thread: {error}")))?;
+        }
+        sealed
+    }
+
+    /// The session's end as it is known now.
+    #[must_use]
+    pub fn session_end(&self, so_far: &[StopStage], source: EndedAtSource) -> SessionEnd {
+        let closing = self.closing.as_ref();
+        SessionEnd {
+            ended_at: now(),
+            ended_at_source: source,
+            ending_value_rlusd: closing.map_or_else(
+                || Err("the closing value could not be taken".to_string()),
+                |closing| closing.total_value_rlusd.clone(),
+            ),
+            end_ledger_index: closing.map(|closing| closing.ledger_index),
+            end_close_time: closing.map(|closing| to_utc(closing.close_time)),
+            end_reason: self.reason,
+            end_detail: self.detail(so_far),
+        }
+    }
+
+    /// What was not done, as JSON; `None` when there is nothing to say.
+    fn detail(&self, so_far: &[StopStage]) -> Option<String> {
+        let not_done: Vec<_> = so_far
+            .iter()
+            .filter(|row| row.outcome != StageOutcome::Done)
+            .map(|row| json!({"stage": row.stage, "outcome": row.outcome, "error": row.error}))
+            .collect();
+        let (offers, transactions) = self.crew.orders_core().lock().open_items();
+        if not_done.is_empty() && offers.is_empty() && transactions.is_empty() && self.cause.is_none() {
+            return None;
+        }
+        Some(
+            json!({
+                "cause": self.cause,
+                "stages": not_done,
+                "open_offers": offers,
+                "open_transactions": transactions,
+                "urgent": self.urgent,
+            })
+            .to_string(),
+        )
+    }
+
+    fn ask_writer(
+        &self, budget: Duration, what: &str,
+        ask: impl FnOnce(&Writer, crossbeam_channel::Sender<Result<(), String>>) -> Result<(), QueueError>,
+    ) -> Result<(), StageError> {
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        ask(self.writer, answer).map_err(|error| StageError::Failed(format!("{what}: {error}")))?;
+        let until_ms = monotonic_ms().saturating_add(u64::try_from(budget.as_millis()).unwrap_or(u64::MAX));
+        loop {
+            match answered.recv_timeout(LOOK) {
+                Ok(result) => return result.map_err(|error| StageError::Failed(format!("{what}: {error}"))),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(StageError::Failed(format!("{what}: the writer thread ended without an answer")));
+                }
+                Err(RecvTimeoutError::Timeout) if monotonic_ms() >= until_ms => {
+                    let ms = budget.as_millis();
+                    return Err(StageError::TimedOut(format!("{what}: no answer from the writer within {ms} ms")));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+fn busy_is_error(result: Result<neo_store::record::Checkpoint, WriteError>) -> Result<(), WriteErrorOrBusy> {
+    match result {
+        Ok(done) if done.busy => Err(WriteErrorOrBusy::Busy),
+        Ok(_) => Ok(()),
+        Err(error) => Err(WriteErrorOrBusy::Write(error)),
+    }
+}
+
+/// Why a checkpoint did not finish.
+#[derive(Debug, thiserror::Error)]
+enum WriteErrorOrBusy {
+    #[error("another program reads the database; the -wal stays until it is closed")]
+    Busy,
+    #[error("{0}")]
+    Write(WriteError),
+}
+
+fn send<E: std::fmt::Display>(answer: &crossbeam_channel::Sender<Result<(), String>>, result: Result<(), E>) {
+    if let Err(error) = answer.try_send(result.map_err(|error| error.to_string())) {
+        tracing::warn!(%error, "nobody waits for the writer's answer any more");
+    }
+}
