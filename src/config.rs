@@ -2,8 +2,8 @@
 //!
 //! Each layer overrides the one before, key by key, and each effective value remembers where it came from. Loading
 //! collects every mistake instead of stopping at the first, so that a file is put right in one go. Unknown keys are
-//! mistakes: a misspelt one would otherwise be silently without effect. Secrets are no configuration; a value that looks
-//! like one is refused and never repeated.
+//! mistakes: a misspelt one would otherwise be silently without effect. Secrets are no configuration; a value that
+//! looks like one is refused and never repeated.
 
 mod checks;
 mod layers;

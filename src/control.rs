@@ -6,6 +6,7 @@
 //! until the session is closed, then with the outcome.
 
 mod client;
+mod command;
 mod server;
 
 use std::ffi::OsString;
@@ -17,11 +18,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use neo_actors::Status;
-use neo_store::record::{EndReason, EndedAtSource};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use client::{request_status, request_stop};
+pub use command::{status, stop};
 pub use server::ControlServer;
 
 /// Longest line that either side reads, and longest control file.
@@ -90,12 +91,12 @@ pub struct Outcome {
     pub exit_code: i32,
     /// The session's number.
     pub session: i64,
-    /// Why it ended.
-    pub end_reason: EndReason,
+    /// Why it ended; `None` when that could not be written.
+    pub end_reason: Option<String>,
     /// When, real time; `None` when that could not be written.
     pub ended_at: Option<DateTime<Utc>>,
     /// How `ended_at` came to be written.
-    pub ended_at_source: Option<EndedAtSource>,
+    pub ended_at_source: Option<String>,
     /// The stop stages that failed or ran out of time, by name.
     pub failed_stages: Vec<String>,
 }
@@ -239,16 +240,12 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// 256 bits that nobody can guess. Each [`RandomState`] is a SipHash key from the operating system's random numbers, and
-/// its hash of a fixed value is a pseudo-random function of that key: secret, though it needs no generator of our own.
+/// A secret of 64 hex digits. A [`RandomState`] is a SipHash key of 128 bits from the operating system's random numbers,
+/// and its hashes of fixed values are a pseudo-random function of that key: nobody can guess them, and no generator of
+/// our own is needed.
 fn new_token() -> String {
-    // Each from a thread of its own: within one thread std derives the next key from the last by adding one.
-    let words = (0..4_u64).map(|word| {
-        let hashed = std::thread::Builder::new().spawn(move || RandomState::new().hash_one((word, "neo control")));
-        hashed.map_or(None, |thread| thread.join().map_or(None, Some))
-            .unwrap_or_else(|| RandomState::new().hash_one((word, std::process::id())))
-    });
-    words.map(|word| format!("{word:016x}")).collect()
+    let key = RandomState::new();
+    (0..4_u64).map(|word| format!("{:016x}", key.hash_one(("neo control", word)))).collect()
 }
 
 /// Compares without telling by its duration how much was right.

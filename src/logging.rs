@@ -8,8 +8,9 @@ mod screen;
 
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ const FLUSH: Duration = Duration::from_millis(500);
 /// How long a log line waits for the file.
 const FILE_LOCK: Duration = Duration::from_millis(500);
 
+/// Set once, by [`init`].
+static SCREEN: OnceLock<Screen> = OnceLock::new();
+
 /// Zero until a session has a number.
 static SESSION: AtomicI64 = AtomicI64::new(0);
 
@@ -57,12 +61,6 @@ pub struct LogGuard {
 }
 
 impl LogGuard {
-    /// The screen, for status lines and the status block.
-    #[must_use]
-    pub fn screen(&self) -> Screen {
-        self.screen.clone()
-    }
-
     /// The file that log lines go to at `now`.
     #[must_use]
     pub fn file(&self, now: DateTime<Utc>) -> PathBuf {
@@ -79,9 +77,20 @@ impl LogGuard {
 impl Drop for LogGuard {
     fn drop(&mut self) {
         if !self.screen.flush(FLUSH) {
-            // Nobody is there to be told; the file has every line.
-            self.shared.lost.fetch_add(0, Ordering::Relaxed);
+            tracing::debug!("the terminal does not take its lines");
         }
+    }
+}
+
+/// The screen that the log writes to: everything else that is shown while the engine runs goes there as well. Without
+/// [`init`] it is a new one.
+///
+/// # Errors
+/// What the system said when it could not start a thread.
+pub fn screen() -> io::Result<Screen> {
+    match SCREEN.get() {
+        Some(screen) => Ok(screen.clone()),
+        None => Screen::start(Devices::standard(true)),
     }
 }
 
@@ -115,6 +124,9 @@ pub fn init(level: &str, dir: &Path, file_stem: &str, style: StderrStyle) -> any
         clock: neo_actors::clock::now,
     };
     tracing_subscriber::registry().with(lines.with_filter(targets)).try_init().context("the log is already started")?;
+    if SCREEN.set(screen.clone()).is_err() {
+        bail!("the log is already started");
+    }
     log_panics();
     Ok(LogGuard { screen, shared })
 }
@@ -319,7 +331,7 @@ impl Visit for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{self, Write};
+    use std::io::Write;
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);

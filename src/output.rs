@@ -37,14 +37,19 @@ impl Out {
     /// # Errors
     /// What the system said, unless the reader closed the pipe.
     pub fn line(&mut self, text: &str) -> io::Result<()> {
+        // One write for the whole line: lines of two processes on one terminal do not mix.
+        self.text(&format!("{text}\n"))
+    }
+
+    /// Prints text as it is, without a line break after it, and flushes.
+    ///
+    /// # Errors
+    /// As for [`Out::line`].
+    pub fn text(&mut self, text: &str) -> io::Result<()> {
         if self.reader_gone {
             return Ok(());
         }
-        let mut whole = String::with_capacity(text.len() + 1);
-        whole.push_str(text);
-        whole.push('\n');
-        // One write for the whole line: lines of two processes on one terminal do not mix.
-        match self.sink.write_all(whole.as_bytes()).and_then(|()| self.sink.flush()) {
+        match self.sink.write_all(text.as_bytes()).and_then(|()| self.sink.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                 self.reader_gone = true;
                 Ok(())

@@ -144,7 +144,8 @@ fn a_file_that_cannot_be_read_is_told() {
     assert_eq!(Config::load(Some(folder.path()), std::iter::empty(), &[]).unwrap_err().0.len(), 1);
     let syntax = problems("[quote]\nlevels = = 3\nsize_xrp = \"1\n");
     assert!(syntax.len() >= 2 && syntax.iter().all(|problem| problem.key == "(file)"), "{syntax:?}");
-    assert_eq!((line(&syntax[0].origin), line(&syntax[1].origin)), (2, 3));
+    let lines: BTreeSet<usize> = syntax.iter().map(|problem| line(&problem.origin)).collect();
+    assert_eq!(lines, BTreeSet::from([2, 3]));
     let mut bytes = tempfile::NamedTempFile::new().unwrap();
     bytes.write_all(&[0xFF, 0xFE]).unwrap();
     let error = Config::load(Some(bytes.path()), std::iter::empty(), &[]).unwrap_err();
@@ -173,7 +174,8 @@ fn secrets_are_neither_read_nor_repeated() {
 
 #[test]
 fn a_node_address_is_shown_without_its_access_key() {
-    let text = "[session]\nmode = \"replay\"\n[network]\nkind = \"custom\"\nurl = \"wss://node.example:51233/key123?t=key123\"\n";
+    let text = "[session]\nmode = \"replay\"\n[network]\nkind = \"custom\"\n\
+                url = \"wss://node.example:51233/key123?t=key123\"\n";
     let loaded = load(text, &[], &[]).unwrap();
     assert!(loaded.config.network.url.as_deref().unwrap().contains("key123"));
     let shown = [loaded.render().unwrap(), loaded.to_json().unwrap().to_string(), loaded.config.to_toml().unwrap()];

@@ -32,6 +32,7 @@ const CONNECTIONS_MAX: usize = 16;
 pub struct ControlServer {
     path: PathBuf,
     file: ControlFile,
+    file_removed: bool,
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -71,13 +72,15 @@ impl ControlServer {
         let accepting =
             thread::Builder::new().name("neo-control".to_string()).spawn(move || accept(&listener, &for_thread))?;
         let path = control_path(db);
-        let server = ControlServer { path, file, shared, accepting: Some(accepting) };
+        let server = ControlServer { path, file, file_removed: false, shared, accepting: Some(accepting) };
         server.file.write(&server.path)?;
         Ok(server)
     }
 
     /// Tells the outcome to every `neo stop` that waits, removes the control file and ends, within a second.
     pub fn finish(mut self, outcome: Outcome) {
+        // First: whoever has the outcome may start the next engine on this database at once.
+        self.remove_file();
         let mut slot = self.shared.outcome.lock();
         *slot = Some(outcome);
         self.shared.changed.notify_all();
@@ -110,8 +113,11 @@ impl ControlServer {
         }
     }
 
-    /// Removes the control file unless it has become another engine's.
-    fn remove_file(&self) {
+    /// Removes the control file, once, unless it has become another engine's.
+    fn remove_file(&mut self) {
+        if std::mem::replace(&mut self.file_removed, true) {
+            return;
+        }
         let ours = match std::fs::read_to_string(&self.path) {
             Ok(text) => text.contains(&self.file.token),
             Err(error) => error.kind() != io::ErrorKind::NotFound,

@@ -15,9 +15,9 @@ fn outcome() -> Outcome {
     Outcome {
         exit_code: 4,
         session: 39,
-        end_reason: EndReason::StopCommand,
+        end_reason: Some("stop_command".to_string()),
         ended_at: Some("2026-04-18T19:21:19.123Z".parse().unwrap()),
-        ended_at_source: Some(EndedAtSource::Clean),
+        ended_at_source: Some("clean".to_string()),
         failed_stages: vec!["cancel".to_string()],
     }
 }

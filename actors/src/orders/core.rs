@@ -879,3 +879,7 @@ fn removed_state(removal: Removal) -> OrderState {
         Removal::Other => OrderState::Unknown,
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

@@ -180,6 +180,9 @@ impl Serialize for Amount {
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
         match AnyAmount::deserialize(deserializer)? {
+            AnyAmount::Known(Amount::Xrp(drops)) if drops.get() < 0 => {
+                Err(de::Error::custom(ParseError::Drops { text: drops.get().to_string() }))
+            }
             AnyAmount::Known(amount) => Ok(amount),
             AnyAmount::MultiPurposeToken => Err(de::Error::custom(
                 "an amount of a multi-purpose token, which is neither XRP nor a trust-line token",
@@ -189,6 +192,7 @@ impl<'de> Deserialize<'de> for Amount {
 }
 
 /// An amount as metadata of strangers may hold it: multi-purpose tokens are told apart, everything else is checked.
+/// Drops may be negative: old ledgers hold offers that a rounding fault of their time left so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnyAmount {
     Known(Amount),
@@ -241,7 +245,11 @@ impl<'de> Visitor<'de> for AmountVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<AnyAmount, E> {
-        parse_drops(text).map(|drops| AnyAmount::Known(Amount::Xrp(drops))).map_err(E::custom)
+        let drops = match text.strip_prefix('-') {
+            None => parse_drops(text),
+            Some(digits) => parse_drops(digits).map(|drops| Drops::new(drops.get().saturating_neg())),
+        };
+        drops.map(|drops| AnyAmount::Known(Amount::Xrp(drops))).map_err(E::custom)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AnyAmount, A::Error> {

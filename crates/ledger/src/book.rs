@@ -386,3 +386,128 @@ fn rate_of_price(side: Side, price: Dec) -> Result<u64, AmountError> {
     let exponent = u8::try_from(exponent + RATE_EXPONENT_OFFSET).map_err(|_| overflow())?;
     Ok(u64::from(exponent) << 56 | mantissa)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Currency;
+    use serde_json::json;
+
+    const OWN: Address = Address([1; 20]);
+    const A: Address = Address([2; 20]);
+    const B: Address = Address([4; 20]);
+    const TOKEN: Token = Token { currency: Currency::RLUSD, issuer: Address([3; 20]) };
+
+    fn rlusd(value: &str) -> Value {
+        json!({"currency": TOKEN.currency, "issuer": TOKEN.issuer, "value": value})
+    }
+
+    fn ask(owner: Address, sequence: u32, xrp: &str, token: &str, funds: Option<&str>) -> Value {
+        json!({"Account": owner, "Sequence": sequence, "TakerGets": xrp, "TakerPays": rlusd(token), "owner_funds": funds})
+    }
+
+    fn bid(owner: Address, sequence: u32, token: &str, xrp: &str, funds: Option<&str>) -> Value {
+        json!({"Account": owner, "Sequence": sequence, "TakerGets": rlusd(token), "TakerPays": xrp, "owner_funds": funds})
+    }
+
+    fn tx(ledger_index: u32, nodes: &[Value]) -> ValidatedTransaction {
+        let entry = json!({"validated": true, "hash": "0A".repeat(32), "ledger_index": ledger_index,
+            "tx_json": {"Account": A, "TransactionType": "OfferCreate", "Sequence": 1, "Fee": "10"},
+            "meta": {"TransactionIndex": 0, "TransactionResult": "tesSUCCESS", "AffectedNodes": nodes}});
+        ValidatedTransaction::from_account_tx(&entry).unwrap()
+    }
+
+    fn node(action: &str, offer: &Value) -> Value {
+        let index = offer_index(
+            offer["Account"].as_str().unwrap().parse().unwrap(),
+            u32::try_from(offer["Sequence"].as_u64().unwrap()).unwrap(),
+        );
+        let of = if action == "CreatedNode" { "NewFields" } else { "FinalFields" };
+        json!({action: {"LedgerEntryType": "Offer", "LedgerIndex": index, of: offer}})
+    }
+
+    fn levels(book: &Book, side: Side) -> Vec<(String, i64)> {
+        let view = book.view(1, 10, LedgerTime(100), Drops::new(1)).unwrap();
+        let levels = if side == Side::Bid { view.bids } else { view.asks };
+        levels.iter().map(|level| (level.price.to_string(), level.size.get())).collect()
+    }
+
+    fn book(asks: &[Value], bids: &[Value]) -> Book {
+        let mut book = Book::new(TOKEN, OWN);
+        book.reset(10, asks, bids).unwrap();
+        book
+    }
+
+    #[test]
+    fn funds_go_to_an_owners_best_offers_first() {
+        let asks = [
+            ask(A, 1, "1000000", "2", Some("1500000")),
+            ask(B, 1, "1000000", "2", None),
+            ask(A, 2, "1000000", "3", None),
+            ask(A, 3, "1000000", "4", None),
+        ];
+        assert_eq!(levels(&book(&asks, &[]), Side::Ask), [("2".into(), 2_000_000), ("3".into(), 500_000)]);
+        let bids = [bid(A, 1, "4", "2000000", Some("5")), bid(A, 2, "4", "4000000", None)];
+        assert_eq!(levels(&book(&[], &bids), Side::Bid), [("2".into(), 2_000_000), ("1".into(), 1_000_000)]);
+    }
+
+    #[test]
+    fn own_expired_and_dusty_offers_are_left_out() {
+        let mut expired = ask(A, 1, "1000000", "2", None);
+        expired["Expiration"] = json!(100);
+        let mut alive = ask(A, 2, "1000000", "2.5", None);
+        alive["Expiration"] = json!(101);
+        let book = book(&[expired, ask(OWN, 1, "9", "1", None), alive, ask(B, 1, "7", "0.00002", None)], &[]);
+        assert_eq!(book.len(), 4);
+        let view = book.view(1, 10, LedgerTime(100), Drops::new(8)).unwrap();
+        assert_eq!(view.asks, [BookLevel { price: "2.5".parse().unwrap(), size: Drops::new(1_000_000) }]);
+        assert_eq!(book.view(1, 0, LedgerTime(0), Drops::ZERO).unwrap().asks, []);
+        assert_eq!(book.view(1, 1, LedgerTime(0), Drops::ZERO).unwrap().asks.len(), 1);
+    }
+
+    #[test]
+    fn metadata_keeps_the_book_up() {
+        let mut book = book(&[ask(A, 1, "1000000", "2", None)], &[bid(B, 1, "1", "1000000", None)]);
+        let created = ask(B, 2, "3000000", "5.7", None);
+        book.apply(&tx(10, &[node("CreatedNode", &created)])).unwrap();
+        assert_eq!(book.len(), 2, "a transaction of the snapshot's ledger counts once");
+        book.apply(&tx(11, &[node("CreatedNode", &created)])).unwrap();
+        assert_eq!(levels(&book, Side::Ask), [("1.9".into(), 3_000_000), ("2".into(), 1_000_000)]);
+        // Amounts left by rounded fills do not move the price.
+        let left = ask(B, 2, "1000001", "1.9000001", None);
+        book.apply(&tx(12, &[node("ModifiedNode", &left), node("DeletedNode", &bid(B, 1, "0", "0", None))])).unwrap();
+        assert_eq!(levels(&book, Side::Ask), [("1.9".into(), 1_000_001), ("2".into(), 1_000_000)]);
+        assert_eq!(levels(&book, Side::Bid), []);
+        book.apply(&tx(13, &[node("DeletedNode", &left)])).unwrap();
+        assert_eq!(levels(&book, Side::Ask), [("2".into(), 1_000_000)]);
+    }
+
+    #[test]
+    fn funds_follow_the_owners_balance() {
+        let mut book = book(&[ask(A, 1, "1000000", "2", Some("600000"))], &[]);
+        let root = json!({"ModifiedNode": {"LedgerEntryType": "AccountRoot", "LedgerIndex": "00".repeat(32),
+            "FinalFields": {"Account": A, "Balance": "500"}, "PreviousFields": {"Balance": "200500"}}});
+        book.apply(&tx(11, &[root])).unwrap();
+        assert_eq!(levels(&book, Side::Ask), [("2".into(), 400_000)]);
+    }
+
+    #[test]
+    fn a_directory_tells_the_exact_price() {
+        // Rate 0.00000204: mantissa 2.04e15, exponent -21.
+        let directory = "B1ACF68E41F6FF33716913E623E058A220CB62E4A6E187F84F073F5E83578000";
+        let mut offer = ask(A, 1, "19999999", "40.799998", None);
+        offer["BookDirectory"] = json!(directory);
+        assert_eq!(levels(&book(&[offer], &[]), Side::Ask), [("2.04".into(), 19_999_999)]);
+    }
+
+    #[test]
+    fn offers_of_another_book_or_without_fields_are_refused() {
+        let mut book = Book::new(TOKEN, OWN);
+        let mut nameless = ask(A, 1, "1", "1", None);
+        nameless.as_object_mut().unwrap().remove("Account");
+        assert!(book.reset(1, &[nameless], &[]).unwrap_err().to_string().contains("Account"));
+        assert!(book.reset(1, &[bid(A, 1, "1", "1", None)], &[]).is_err());
+        let absurd = ask(A, 1, "1", "1", Some("-5"));
+        assert!(book.reset(1, &[absurd], &[]).unwrap_err().to_string().contains("owner_funds"));
+    }
+}

@@ -327,3 +327,130 @@ fn response(text: &str) -> Result<Response, ProtocolError> {
     };
     Ok(Response { id, result, warning: raw.warning })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn stream_v2() -> Value {
+        json!({
+            "type": "transaction", "validated": true, "engine_result": "tesSUCCESS", "ledger_index": 40,
+            "hash": "57FEF34CE51157BEAA0CA211D4DE62073FD27D6F0E7AD1058ACDF608B71B42A9",
+            "meta": {"TransactionIndex": 3, "TransactionResult": "tesSUCCESS", "AffectedNodes": []},
+            "tx_json": {"Account": "rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De", "TransactionType": "OfferCreate",
+                "Sequence": 0, "TicketSequence": 77, "OfferSequence": 5, "Fee": "10", "date": 9},
+        })
+    }
+
+    fn transaction(value: &Value) -> StreamTransaction {
+        match parse(&value.to_string()).unwrap() {
+            Message::Transaction(tx) => *tx,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn both_api_versions_give_the_same_transaction() {
+        let v2 = stream_v2();
+        let mut v1 = v2.clone();
+        let (object, hash) = (v1.as_object_mut().unwrap(), v2["hash"].clone());
+        object.remove("hash");
+        let mut tx = object.remove("tx_json").unwrap();
+        tx["hash"] = hash;
+        object.insert("transaction".to_string(), tx);
+        let read = transaction(&v2);
+        assert_eq!(transaction(&v1), read);
+        assert_eq!((read.transaction.sequence, read.transaction.offer_sequence), (77, Some(5)));
+        assert_eq!((read.transaction.transaction_index, read.transaction.close_time), (3, Some(LedgerTime(9))));
+        // Spaces, as some servers write them, take the slower way to the same end.
+        let pretty = serde_json::to_string_pretty(&v2).unwrap();
+        assert!(matches!(parse(&pretty).unwrap(), Message::Transaction(tx) if *tx == read));
+    }
+
+    #[test]
+    fn every_missing_or_wrong_field_is_named() {
+        for pointer in [
+            "/validated",
+            "/ledger_index",
+            "/hash",
+            "/meta",
+            "/tx_json",
+            "/meta/TransactionIndex",
+            "/meta/TransactionResult",
+            "/meta/AffectedNodes",
+            "/tx_json/Account",
+            "/tx_json/Sequence",
+            "/tx_json/Fee",
+            "/tx_json/TransactionType",
+        ] {
+            let (parent, field) = pointer.rsplit_once('/').unwrap();
+            let mut value = stream_v2();
+            value.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(field);
+            let error = parse(&value.to_string()).unwrap_err();
+            assert!(matches!(&error, ProtocolError::Missing { field: f, .. } if f == field), "{pointer}: {error}");
+            if ["/meta", "/tx_json"].contains(&pointer) {
+                continue;
+            }
+            let mut value = stream_v2();
+            *value.pointer_mut(pointer).unwrap() = json!({"what": -1});
+            let error = parse(&value.to_string()).unwrap_err();
+            // The position of an object that was not expected is its beginning or its first key.
+            assert!(matches!(&error, ProtocolError::Wrong { .. }), "{pointer}: {error}");
+        }
+        let mut value = stream_v2();
+        value["meta"]["TransactionResult"] = json!(0);
+        let error = parse(&value.to_string()).unwrap_err();
+        assert!(matches!(&error, ProtocolError::Wrong { field, .. } if field == "TransactionResult"), "{error}");
+    }
+
+    #[test]
+    fn proposed_transactions_are_told_apart() {
+        let mut value = stream_v2();
+        value["validated"] = json!(false);
+        value.as_object_mut().unwrap().remove("meta");
+        let kind = "proposed transaction".to_string();
+        assert_eq!(parse(&value.to_string()).unwrap(), Message::Other { kind });
+        let mut entry = stream_v2();
+        entry["validated"] = json!(false);
+        assert!(ValidatedTransaction::from_account_tx(&entry).is_err());
+    }
+
+    #[test]
+    fn hostile_messages_are_errors() {
+        let deep = format!("{{\"type\":\"response\",\"result\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
+        for text in ["", "[]", "null", "{", "{}", "{\"type\":5}", "\u{0}", &deep] {
+            assert!(parse(text).is_err(), "{}", text.chars().take(40).collect::<String>());
+        }
+        let big = format!("{{\"type\":\"{}\"}}", "x".repeat(MAX_MESSAGE_BYTES));
+        assert!(matches!(parse(&big), Err(ProtocolError::TooLarge { .. })));
+        // The words of a transaction inside another message do not make it one.
+        let sly = r#"{"type":"ping","a":{"type":"transaction"}}"#;
+        assert!(!matches!(parse(sly), Ok(Message::Transaction(_))));
+        let mut absurd = json!({"type": "ledgerClosed", "ledger_index": 1, "ledger_hash": "00".repeat(32),
+            "ledger_time": 5, "fee_base": 10, "reserve_base": 1, "reserve_inc": 1});
+        assert!(matches!(parse(&absurd.to_string()), Ok(Message::LedgerClosed(_))));
+        absurd["fee_base"] = json!(-10);
+        let error = parse(&absurd.to_string()).unwrap_err();
+        assert!(matches!(&error, ProtocolError::Wrong { field, .. } if field == "fee_base"), "{error}");
+    }
+
+    #[test]
+    fn answers_and_refusals_are_told_apart() {
+        let answer = |text: &str| match parse(text).unwrap() {
+            Message::Response(response) => response,
+            other => panic!("{other:?}"),
+        };
+        let ok = answer(r#"{"id":7,"type":"response","status":"success","warning":"load","result":{"a":1}}"#);
+        assert_eq!((ok.id, ok.result, ok.warning.as_deref()), (Some(7), Ok(json!({"a": 1})), Some("load")));
+        let refused = answer(
+            r#"{"id":8,"type":"response","status":"error","error":"actNotFound","error_code":19,"error_message":"no"}"#,
+        );
+        let error =
+            NodeError { error: "actNotFound".to_string(), error_code: Some(19), message: Some("no".to_string()) };
+        assert_eq!((refused.id, refused.result), (Some(8), Err(error)));
+        let inside = answer(r#"{"id":9,"type":"response","result":{"status":"error","error":"slowDown"}}"#);
+        assert_eq!(inside.result.unwrap_err().error, "slowDown");
+        assert!(parse(r#"{"id":9,"type":"response"}"#).is_err());
+    }
+}

@@ -344,15 +344,14 @@ impl Reader<'_> {
         }
         let (Some(last), Some(node)) = (fills.last_mut(), nodes.last()) else { return Ok(fills) };
         // The last offer takes what is left over by rounding, so that fills and balance change agree to the digit.
-        let (x, t) = signed(node.side, node.xrp, node.token);
-        let (x, t) = signed(node.side, x.add(xrp_rest)?, t.add(token_rest)?);
+        // XRP moves in whole drops: a difference there is not rounding, so the entries stand.
         let count = i64::try_from(nodes.len()).unwrap_or(i64::MAX);
-        if !x.get().is_negative()
-            && !t.is_negative()
-            && xrp_rest.get().saturating_abs() <= count
-            && token_rest.abs() <= token_tolerance(balances, nodes, count)?
-        {
-            *last = node.fill(x, t)?;
+        if xrp_rest.get() == 0 && token_rest.abs() <= token_tolerance(balances, nodes, count)? {
+            let (_, token) = signed(node.side, node.xrp, node.token);
+            let (_, token) = signed(node.side, node.xrp, token.add(token_rest)?);
+            if !token.is_negative() {
+                *last = node.fill(node.xrp, token)?;
+            }
         }
         Ok(fills)
     }
@@ -446,5 +445,164 @@ impl NodeFill {
     fn fill(&self, xrp: Drops, token: Dec) -> Result<FilledOffer, AmountError> {
         let price = price(xrp, token)?.filter(|p| !p.is_zero()).unwrap_or(self.rate);
         Ok(FilledOffer { offer_sequence: self.sequence, taker: false, side: self.side, xrp, token, price })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Currency, offer_index};
+    use serde_json::{Value, json};
+
+    const US: Address = Address([1; 20]);
+    const THEM: Address = Address([2; 20]);
+    const TOKEN: Token = Token { currency: Currency::RLUSD, issuer: Address([3; 20]) };
+
+    fn rlusd(value: &str) -> Value {
+        json!({"currency": TOKEN.currency, "issuer": TOKEN.issuer, "value": value})
+    }
+
+    /// A balance change of our account: XRP in drops before and after.
+    fn root(before: u64, after: u64) -> Value {
+        json!({"ModifiedNode": {"LedgerEntryType": "AccountRoot", "LedgerIndex": "00".repeat(32),
+            "FinalFields": {"Account": US, "Balance": after.to_string(), "Sequence": 9, "OwnerCount": 2},
+            "PreviousFields": {"Balance": before.to_string()}}})
+    }
+
+    /// Our trust line; we are its low account.
+    fn line(before: &str, after: &str) -> Value {
+        let limit = |account: Address| json!({"currency": TOKEN.currency, "issuer": account, "value": "0"});
+        json!({"ModifiedNode": {"LedgerEntryType": "RippleState", "LedgerIndex": "01".repeat(32),
+            "FinalFields": {"Balance": rlusd(after), "LowLimit": limit(US), "HighLimit": limit(TOKEN.issuer)},
+            "PreviousFields": {"Balance": rlusd(before)}}})
+    }
+
+    /// An ask of ours: what it still sells and buys, and what it did before when that changed.
+    fn ask(action: &str, sequence: u32, now: (&str, &str), before: Option<(&str, &str)>) -> Value {
+        let amounts = |(xrp, token): (&str, &str)| json!({"TakerGets": xrp, "TakerPays": rlusd(token)});
+        let mut fields = amounts(now);
+        fields["Account"] = json!(US);
+        fields["Sequence"] = json!(sequence);
+        fields["Expiration"] = json!(500);
+        let of = if action == "CreatedNode" { "NewFields" } else { "FinalFields" };
+        json!({action: {"LedgerEntryType": "Offer", "LedgerIndex": offer_index(US, sequence), of: fields,
+            "PreviousFields": before.map_or(json!({}), amounts)}})
+    }
+
+    fn tx(
+        sender: Address,
+        kind: &str,
+        offer_sequence: Option<u32>,
+        result: &str,
+        nodes: &[Value],
+    ) -> ValidatedTransaction {
+        let entry = json!({"validated": true, "hash": "0A".repeat(32), "ledger_index": 7,
+            "tx_json": {"Account": sender, "TransactionType": kind, "Sequence": 40, "Fee": "10",
+                "OfferSequence": offer_sequence},
+            "meta": {"TransactionIndex": 0, "TransactionResult": result, "AffectedNodes": nodes}});
+        ValidatedTransaction::from_account_tx(&entry).unwrap()
+    }
+
+    fn own(tx: &ValidatedTransaction, parent_close: u32) -> OwnTransaction {
+        own_transaction(tx, US, TOKEN, Some(LedgerTime(parent_close))).unwrap().unwrap()
+    }
+
+    fn d(text: &str) -> Dec {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_maker_fill_takes_the_last_digit_from_the_balance() {
+        let nodes = [
+            root(100_000_000, 96_000_000),
+            line("1000000000", "1000000010.000001"),
+            ask("DeletedNode", 5, ("0", "0"), Some(("2000000", "5"))),
+            ask("ModifiedNode", 6, ("1000000", "2.5"), Some(("3000000", "7.5000004"))),
+        ];
+        let own = own(&tx(THEM, "OfferCreate", None, "tesSUCCESS", &nodes), 0);
+        assert_eq!((own.xrp_change, own.token_change, own.fee), (Drops::new(-4_000_000), d("10.000001"), Drops::ZERO));
+        let sequences: Vec<_> = own.fills.iter().map(|f| (f.offer_sequence, f.taker, f.xrp, f.token)).collect();
+        let last = (6, false, Drops::new(2_000_000), d("5.000001"));
+        assert_eq!(sequences, [(5, false, Drops::new(2_000_000), d("5")), last]);
+        assert_eq!(own.offers[0].kind, OfferChangeKind::Removed(Removal::Filled));
+        assert_eq!(own.offers[1].kind, OfferChangeKind::Modified);
+        assert_eq!(own.after.account_sequence, Some(9));
+    }
+
+    #[test]
+    fn a_transfer_fee_leaves_the_fill_and_a_residual() {
+        let nodes = [
+            root(100_000_000, 98_000_000),
+            line("100", "104.9"),
+            ask("ModifiedNode", 6, ("1000000", "2.5"), Some(("3000000", "7.5"))),
+        ];
+        let own = own(&tx(THEM, "Payment", None, "tesSUCCESS", &nodes), 0);
+        assert_eq!((own.fills[0].token, own.token_change), (d("5"), d("4.9")));
+    }
+
+    #[test]
+    fn our_own_taking_is_the_balance_change_without_the_fee() {
+        let nodes =
+            [root(100_000_000, 97_999_990), line("100", "105"), ask("CreatedNode", 40, ("1000000", "2.5"), None)];
+        let own = own(&tx(US, "OfferCreate", None, "tesSUCCESS", &nodes), 0);
+        assert_eq!((own.ours, own.fee), (true, Drops::new(10)));
+        let fill = own.fills[0];
+        assert_eq!((fill.offer_sequence, fill.taker, fill.side), (40, true, Side::Ask));
+        assert_eq!((fill.xrp, fill.token, fill.price), (Drops::new(2_000_000), d("5"), d("2.5")));
+        assert_eq!(own.offers[0].kind, OfferChangeKind::Created);
+    }
+
+    #[test]
+    fn removals_are_told_apart() {
+        let gone = |filled| ask("DeletedNode", 5, ("2000000", "5"), filled);
+        let removal = |sender, kind: &str, named, result: &str, close, filled| {
+            let tx = tx(sender, kind, named, result, &[gone(filled)]);
+            let own = own(&tx, close);
+            if result != "tesSUCCESS" {
+                assert!(own.fills.is_empty());
+            }
+            own.offers[0].kind
+        };
+        let is = |removal| OfferChangeKind::Removed(removal);
+        let (ok, killed) = ("tesSUCCESS", "tecKILLED");
+        assert_eq!(removal(US, "OfferCancel", Some(5), ok, 0, None), is(Removal::Cancelled));
+        assert_eq!(removal(US, "OfferCreate", Some(5), ok, 900, None), is(Removal::Replaced));
+        assert_eq!(removal(US, "OfferCreate", Some(4), ok, 0, None), is(Removal::SelfCrossed));
+        assert_eq!(removal(US, "OfferCreate", Some(4), ok, 500, None), is(Removal::Expired));
+        // What a killed replace removed, it did not replace.
+        assert_eq!(removal(US, "OfferCreate", Some(5), killed, 499, None), is(Removal::Unfunded));
+        assert_eq!(removal(THEM, "OfferCreate", None, killed, 500, None), is(Removal::Expired));
+        assert_eq!(removal(THEM, "OfferCreate", None, ok, 499, None), is(Removal::Unfunded));
+        assert_eq!(removal(THEM, "Payment", None, ok, 0, Some(("3000000", "7.5"))), is(Removal::Unfunded));
+        assert_eq!(removal(US, "AccountDelete", None, ok, 0, None), is(Removal::Other));
+    }
+
+    #[test]
+    fn a_failed_transaction_costs_its_fee_only() {
+        let own = own(&tx(US, "OfferCreate", None, "tecUNFUNDED_OFFER", &[root(100, 90)]), 0);
+        assert_eq!((own.xrp_change, own.fee, own.fills.len()), (Drops::new(-10), Drops::new(10), 0));
+    }
+
+    #[test]
+    fn strangers_and_other_pairs_are_not_ours_and_broken_entries_are_named() {
+        let nobody = tx(THEM, "OfferCreate", None, "tesSUCCESS", &[]);
+        assert_eq!(own_transaction(&nobody, US, TOKEN, None).unwrap(), None);
+        let mut node = ask("ModifiedNode", 5, ("1", "1"), None);
+        node["ModifiedNode"]["FinalFields"]["TakerGets"] = json!({"currency": "USD", "issuer": THEM, "value": "1"});
+        assert_eq!(own_transaction(&tx(THEM, "Payment", None, "tesSUCCESS", &[node]), US, TOKEN, None).unwrap(), None);
+        let mut broken = ask("DeletedNode", 5, ("1", "1"), None);
+        broken["DeletedNode"]["FinalFields"].as_object_mut().unwrap().remove("Sequence");
+        let error = own_transaction(&tx(THEM, "Payment", None, "tesSUCCESS", &[broken]), US, TOKEN, None).unwrap_err();
+        assert!(matches!(error, MetaError::Missing { field: "Sequence", .. }));
+    }
+
+    #[test]
+    fn the_line_is_seen_from_our_side_when_we_are_high() {
+        let mut node = line("-100", "-105");
+        let fields = &mut node["ModifiedNode"]["FinalFields"];
+        let (low, high) = (fields["LowLimit"].clone(), fields["HighLimit"].clone());
+        (fields["LowLimit"], fields["HighLimit"]) = (high, low);
+        let own = own(&tx(THEM, "Payment", None, "tesSUCCESS", &[node]), 0);
+        assert_eq!((own.token_change, own.after.token), (d("5"), Some(d("105"))));
     }
 }

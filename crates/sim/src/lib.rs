@@ -1,9 +1,12 @@
 //! A simulated XRP Ledger node behind rippled's WebSocket API.
-#![warn(clippy::pedantic)]
-#![allow(clippy::pedantic)]
 
 pub mod amount;
 pub mod apply;
+pub mod generator;
 pub mod keylet;
+pub mod ledger;
+pub mod rng;
+pub mod scenario;
 pub mod state;
+pub mod tape;
 pub mod ter;

@@ -169,8 +169,8 @@ pub enum Entry {
     Offer(Offer),
 }
 
-/// A point in the journal to come back to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A point in the journal to come back to; the default is its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(usize);
 
 /// The state of a ledger.

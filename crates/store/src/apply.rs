@@ -184,8 +184,8 @@ impl Rows<'_> {
 
     fn order(&mut self, o: &Order) -> Result<(), ApplyError> {
         self.insert(
-            "INSERT INTO orders (seq, session, offer_sequence, tx_hash, side, level, price, size_drops, rlusd, mid_price,
-                 replaces, expiration, ledger_index, close_time, recorded_at, state, remaining_drops)
+            "INSERT INTO orders (seq, session, offer_sequence, tx_hash, side, level, price, size_drops, rlusd,
+                 mid_price, replaces, expiration, ledger_index, close_time, recorded_at, state, remaining_drops)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?8)
              ON CONFLICT (tx_hash) DO NOTHING",
             params![
@@ -283,9 +283,9 @@ impl Rows<'_> {
 
     fn valuation(&mut self, v: &ValuationSnapshot) -> Result<(), ApplyError> {
         self.insert(
-            "INSERT INTO valuation_snapshots (seq, session, kind, ledger_index, close_time, total_value_rlusd, xrp_drops,
-                 reserve_drops, rlusd, mark_price, mark_source, mark_age_ledgers, best_bid, best_ask, our_bid, our_ask,
-                 recorded_at)
+            "INSERT INTO valuation_snapshots (seq, session, kind, ledger_index, close_time, total_value_rlusd,
+                 xrp_drops, reserve_drops, rlusd, mark_price, mark_source, mark_age_ledgers, best_bid, best_ask,
+                 our_bid, our_ask, recorded_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             params![
                 v.kind.as_str(),

@@ -57,7 +57,10 @@ pub(crate) trait Columns {
     fn drops(&self, column: &'static str) -> Result<Drops, Error>;
     fn side(&self, column: &'static str) -> Result<Side, Error>;
     fn word<T>(&self, column: &'static str, parse: fn(&str) -> Option<T>) -> Result<T, Error>;
+    fn word_opt<T>(&self, column: &'static str, parse: fn(&str) -> Option<T>) -> Result<Option<T>, Error>;
     fn count(&self, column: &'static str) -> Result<u64, Error>;
+    /// A number of all 64 bits, which INTEGER cannot hold and which is stored as text.
+    fn number_opt(&self, column: &'static str) -> Result<Option<u64>, Error>;
 }
 
 impl Columns for Row<'_> {
@@ -86,14 +89,29 @@ impl Columns for Row<'_> {
     }
 
     fn word<T>(&self, column: &'static str, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
-        let text: String = self.get(column)?;
-        parse(&text).ok_or_else(|| unreadable(self, column, text, "a word that this version knows"))
+        parse_word(self, column, self.get(column)?, parse)
+    }
+
+    fn word_opt<T>(&self, column: &'static str, parse: fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
+        self.get::<_, Option<String>>(column)?.map(|text| parse_word(self, column, text, parse)).transpose()
     }
 
     fn count(&self, column: &'static str) -> Result<u64, Error> {
         let value: i64 = self.get(column)?;
         u64::try_from(value).map_err(|_| unreadable(self, column, value.to_string(), "a count"))
     }
+
+    fn number_opt(&self, column: &'static str) -> Result<Option<u64>, Error> {
+        let Some(text) = self.get::<_, Option<String>>(column)? else { return Ok(None) };
+        match text.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(unreadable(self, column, text, "a whole number")),
+        }
+    }
+}
+
+fn parse_word<T>(row: &Row<'_>, column: &'static str, text: String, parse: fn(&str) -> Option<T>) -> Result<T, Error> {
+    parse(&text).ok_or_else(|| unreadable(row, column, text, "a word that this version knows"))
 }
 
 fn parse_time(row: &Row<'_>, column: &'static str, text: String) -> Result<DateTime<Utc>, Error> {
@@ -104,5 +122,8 @@ fn parse_time(row: &Row<'_>, column: &'static str, text: String) -> Result<DateT
 }
 
 fn parse_dec(row: &Row<'_>, column: &'static str, text: String) -> Result<Dec, Error> {
-    text.parse().map_err(|_| unreadable(row, column, text, "a decimal such as 2.4013"))
+    match text.parse() {
+        Ok(value) => Ok(value),
+        Err(_) => Err(unreadable(row, column, text, "a decimal such as 2.4013")),
+    }
 }

@@ -101,8 +101,11 @@ fn held(path: &Path) -> LockError {
     let (pid, holder) = match read_holder(&holder_path(path)) {
         Ok(text) => {
             let mut lines = text.lines();
-            let pid = lines.next().and_then(|line| line.trim().parse().map_or(None, Some));
-            (pid, lines.next().unwrap_or_default().to_string())
+            // A file that does not begin with a number is not our text: shown as it is, without a process id.
+            match lines.next().unwrap_or_default().trim().parse() {
+                Ok(pid) => (Some(pid), lines.next().unwrap_or_default().to_string()),
+                Err(_) => (None, text.chars().take(80).collect()),
+            }
         }
         Err(error) => (None, format!("its name cannot be read: {error}")),
     };

@@ -182,8 +182,8 @@ impl Reader {
     }
 }
 
-/// Connects without a trace. Beside a `-wal` (an engine runs, or was killed) strictly read-only. A file at rest has none,
-/// and SQLite must make one to read it: then a connection that may write to the file, but is told not to run any
+/// Connects without a trace. Beside a `-wal` (an engine runs, or was killed) strictly read-only. A file at rest has
+/// none, and SQLite must make one to read it: then a connection that may write to the file, but is told not to run any
 /// statement that does, because only such a one removes it again when it closes.
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let failed = sqlite(path, "opening the file for reading");
@@ -209,7 +209,6 @@ const SELECT_SESSION: &str =
     "SELECT *, (SELECT count(*) FROM fills WHERE fills.session = sessions.number) AS fills FROM sessions";
 
 fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
-    let word_opt = |column: &'static str| row.get::<_, Option<String>>(column).map(|word| word.is_some());
     Ok(SessionRow {
         number: row.get("number")?,
         mode: row.word("mode", Mode::from_word)?,
@@ -224,26 +223,17 @@ fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
         last_close_time: row.time_opt("last_close_time")?,
         coalesced_rows: row.count("coalesced_rows")?,
         ended_at: row.time_opt("ended_at")?,
-        ended_at_source: match word_opt("ended_at_source")? {
-            true => Some(row.word("ended_at_source", EndedAtSource::from_word)?),
-            false => None,
-        },
+        ended_at_source: row.word_opt("ended_at_source", EndedAtSource::from_word)?,
         ending_ledger_index: row.get("ending_ledger_index")?,
         ending_close_time: row.time_opt("ending_close_time")?,
         ending_value_rlusd: row.dec_opt("ending_value_rlusd")?,
         ending_value_reason: row.get("ending_value_reason")?,
-        end_reason: match word_opt("end_reason")? {
-            true => Some(row.word("end_reason", EndReason::from_word)?),
-            false => None,
-        },
+        end_reason: row.word_opt("end_reason", EndReason::from_word)?,
         end_detail: row.get("end_detail")?,
         config: row.get("config")?,
         config_hash: row.get("config_hash")?,
         version: row.get("version")?,
-        seed: match word_opt("seed")? {
-            true => Some(row.word("seed", |text| text.parse().map_or(None, Some))?),
-            false => None,
-        },
+        seed: row.number_opt("seed")?,
         resumed_from: row.get("resumed_from")?,
         fills: row.count("fills")?,
     })

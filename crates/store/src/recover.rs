@@ -36,7 +36,8 @@ fn recovered_end(tx: &Transaction<'_>, number: SessionNumber) -> rusqlite::Resul
     tx.query_row(
         "SELECT max(last_seen_at, started_at,
                     coalesce((SELECT max(recorded_at) FROM fills WHERE session = number), ''),
-                    coalesce((SELECT max(recorded_at) FROM valuation_snapshots WHERE session = number), '')) AS ended_at,
+                    coalesce((SELECT max(recorded_at) FROM valuation_snapshots WHERE session = number), '')
+                ) AS ended_at,
                 last_ledger_index, last_close_time
          FROM sessions WHERE number = ?1",
         [number],

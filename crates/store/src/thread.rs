@@ -185,8 +185,8 @@ impl Engine {
         Ok((marks, result))
     }
 
-    /// Moves `last_seen_at`, the processed ledger, the count of dropped rows and the watermark with every commit, so that
-    /// a killed session's end is known.
+    /// Moves `last_seen_at`, the processed ledger, the count of dropped rows and the watermark with every commit, so
+    /// that a killed session's end is known.
     fn heartbeat(&self, marks: &Marks) -> Result<(), ApplyError> {
         let (index, close_time) = marks.last_ledger.map_or((None, None), |(index, at)| (Some(index), Some(time(at))));
         self.conn
@@ -341,10 +341,13 @@ impl Engine {
         let error =
             WriteError::Storage { error: String::from("the disk still refused rows when the writer had to end") };
         let mut lost = 0_usize;
-        while let Some(message) = self.pending.pop_front().or_else(|| self.data.try_recv().map_or(None, Some)) {
+        while let Some(message) = self.pending.pop_front() {
             lost = lost.saturating_add(1);
             if let Message::Durable(_, reply) | Message::Close(_, _, reply) = message {
                 reply.give(Err(error.clone()));
+            }
+            if let Ok(next) = self.data.try_recv() {
+                self.pending.push_back(next);
             }
         }
         tracing::error!(lost, "messages were never written: the disk refused them until the end");

@@ -59,10 +59,12 @@ pub enum WriterFault {
 }
 
 /// A reply that is always given: dropping it unanswered says [`WriteError::Gone`].
-pub(crate) struct Reply<T>(Option<Box<dyn FnOnce(Result<T, WriteError>) + Send>>);
+pub(crate) struct Reply<T>(Option<ReplyFn<T>>);
+
+type ReplyFn<T> = Box<dyn FnOnce(Result<T, WriteError>) + Send>;
 
 impl<T> Reply<T> {
-    fn new(reply: Box<dyn FnOnce(Result<T, WriteError>) + Send>) -> Reply<T> {
+    fn new(reply: ReplyFn<T>) -> Reply<T> {
         Reply(Some(reply))
     }
 
@@ -86,11 +88,11 @@ impl<T> Drop for Reply<T> {
     }
 }
 
-/// What waits in the queue, in order.
+/// What waits in the queue, in order. Small, because the queue's places are allocated at once.
 pub(crate) enum Message {
-    One(Record),
+    One(Box<Record>),
     Durable(Vec<Record>, Reply<u64>),
-    Close(SessionEnd, Vec<StopStage>, Reply<u64>),
+    Close(Box<SessionEnd>, Vec<StopStage>, Reply<u64>),
     Stage(StopStage),
 }
 
@@ -119,8 +121,8 @@ impl Control {
 
 /// What the thread and its handles share.
 ///
-/// The handles hold the receiving ends too, because a bounded channel keeps what is in it until the last sender is gone:
-/// without this, who waits for an answer of a thread that panicked would wait for ever.
+/// The handles hold the receiving ends too, because a bounded channel keeps what is in it until the last sender is
+/// gone: without this, who waits for an answer of a thread that panicked would wait for ever.
 pub(crate) struct Shared {
     pub(crate) durable: AtomicU64,
     pub(crate) coalesced: AtomicU64,
@@ -130,8 +132,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Says that the thread has ended and answers with `Gone` what is still queued. A message queued at this very moment
-    /// is answered by its sender, who looks at `alive` after queueing: one of the two sees the other.
+    /// Says that the thread has ended and answers with `Gone` what is still queued. A message queued at this very
+    /// moment is answered by its sender, who looks at `alive` after queueing: one of the two sees the other.
     pub(crate) fn end(&self) {
         self.alive.store(false, Ordering::SeqCst);
         self.answer_gone();
@@ -238,7 +240,7 @@ impl Writer {
         if queued >= self.capacity {
             return Err(QueueError::Full { capacity: self.capacity });
         }
-        self.send(Message::One(record))?;
+        self.send(Message::One(Box::new(record)))?;
         if self.is_alive() { Ok(()) } else { Err(QueueError::Gone) }
     }
 
@@ -260,12 +262,12 @@ impl Writer {
 
     /// Closes the session, after all that is queued and in the same commit as the last of it.
     ///
-    /// The acknowledgement is [`WriteError::AlreadyClosed`] when somebody closed it before; the stages are kept even so.
+    /// The acknowledgement is [`WriteError::AlreadyClosed`] when somebody closed it before; the stages are kept.
     ///
     /// # Errors
     /// [`QueueError`].
     pub fn close_session(&self, end: SessionEnd, stages: Vec<StopStage>, ack: Ack) -> Result<(), QueueError> {
-        self.send(Message::Close(end, stages, Reply::new(ack)))
+        self.send(Message::Close(Box::new(end), stages, Reply::new(ack)))
     }
 
     /// Records a stop stage's outcome, also after the session was closed.
@@ -285,9 +287,9 @@ impl Writer {
         self.send_control(Control::Checkpoint(cause, Reply::new(reply)))
     }
 
-    /// Writes all that was queued, checkpoints, closes the connection and ends the thread. When the reply comes the lock
-    /// is released and, unless another process has the file open, no `-wal` is left. Those who record must have ended
-    /// before: what is queued during the seal is not written.
+    /// Writes all that was queued, checkpoints, closes the connection and ends the thread. When the reply comes the
+    /// lock is released and, unless another process has the file open, no `-wal` is left. Those who record must have
+    /// ended before: what is queued during the seal is not written.
     ///
     /// # Errors
     /// [`QueueError`].

@@ -179,9 +179,8 @@ fn the_session_of_a_killed_engine_is_closed_from_its_last_durable_record() {
     assert_eq!((open[0].price, open[0].level, open[0].state), (dec("2.4013"), 2, OrderState::Pending));
     assert_eq!(store.unsettled_intents().unwrap()[0].intent, intent(1));
     let second = store.begin_session(&new_session(at(300))).unwrap();
-    assert!(
-        matches!(store.begin_session(&new_session(at(301))), Err(StoreError::SessionOpen { number }) if number == second)
-    );
+    let again = store.begin_session(&new_session(at(301)));
+    assert!(matches!(again, Err(StoreError::SessionOpen { number }) if number == second), "{again:?}");
     drop(store);
 
     let reader = Reader::open(&place.path).unwrap();

@@ -184,7 +184,7 @@ fn a_replay_adds_nothing() {
     assert_eq!(running.durably(vec![Record::Flow(flow(1, FlowCause::Deposit, 10, "0"))]), Ok(7));
     running.close(clean_end(), vec![]).unwrap();
     running.seal();
-    // The watermark outlives the engine (the seal's checkpoint row is number 8), and so does the memory of what is there.
+    // The watermark outlives the engine (the seal's checkpoint row is number 8), and so does what is there.
     let running = place.start();
     assert_eq!(running.writer.durable(), 8);
     assert_eq!(running.durably(records()), Ok(8));

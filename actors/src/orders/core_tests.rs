@@ -1,0 +1,359 @@
+//! The promises of the orders, each without a mailbox, a network or a clock.
+
+use neo_ledger::keys::Algorithm;
+use neo_ledger::own::AccountAfter;
+use neo_ledger::types::{Address, Currency};
+use neo_market::{BookLevel, MarketView};
+
+use super::*;
+use crate::messages::{AccountState, LedgerHeader};
+
+fn key() -> Keypair {
+    Keypair::from_entropy([7; 16], Algorithm::Ed25519).unwrap()
+}
+
+fn token() -> Token {
+    Token { currency: Currency::RLUSD, issuer: Address([9; 20]) }
+}
+
+fn core(levels: u8) -> OrdersCore {
+    let quote = QuoteConfig { levels, ..QuoteConfig::default() };
+    let config = OrdersConfig {
+        token: token(),
+        network_id: 65_001,
+        quote,
+        risk: RiskConfig::default(),
+        last_ledger_offset: 5,
+        max_fee: Drops::new(5_000),
+        cancel_max_fee: Drops::new(50_000),
+        trade_for_s: None,
+    };
+    OrdersCore::new(config, key())
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
+fn update(index: u32, sequence: u32, transactions: Vec<OwnTransaction>, offers: Option<Vec<OpenOffer>>) -> LedgerUpdate {
+    let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
+    LedgerUpdate {
+        ledger: LedgerHeader {
+            index,
+            close_time: LedgerTime(800_000_000 + index * 4),
+            base_fee: Drops::new(10),
+            reserve_base: Drops::new(1_000_000),
+            reserve_inc: Drops::new(200_000),
+        },
+        view: MarketView { ledger_index: index, bids: level("2.39"), asks: level("2.41") },
+        account: AccountState {
+            xrp: Drops::new(10_000_000_000),
+            rlusd: "25000".parse().unwrap(),
+            sequence,
+            owner_count: 1,
+        },
+        transactions,
+        offers,
+    }
+}
+
+/// Drives a core and answers for the record and the node.
+struct Bench {
+    core: OrdersCore,
+    effects: Vec<OrdersEffect>,
+}
+
+impl Bench {
+    fn new(levels: u8) -> Bench {
+        Bench { core: core(levels), effects: Vec::new() }
+    }
+
+    fn on(&mut self, input: OrdersInput<'_>) {
+        let effects = self.core.on(input, now()).unwrap();
+        self.effects.extend(effects);
+    }
+
+    fn ledger(&mut self, update: &LedgerUpdate) {
+        self.on(OrdersInput::Update(update));
+    }
+
+    fn take(&mut self) -> Vec<OrdersEffect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Makes every batch durable and answers every submission; returns the intents.
+    fn acknowledge(&mut self) -> Vec<Intent> {
+        let mut intents = Vec::new();
+        loop {
+            let effects = self.take();
+            let mut more = false;
+            for effect in effects {
+                match effect {
+                    OrdersEffect::Persist { batch, records } => {
+                        more = true;
+                        intents.extend(records.into_iter().filter_map(|record| match record {
+                            Record::Intent(intent) => Some(intent),
+                            _ => None,
+                        }));
+                        self.on(OrdersInput::Durable(IntentsDurable { batch, result: Ok(()) }));
+                    }
+                    OrdersEffect::Submit(submission) => {
+                        more = true;
+                        let result = Ok("tesSUCCESS".to_string());
+                        let reply = SubmissionReply { hash: submission.hash, result, open_ledger_cost: None };
+                        self.on(OrdersInput::Reply(reply));
+                    }
+                    _ => {}
+                }
+            }
+            if !more {
+                return intents;
+            }
+        }
+    }
+}
+
+/// The validated form of an intent.
+fn included(intent: &Intent, index: u32, result: &str, offers: Vec<OfferChange>) -> OwnTransaction {
+    OwnTransaction {
+        hash: intent.tx_hash.parse().unwrap(),
+        ledger_index: index,
+        transaction_index: 0,
+        ours: true,
+        kind: if intent.purpose == Purpose::Cancel { "OfferCancel" } else { "OfferCreate" }.to_string(),
+        sequence: intent.sequence,
+        offer_sequence: intent.offer_sequence,
+        fee: intent.fee,
+        result: result.to_string(),
+        xrp_change: Drops::new(-intent.fee.get()),
+        token_change: Dec::zero(),
+        after: AccountAfter::default(),
+        fills: Vec::new(),
+        offers,
+    }
+}
+
+fn change(sequence: u32, side: Side, kind: OfferChangeKind) -> OfferChange {
+    let xrp = Amount::Xrp(Drops::new(100_000_000));
+    let rlusd = Amount::Token { value: "240".parse().unwrap(), token: token() };
+    let (taker_gets, taker_pays) = if side == Side::Ask { (xrp, rlusd) } else { (rlusd, xrp) };
+    OfferChange { sequence, taker_gets, taker_pays, side, kind }
+}
+
+/// One bid and one ask, resting from ledger 101 on.
+fn quoting() -> (Bench, Vec<Intent>) {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    let intents = bench.acknowledge();
+    assert_eq!(intents.len(), 2);
+    let sides = [Side::Bid, Side::Ask];
+    let placed = intents.iter().zip(sides).map(|(intent, side)| {
+        included(intent, 101, "tesSUCCESS", vec![change(intent.sequence, side, OfferChangeKind::Created)])
+    });
+    bench.ledger(&update(101, 3, placed.collect(), None));
+    bench.acknowledge();
+    assert_eq!(bench.core.quotes().len(), 2);
+    (bench, intents)
+}
+
+#[test]
+fn nothing_is_sent_before_it_is_durable() {
+    let mut bench = Bench::new(2);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    let effects = bench.take();
+    assert!(!effects.iter().any(|effect| matches!(effect, OrdersEffect::Submit(_))));
+    assert!(!effects.iter().any(|effect| matches!(effect, OrdersEffect::LedgerDone(_))), "work is still open");
+    let batch = effects
+        .iter()
+        .find_map(|effect| match effect {
+            OrdersEffect::Persist { batch, records } => {
+                assert_eq!(records.iter().filter(|record| matches!(record, Record::Intent(_))).count(), 4);
+                Some(*batch)
+            }
+            _ => None,
+        })
+        .unwrap();
+    bench.on(OrdersInput::Durable(IntentsDurable { batch: batch + 1, result: Ok(()) }));
+    assert!(bench.take().is_empty(), "another batch's answer sends nothing");
+    bench.on(OrdersInput::Durable(IntentsDurable { batch, result: Ok(()) }));
+    let sent = bench.take().iter().filter(|effect| matches!(effect, OrdersEffect::Submit(_))).count();
+    assert_eq!(sent, 4);
+}
+
+#[test]
+fn intents_that_cannot_be_durable_end_the_session() {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    let lost = IntentsDurable { batch: 1, result: Err("disk full".into()) };
+    assert!(matches!(bench.core.on(OrdersInput::Durable(lost), now()), Err(OrdersError::RecordLost { .. })));
+}
+
+#[test]
+fn a_ledger_is_done_once_and_only_when_every_submission_was_answered() {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    bench.on(OrdersInput::Durable(IntentsDurable { batch: 1, result: Ok(()) }));
+    let submissions: Vec<Submission> = bench
+        .take()
+        .into_iter()
+        .filter_map(|effect| match effect {
+            OrdersEffect::Submit(submission) => Some(submission),
+            OrdersEffect::LedgerDone(_) => panic!("replies are outstanding"),
+            _ => None,
+        })
+        .collect();
+    for (n, submission) in submissions.iter().enumerate() {
+        let result = Err("no answer".to_string());
+        bench.on(OrdersInput::Reply(SubmissionReply { hash: submission.hash, result, open_ledger_cost: None }));
+        let done = bench.take().iter().filter(|effect| **effect == OrdersEffect::LedgerDone(100)).count();
+        assert_eq!(done, usize::from(n + 1 == submissions.len()));
+    }
+}
+
+fn dead_in(effects: &[OrdersEffect]) -> usize {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            OrdersEffect::Record(records) => Some(records),
+            _ => None,
+        })
+        .flatten()
+        .filter(|record| matches!(record, Record::IntentUpdate(update) if update.state == IntentState::Dead))
+        .count()
+}
+
+#[test]
+fn a_transaction_is_dead_when_its_last_ledger_has_passed_and_its_number_is_used_again() {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    let intents = bench.acknowledge();
+    assert_eq!(intents[0].last_ledger_sequence, 105);
+    bench.ledger(&update(104, 1, vec![], None));
+    assert_eq!(bench.core.in_flight(), 2, "still alive before its LastLedgerSequence has passed");
+    assert_eq!(dead_in(&bench.take()), 0);
+    bench.ledger(&update(105, 1, vec![], None));
+    assert_eq!(dead_in(&bench.effects), 2);
+    assert_eq!(bench.acknowledge()[0].sequence, 1);
+}
+
+#[test]
+fn after_a_dead_transaction_nothing_is_signed_while_later_ones_are_in_flight() {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    bench.acknowledge();
+    bench.ledger(&update(102, 1, vec![], None));
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    assert_eq!(bench.acknowledge().len(), 2, "two cancels, alive until 107");
+    bench.ledger(&update(105, 1, vec![], None));
+    assert!(bench.core.hole && bench.core.in_flight() == 2);
+    assert!(bench.acknowledge().is_empty(), "a number after the hole could not apply");
+    bench.ledger(&update(107, 1, vec![], None));
+    assert!(bench.effects.contains(&OrdersEffect::Flat));
+}
+
+#[test]
+fn a_failed_replacement_leaves_the_old_offer_ours() {
+    let (mut bench, placed) = quoting();
+    // The market moves by 1 %: both quotes are replaced, and the bid's replacement fails.
+    let mut moved = update(110, 3, vec![], None);
+    let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
+    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44") };
+    bench.ledger(&moved);
+    let replacements = bench.acknowledge();
+    assert!(replacements.iter().all(|intent| intent.purpose == Purpose::Replace));
+    let mut after = moved.clone();
+    after.ledger.index = 111;
+    after.transactions = vec![included(&replacements[0], 111, "tecKILLED", vec![])];
+    bench.ledger(&after);
+    let open = bench.core.open_items().0;
+    assert!(open.contains(&placed[0].sequence), "the old bid still stands: {open:?}");
+    assert!(!open.contains(&replacements[0].sequence), "the new bid never stood: {open:?}");
+}
+
+#[test]
+fn withdrawing_cancels_what_rests_and_what_is_in_flight_and_is_flat_only_by_proof() {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    let intents = bench.acknowledge();
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    let cancels = bench.acknowledge();
+    assert_eq!(cancels.iter().map(|intent| intent.offer_sequence).collect::<Vec<_>>(), [Some(1), Some(2)]);
+    assert!(cancels.iter().all(|cancel| intents.iter().all(|intent| cancel.sequence > intent.sequence)));
+    let sides = [Side::Bid, Side::Ask];
+    let placed: Vec<OwnTransaction> = intents
+        .iter()
+        .zip(sides)
+        .map(|(intent, side)| {
+            included(intent, 101, "tesSUCCESS", vec![change(intent.sequence, side, OfferChangeKind::Created)])
+        })
+        .collect();
+    bench.ledger(&update(101, 3, placed, None));
+    assert!(!bench.acknowledge().iter().any(|intent| intent.purpose != Purpose::Cancel));
+    assert!(!bench.core.is_flat());
+    let gone: Vec<OwnTransaction> = cancels
+        .iter()
+        .zip(sides)
+        .map(|(cancel, side)| {
+            let removed = OfferChangeKind::Removed(Removal::Cancelled);
+            included(cancel, 102, "tesSUCCESS", vec![change(cancel.offer_sequence.unwrap(), side, removed)])
+        })
+        .collect();
+    bench.ledger(&update(102, 5, gone, None));
+    let effects = bench.take();
+    assert!(effects.contains(&OrdersEffect::Flat));
+    assert!(!effects.contains(&OrdersEffect::LedgerDone(102)), "a session that is over asks for no further ledger");
+}
+
+#[test]
+fn offers_of_an_earlier_session_are_cancelled_before_the_first_quote() {
+    let mut bench = Bench::new(1);
+    let left = OpenOffer {
+        sequence: 77,
+        taker_gets: Amount::Xrp(Drops::new(1)),
+        taker_pays: Amount::Token { value: Dec::one(), token: token() },
+    };
+    bench.ledger(&update(100, 90, vec![], Some(vec![left])));
+    let intents = bench.acknowledge();
+    assert_eq!(intents.len(), 1);
+    assert_eq!((intents[0].purpose, intents[0].offer_sequence), (Purpose::Cancel, Some(77)));
+    // A cancel that validated proves the offer gone, even when a fill had removed it before.
+    bench.ledger(&update(101, 91, vec![included(&intents[0], 101, "tesSUCCESS", vec![])], None));
+    let intents = bench.acknowledge();
+    assert!(intents.iter().all(|intent| intent.purpose == Purpose::Place) && intents.len() == 2);
+}
+
+#[test]
+fn the_end_of_the_trading_time_withdraws_by_itself() {
+    let (mut bench, _) = quoting();
+    bench.core.config.trade_for_s = Some(40);
+    bench.ledger(&update(109, 3, vec![], None));
+    assert!(!bench.take().contains(&OrdersEffect::Elapsed));
+    bench.ledger(&update(110, 3, vec![], None));
+    let effects = bench.take();
+    assert_eq!(effects.iter().filter(|effect| **effect == OrdersEffect::Elapsed).count(), 1);
+    bench.effects = effects;
+    let cancels = bench.acknowledge();
+    assert!(cancels.iter().all(|intent| intent.purpose == Purpose::Cancel) && cancels.len() == 2);
+}
+
+#[test]
+fn after_quiesce_nothing_new_is_signed() {
+    let (mut bench, _) = quoting();
+    bench.on(OrdersInput::Command(OrdersCommand::Quiesce));
+    let mut moved = update(120, 3, vec![], None);
+    moved.view.bids[0].price = "2.30".parse().unwrap();
+    bench.ledger(&moved);
+    assert!(bench.acknowledge().is_empty());
+}
+
+#[test]
+fn a_sequence_number_used_by_somebody_else_is_seen() {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    let intents = bench.acknowledge();
+    let mut foreign = included(&intents[0], 101, "tesSUCCESS", vec![]);
+    foreign.hash = Hash([3; 32]);
+    bench.ledger(&update(101, 2, vec![foreign], None));
+    assert_eq!(bench.core.in_flight(), 1, "ours can never be included now");
+    assert!(bench.core.hole);
+}

@@ -1,0 +1,162 @@
+//! server_info, server_state, fee, ledger_current, ledger_closed.
+
+use serde_json::{Value as Json, json};
+
+use super::{Fields, fields};
+use crate::calendar;
+use crate::ledger::Header;
+use crate::node::Node;
+
+/// The release whose behaviour this node follows.
+const BUILD_VERSION: &str = "2.6.1";
+/// A node key's text; this node has none of its own.
+const NODE_KEY: &str = "n9KA9w2fgvRY7Yjiddq8xQ3PqrnvEy92qqheZM2buSmjeqksbPFY";
+/// Load levels are counted in 256ths.
+const REFERENCE_LEVEL: u32 = 256;
+
+/// The closed ledgers that are remembered, as `first-last`.
+pub(super) fn complete_ledgers(node: &Node) -> String {
+    let last = node.chain.header().index;
+    match node.history.first_index() {
+        Some(first) if first < last => format!("{first}-{last}"),
+        _ => last.to_string(),
+    }
+}
+
+/// Seconds since the scenario's beginning, by the ledger's own time.
+fn uptime_s(node: &Node) -> u32 {
+    node.chain.header().close_time.0.saturating_sub(node.scenario.start_time_s)
+}
+
+fn common(node: &Node) -> Fields {
+    let uptime = uptime_s(node);
+    let full_us = (u64::from(uptime) * 1_000_000).to_string();
+    let never = json!({ "duration_us": "0", "transitions": "0" });
+    fields(json!({
+        "build_version": BUILD_VERSION,
+        "complete_ledgers": complete_ledgers(node),
+        "initial_sync_duration_us": "0",
+        "io_latency_ms": 1,
+        "jq_trans_overflow": "0",
+        "network_id": node.scenario.network_id,
+        "peer_disconnects": "0",
+        "peer_disconnects_resources": "0",
+        "peers": 0,
+        "ports": [],
+        "pubkey_node": NODE_KEY,
+        "server_state": "full",
+        "server_state_duration_us": full_us,
+        "state_accounting": {
+            "connected": never, "disconnected": never, "syncing": never, "tracking": never,
+            "full": { "duration_us": full_us, "transitions": "1" },
+        },
+        "time": calendar::human(node.chain.header().close_time, "000000"),
+        "uptime": uptime,
+        "validation_quorum": 0,
+    }))
+}
+
+/// Drops as the number of XRP that `server_info` prints. It is a float there; nothing is computed with it.
+fn xrp_number(drops: i64) -> Json {
+    if drops % 1_000_000 == 0 { json!(drops / 1_000_000) } else { json!(drops as f64 / 1e6) }
+}
+
+pub(super) fn server_info(node: &Node) -> Fields {
+    let (header, rules) = (node.chain.header(), node.chain.rules());
+    let mut info = common(node);
+    info.extend(fields(json!({
+        "hostid": "SIM",
+        "last_close": { "converge_time_s": 0.1, "proposers": 0 },
+        "load_factor": 1,
+        "validated_ledger": {
+            "age": 0,
+            "base_fee_xrp": xrp_number(rules.base_fee_drops),
+            "hash": header.hash,
+            "reserve_base_xrp": xrp_number(rules.reserve_base_drops),
+            "reserve_inc_xrp": xrp_number(rules.reserve_inc_drops),
+            "seq": header.index,
+        },
+    })));
+    fields(json!({ "info": info }))
+}
+
+pub(super) fn server_state(node: &Node) -> Fields {
+    let (header, rules) = (node.chain.header(), node.chain.rules());
+    let mut state = common(node);
+    state.extend(fields(json!({
+        "last_close": { "converge_time": 100, "proposers": 0 },
+        "load_base": REFERENCE_LEVEL,
+        "load_factor": REFERENCE_LEVEL,
+        "load_factor_fee_escalation": REFERENCE_LEVEL,
+        "load_factor_fee_queue": REFERENCE_LEVEL,
+        "load_factor_fee_reference": REFERENCE_LEVEL,
+        "load_factor_server": REFERENCE_LEVEL,
+        "validated_ledger": {
+            "base_fee": rules.base_fee_drops,
+            "close_time": header.close_time,
+            "hash": header.hash,
+            "reserve_base": rules.reserve_base_drops,
+            "reserve_inc": rules.reserve_inc_drops,
+            "seq": header.index,
+        },
+    })));
+    fields(json!({ "state": state }))
+}
+
+pub(super) fn fee(node: &Node) -> Fields {
+    let base = node.chain.rules().base_fee_drops;
+    let (level, median) = (REFERENCE_LEVEL.to_string(), (REFERENCE_LEVEL * 500).to_string());
+    fields(json!({
+        "current_ledger_size": node.chain.open_count().to_string(),
+        "current_queue_size": "0",
+        "drops": {
+            "base_fee": base.to_string(),
+            "median_fee": base.saturating_mul(500).to_string(),
+            "minimum_fee": base.to_string(),
+            "open_ledger_fee": base.to_string(),
+        },
+        "expected_ledger_size": "1000",
+        "ledger_current_index": node.chain.open_index(),
+        "levels": {
+            "median_level": median, "minimum_level": level, "open_ledger_level": level, "reference_level": level,
+        },
+        "max_queue_size": "20000",
+    }))
+}
+
+pub(super) fn ledger_current(node: &Node) -> Fields {
+    fields(json!({ "ledger_current_index": node.chain.open_index() }))
+}
+
+pub(super) fn ledger_closed(node: &Node) -> Fields {
+    let Header { hash, index, .. } = node.chain.header();
+    fields(json!({ "ledger_hash": hash, "ledger_index": index }))
+}
+
+/// What a subscription to `ledger` answers, and `ledgerClosed` repeats.
+pub(super) fn ledger_stream_fields(node: &Node) -> Fields {
+    let (header, rules) = (node.chain.header(), node.chain.rules());
+    fields(json!({
+        "fee_base": rules.base_fee_drops,
+        "ledger_hash": header.hash,
+        "ledger_index": header.index,
+        "ledger_time": header.close_time,
+        "network_id": node.scenario.network_id,
+        "reserve_base": rules.reserve_base_drops,
+        "reserve_inc": rules.reserve_inc_drops,
+        "validated_ledgers": complete_ledgers(node),
+    }))
+}
+
+/// What a subscription to `server` answers.
+pub(super) fn server_stream_fields() -> Fields {
+    fields(json!({
+        "hostid": "SIM",
+        "load_base": REFERENCE_LEVEL,
+        "load_factor": REFERENCE_LEVEL,
+        "pubkey_node": NODE_KEY,
+        "random": "0".repeat(64),
+        "server_status": "full",
+        "stand_alone": true,
+    }))
+}

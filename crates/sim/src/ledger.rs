@@ -1,0 +1,332 @@
+//! The chain of ledgers: an open ledger that answers at once, and closed ones that count.
+//!
+//! A submitted transaction is applied to the open ledger in the order of arrival, which gives its provisional result.
+//! When the ledger closes, the same transactions are applied to the last closed state in canonical order (accounts in
+//! an order that changes with every ledger, an account's own by sequence), in up to three passes as rippled does, so
+//! that the final result may differ from the provisional one.
+
+use std::collections::BTreeMap;
+
+use neo_ledger::{Address, Hash, LedgerTime, sha512_half};
+use serde::{Deserialize, Serialize};
+
+use crate::apply::tx::Tx;
+use crate::apply::{Context, Metadata, Rules, apply};
+use crate::state::{Key, Mark, State};
+use crate::ter::Ter;
+
+/// Passes over a closing ledger's transactions (rippled, `LEDGER_TOTAL_PASSES`).
+const TOTAL_PASSES: u32 = 3;
+/// The pass after which failures are final (rippled, `LEDGER_RETRY_PASSES`).
+const RETRY_PASSES: u32 = 1;
+/// Ledgers for which a transaction without LastLedgerSequence is held.
+const HOLD_LEDGERS: u32 = 20;
+/// Transactions held for one account.
+const MAX_HELD_PER_ACCOUNT: usize = 16;
+/// Transactions held in all.
+const MAX_HELD: usize = 4_096;
+
+/// A closed ledger's header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Its index.
+    pub index: u32,
+    /// Its hash: a digest of the header and of what the ledger changed. Not the hash a real ledger would have.
+    pub hash: Hash,
+    /// The hash of the ledger before it.
+    pub parent_hash: Hash,
+    /// When it closed.
+    pub close_time: LedgerTime,
+    /// When the ledger before it closed.
+    pub parent_close_time: LedgerTime,
+    /// All XRP there is, in drops.
+    pub total_drops: i64,
+    /// Digest of its transactions.
+    pub transaction_hash: Hash,
+    /// Digest of all changes of state so far.
+    pub account_hash: Hash,
+    /// Number of its transactions.
+    pub txn_count: u32,
+}
+
+/// What a submission came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// The provisional result.
+    pub result: Ter,
+    /// True when the open ledger has it.
+    pub applied: bool,
+    /// True when the node will try it again by itself.
+    pub held: bool,
+}
+
+/// A transaction of a closed ledger.
+#[derive(Clone, Debug)]
+pub struct ClosedTx {
+    /// The transaction.
+    pub tx: Tx,
+    /// Its result.
+    pub result: Ter,
+    /// Its place in the ledger.
+    pub index: u32,
+    /// Its metadata.
+    pub meta: Metadata,
+}
+
+/// A transaction that waits for one before it.
+#[derive(Clone, Debug)]
+struct Held {
+    tx: Tx,
+    until: u32,
+}
+
+/// The chain: the last closed state, the open one, and what waits.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    rules: Rules,
+    validated: State,
+    open: State,
+    header: Header,
+    open_txs: Vec<Tx>,
+    held: BTreeMap<(Address, u32), Held>,
+}
+
+impl Chain {
+    /// A chain whose first closed ledger holds `state`.
+    #[must_use]
+    pub fn new(rules: Rules, state: State, index: u32, close_time: LedgerTime) -> Chain {
+        let total_drops = state.accounts().map(|(_, root)| root.balance).sum();
+        let none = Hash([0; 32]);
+        let header = Header {
+            index,
+            hash: sha512_half(&[b"LWR\0", &index.to_be_bytes(), &close_time.0.to_be_bytes()]),
+            parent_hash: none,
+            close_time,
+            parent_close_time: close_time,
+            total_drops,
+            transaction_hash: none,
+            account_hash: none,
+            txn_count: 0,
+        };
+        Chain::resume(rules, state, header)
+    }
+
+    /// A chain that goes on from a closed ledger.
+    #[must_use]
+    pub fn resume(rules: Rules, mut state: State, header: Header) -> Chain {
+        state.commit();
+        let open = state.clone();
+        Chain { rules, validated: state, open, header, open_txs: Vec::new(), held: BTreeMap::new() }
+    }
+
+    /// The ledger's settings.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The last closed ledger.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The last closed state.
+    #[must_use]
+    pub fn validated(&self) -> &State {
+        &self.validated
+    }
+
+    /// The open state.
+    #[must_use]
+    pub fn open(&self) -> &State {
+        &self.open
+    }
+
+    /// Index of the open ledger.
+    #[must_use]
+    pub fn open_index(&self) -> u32 {
+        self.header.index.saturating_add(1)
+    }
+
+    /// Number of transactions in the open ledger.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.open_txs.len()
+    }
+
+    /// Applies a transaction to the open ledger.
+    pub fn submit(&mut self, tx: Tx, fail_hard: bool) -> Submitted {
+        let applied = self.apply_open(&tx, fail_hard);
+        if applied.applied {
+            self.open_txs.push(tx.clone());
+            self.release_held(tx.account);
+        }
+        let held = applied.result == Ter::TER_PRE_SEQ && !fail_hard && self.hold(tx);
+        Submitted { held, ..applied }
+    }
+
+    fn apply_open(&mut self, tx: &Tx, fail_hard: bool) -> Submitted {
+        let context = Context {
+            rules: &self.rules,
+            ledger_index: self.header.index.saturating_add(1),
+            parent_close_time: self.header.close_time,
+            open: true,
+            retry: false,
+            fail_hard,
+            transaction_index: 0,
+        };
+        let applied = apply(&mut self.open, tx, &context);
+        Submitted { result: applied.result, applied: applied.applied, held: false }
+    }
+
+    fn hold(&mut self, tx: Tx) -> bool {
+        let first = (tx.account, 0);
+        let of_account = self.held.range(first..=(tx.account, u32::MAX)).count();
+        if of_account >= MAX_HELD_PER_ACCOUNT || self.held.len() >= MAX_HELD {
+            return false;
+        }
+        let until = tx.last_ledger_sequence.unwrap_or_else(|| self.open_index().saturating_add(HOLD_LEDGERS));
+        self.held.insert((tx.account, tx.sequence), Held { tx, until });
+        true
+    }
+
+    /// Applies what waited for this account's gap to fill.
+    fn release_held(&mut self, account: Address) {
+        while let Some(sequence) = self.open.account(account).map(|root| root.sequence) {
+            let Some(held) = self.held.remove(&(account, sequence)) else { break };
+            if !self.apply_open(&held.tx, false).applied {
+                break;
+            }
+            self.open_txs.push(held.tx);
+        }
+    }
+
+    /// Closes the open ledger: its transactions, in their final order, with results and metadata.
+    pub fn close(&mut self, salt: u64, close_time: LedgerTime) -> Vec<ClosedTx> {
+        let waiting = self.canonical_order(salt);
+        let (closed, left) = self.execute(waiting);
+        self.header = self.next_header(&closed, close_time);
+        self.header.total_drops -= closed.iter().map(|closed| closed.tx.fee).sum::<i64>();
+        let mut touched = self.open.touched(Mark::default());
+        touched.extend(self.validated.touched(Mark::default()));
+        self.open.copy_from(&self.validated, &touched);
+        self.validated.commit();
+        self.reopen(left);
+        closed
+    }
+
+    /// Accounts in an order that the salt and the ledger's transactions decide, an account's own by sequence.
+    fn canonical_order(&mut self, salt: u64) -> Vec<Tx> {
+        let mut txs = std::mem::take(&mut self.open_txs);
+        txs.sort_by_key(|tx| tx.hash);
+        let mut parts: Vec<u8> = salt.to_be_bytes().to_vec();
+        parts.extend(txs.iter().flat_map(|tx| tx.hash.0));
+        let salt = sha512_half(&[&parts]);
+        let salted = |account: Address| {
+            let mut key = account.0;
+            key.iter_mut().zip(salt.0).for_each(|(byte, salt)| *byte ^= salt);
+            key
+        };
+        txs.sort_by_key(|tx| (salted(tx.account), tx.sequence, tx.hash));
+        txs
+    }
+
+    /// Applies transactions to the closed state; those that may still go in later are left.
+    fn execute(&mut self, mut waiting: Vec<Tx>) -> (Vec<ClosedTx>, Vec<Tx>) {
+        let mut closed: Vec<ClosedTx> = Vec::new();
+        let mut retry = true;
+        for pass in 0..TOTAL_PASSES {
+            let before = closed.len();
+            let mut left = Vec::new();
+            for tx in waiting {
+                let index = u32::try_from(closed.len()).unwrap_or(u32::MAX);
+                let context = Context {
+                    rules: &self.rules,
+                    ledger_index: self.header.index.saturating_add(1),
+                    parent_close_time: self.header.close_time,
+                    open: false,
+                    retry,
+                    fail_hard: false,
+                    transaction_index: index,
+                };
+                let applied = apply(&mut self.validated, &tx, &context);
+                match applied.meta.filter(|_| applied.applied) {
+                    Some(meta) => closed.push(ClosedTx { tx, result: applied.result, index, meta }),
+                    None if applied.result.is_retry() || applied.result.is_claim() => left.push(tx),
+                    None => {}
+                }
+            }
+            waiting = left;
+            let changed = closed.len() > before;
+            if waiting.is_empty() || (!changed && !retry) {
+                break;
+            }
+            if !changed || pass >= RETRY_PASSES {
+                retry = false;
+            }
+        }
+        (closed, waiting)
+    }
+
+    fn next_header(&self, closed: &[ClosedTx], close_time: LedgerTime) -> Header {
+        let index = self.open_index();
+        let mut txs: Vec<u8> = Vec::new();
+        for closed in closed {
+            txs.extend(closed.tx.hash.0);
+            txs.extend(closed.result.code.to_be_bytes());
+        }
+        let transaction_hash = sha512_half(&[b"TXS\0", &txs]);
+        let account_hash = self.changes_digest();
+        let parent = &self.header;
+        let hash = sha512_half(&[
+            b"LWR\0",
+            &index.to_be_bytes(),
+            &parent.hash.0,
+            &transaction_hash.0,
+            &account_hash.0,
+            &close_time.0.to_be_bytes(),
+        ]);
+        Header {
+            index,
+            hash,
+            parent_hash: parent.hash,
+            close_time,
+            parent_close_time: parent.close_time,
+            total_drops: parent.total_drops,
+            transaction_hash,
+            account_hash,
+            txn_count: u32::try_from(closed.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The former digest with everything that this ledger changed.
+    fn changes_digest(&self) -> Hash {
+        let mut bytes: Vec<u8> = self.header.account_hash.0.to_vec();
+        for key in self.validated.touched(Mark::default()) {
+            bytes.extend(crate::apply::meta::index_of(key).0);
+            bytes.extend(entry_bytes(&self.validated, key));
+        }
+        sha512_half(&[b"SLE\0", &bytes])
+    }
+
+    /// Tries again in the new open ledger what did not get into the closed one.
+    fn reopen(&mut self, left: Vec<Tx>) {
+        let next = self.open_index();
+        for tx in left {
+            if tx.last_ledger_sequence.is_none_or(|last| last >= next) {
+                self.submit(tx, false);
+            }
+        }
+        self.held.retain(|_, held| held.until >= next);
+        let waiting: Vec<Address> = self.held.keys().map(|(account, _)| *account).collect();
+        for account in waiting {
+            self.release_held(account);
+        }
+    }
+}
+
+/// An entry in a form to digest.
+fn entry_bytes(state: &State, key: Key) -> Vec<u8> {
+    format!("{:?}", state.entry(key)).into_bytes()
+}

@@ -1,0 +1,147 @@
+//! The real binary in a folder of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, reason = "test support")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use neo_store::Reader;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder with one record in it.
+pub struct Engine {
+    folder: TempDir,
+}
+
+impl Engine {
+    /// An empty folder.
+    pub fn new() -> Engine {
+        Engine { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The record's file.
+    pub fn db(&self) -> PathBuf {
+        self.folder.path().join("neo test é.db")
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `neo` in this folder, without the variables of whoever runs the tests.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_neo"));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NEO_")) {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// `neo COMMAND --db THE_RECORD MORE`, to its end.
+    pub fn neo(&self, subcommand: &str, more: &[&str]) -> Output {
+        self.with_db(subcommand, more).output().unwrap()
+    }
+
+    /// The same, not started yet.
+    pub fn with_db(&self, subcommand: &str, more: &[&str]) -> Command {
+        let db = self.db();
+        let mut arguments = vec![subcommand];
+        arguments.extend(["--db", db.to_str().unwrap()]);
+        arguments.extend(more);
+        self.command(&arguments)
+    }
+
+    /// Starts a session and waits until it quotes.
+    pub fn start(&self, more: &[&str]) -> Running<'_> {
+        let log = std::fs::File::create(self.folder.path().join("stderr.txt")).unwrap();
+        let out = std::fs::File::create(self.folder.path().join("stdout.txt")).unwrap();
+        let child = self.with_db("run", more).stdout(out).stderr(log).spawn().unwrap();
+        Running { engine: self, child }
+    }
+
+    /// The record, read.
+    pub fn record(&self) -> Reader {
+        Reader::open(&self.db()).unwrap()
+    }
+
+    /// What the engine wrote to stderr.
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("stderr.txt")).unwrap_or_default()
+    }
+
+    /// No `-wal` and no `-shm` beside the record: one file.
+    pub fn is_one_file(&self) -> bool {
+        ["-wal", "-shm"].iter().all(|suffix| {
+            let mut name = self.db().into_os_string();
+            name.push(suffix);
+            !Path::new(&name).exists()
+        })
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // A failed test may leave the world running; it must not outlive its folder.
+        let endpoint = self.db().with_extension("ledger").join("endpoint.json");
+        let Ok(text) = std::fs::read_to_string(endpoint) else { return };
+        if let Some(pid) = serde_json::from_str::<Value>(&text).ok().and_then(|value| value["pid"].as_u64())
+            && let Err(error) = Command::new("kill").arg(pid.to_string()).status()
+        {
+            panic!("the simulated ledger {pid} could not be ended: {error}");
+        }
+    }
+}
+
+/// An engine that runs.
+pub struct Running<'a> {
+    engine: &'a Engine,
+    child: Child,
+}
+
+impl Running<'_> {
+    /// Waits until the engine has quotes on the ledger.
+    pub fn until_it_quotes(&mut self) -> Value {
+        for _ in 0..600 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the engine ended with {status}:\n{}", self.engine.stderr());
+            }
+            let output = self.engine.neo("status", &["--json"]);
+            if output.status.success() {
+                let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+                if status["quotes"].as_array().is_some_and(|quotes| !quotes.is_empty()) {
+                    return status;
+                }
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("the engine does not quote:\n{}", self.engine.stderr());
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Its exit code.
+    pub fn wait(mut self) -> i32 {
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+/// Standard error as text.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Standard output as text.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,0 +1,272 @@
+//! All cores in one thread over virtual time: the simulated ledger's core, the feed, the orders, the valuer, and a record
+//! that acknowledges. No mailbox, no socket, no clock. One seed drives everything, and the log of events says what
+//! happened, byte for byte the same for the same seed.
+//!
+//! This is the seam for fault simulation and replay: every message between two cores passes through [`Runner::step`],
+//! where it can be lost, delayed, doubled or reordered by a [`Fault`].
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, reason = "test support")]
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use neo_actors::feed::core::{FeedConfig, FeedCore, FeedEffect, FeedInput};
+use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
+use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersInput};
+use neo_actors::valuer::core::ValuerCore;
+use neo_ledger::keys::Keypair;
+use neo_market::Drops;
+use neo_market::quote::QuoteConfig;
+use neo_market::risk::RiskConfig;
+use neo_sim::{ConnectionId, Node, Scenario};
+use neo_store::record::Record;
+
+/// A message on its way from one core to another.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The feed wants a connection.
+    Connect,
+    /// The connection is cut.
+    Cut,
+    /// Text for the node.
+    ToNode(String),
+    /// Text of the node.
+    FromNode(String),
+    /// A complete ledger for valuer and orders.
+    Update(Box<LedgerUpdate>),
+    /// What the node said of a submission.
+    Reply(SubmissionReply),
+    /// Intents for the record.
+    Persist(u64, Vec<Record>),
+    /// The record's answer.
+    Durable(u64),
+    /// A signed transaction for the feed.
+    Submit(Submission),
+    /// The engine is done with a ledger.
+    Done(u32),
+    /// The operator wants something.
+    Command(OrdersCommand),
+}
+
+/// What may happen to a message. The default is nothing.
+pub type Fault = Box<dyn FnMut(u64, &Event) -> Fate>;
+
+/// What happens to one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It arrives.
+    Arrives,
+    /// It is lost.
+    Lost,
+    /// It arrives twice.
+    Doubled,
+    /// It goes to the end of the queue.
+    Late,
+}
+
+/// The engine's cores and a simulated ledger.
+pub struct Runner {
+    pub node: Node,
+    pub feed: FeedCore,
+    pub orders: OrdersCore,
+    pub valuer: ValuerCore,
+    /// Everything recorded, in order.
+    pub records: Vec<Record>,
+    /// Every event and effect, a line each.
+    pub log: String,
+    pub updates: u64,
+    pub flat: bool,
+    pub elapsed: bool,
+    queue: VecDeque<Event>,
+    connection: Option<ConnectionId>,
+    now_ms: u64,
+    steps: u64,
+    fault: Option<Fault>,
+    keep_log: bool,
+}
+
+impl Runner {
+    /// A new world and an engine that has not connected yet. Trades for `trade_for_s` of ledger time.
+    pub fn new(scenario: &Scenario, seed: u64, trade_for_s: u32) -> Runner {
+        let key = Keypair::from_seed(&neo_sim::maker_seed()).unwrap();
+        let token = neo_sim::token();
+        let feed = FeedCore::new(FeedConfig {
+            account: key.address(),
+            token,
+            network_id: scenario.network_id,
+            ledger_accept: true,
+            depth: 20,
+            dust: Drops::new(1_000_000),
+            silence_ms: 20_000,
+            request_timeout_ms: 20_000,
+            audit_ledgers: 16,
+            last_processed: None,
+        });
+        let orders = OrdersCore::new(
+            OrdersConfig {
+                token,
+                network_id: scenario.network_id,
+                quote: QuoteConfig::default(),
+                risk: RiskConfig::default(),
+                last_ledger_offset: 5,
+                max_fee: Drops::new(5_000),
+                cancel_max_fee: Drops::new(50_000),
+                trade_for_s: Some(trade_for_s),
+            },
+            key,
+        );
+        Runner {
+            node: Node::new(scenario, seed).unwrap(),
+            feed,
+            orders,
+            valuer: ValuerCore::new(),
+            records: Vec::new(),
+            log: String::new(),
+            updates: 0,
+            flat: false,
+            elapsed: false,
+            queue: VecDeque::new(),
+            connection: None,
+            now_ms: 0,
+            steps: 0,
+            fault: None,
+            keep_log: true,
+        }
+    }
+
+    /// Lets messages suffer.
+    pub fn with_fault(mut self, fault: Fault) -> Runner {
+        self.fault = Some(fault);
+        self
+    }
+
+    /// Keeps no log, for benchmarks.
+    pub fn quiet(mut self) -> Runner {
+        self.keep_log = false;
+        self
+    }
+
+    /// Runs until nothing of ours is left on the ledger, or `max_steps` are over. True when it became flat.
+    pub fn run(&mut self, max_steps: u64) -> bool {
+        while !self.flat && self.steps < max_steps {
+            self.step();
+        }
+        self.flat
+    }
+
+    /// One message arrives, or a millisecond passes.
+    pub fn step(&mut self) {
+        self.steps += 1;
+        let Some(event) = self.queue.pop_front() else {
+            // Nothing is under way: time goes on, and time-outs are looked at.
+            self.now_ms += 250;
+            self.feed_in(FeedInput::Tick);
+            return;
+        };
+        self.now_ms += 1;
+        let fate = self.fault.as_mut().map_or(Fate::Arrives, |fault| fault(self.steps, &event));
+        match fate {
+            Fate::Lost => return self.note("lost", &event),
+            Fate::Late => return self.queue.push_back(event),
+            Fate::Doubled => self.queue.push_back(event.clone()),
+            Fate::Arrives => {}
+        }
+        self.note("event", &event);
+        self.arrive(event);
+    }
+
+    fn arrive(&mut self, event: Event) {
+        match event {
+            Event::Connect => {
+                self.connection = Some(self.node.connect());
+                self.feed_in(FeedInput::Connected);
+            }
+            Event::Cut => {
+                if let Some(connection) = self.connection.take() {
+                    self.node.disconnect(connection);
+                }
+                self.queue.retain(|event| !matches!(event, Event::ToNode(_) | Event::FromNode(_)));
+                self.feed_in(FeedInput::Disconnected("cut"));
+            }
+            Event::ToNode(text) => {
+                if let Some(connection) = self.connection {
+                    let said = self.node.request(connection, &text);
+                    self.queue.extend(said.into_iter().map(|out| Event::FromNode(out.text)));
+                }
+            }
+            Event::FromNode(text) => self.feed_in(FeedInput::Text(&text)),
+            Event::Update(update) => self.update(&update),
+            Event::Reply(reply) => self.orders_in(OrdersInput::Reply(reply)),
+            Event::Persist(batch, records) => {
+                self.records.extend(records);
+                self.queue.push_back(Event::Durable(batch));
+            }
+            Event::Durable(batch) => {
+                self.orders_in(OrdersInput::Durable(IntentsDurable { batch, result: Ok(()) }));
+            }
+            Event::Submit(submission) => self.feed_in(FeedInput::Submit(submission)),
+            Event::Done(index) => self.feed_in(FeedInput::LedgerDone(index)),
+            Event::Command(command) => self.orders_in(OrdersInput::Command(command)),
+        }
+    }
+
+    /// Gives the orders a command of the operator.
+    pub fn command(&mut self, command: OrdersCommand) {
+        self.queue.push_back(Event::Command(command));
+    }
+
+    /// Cuts the connection; the feed connects again by itself.
+    pub fn cut(&mut self) {
+        self.queue.push_front(Event::Cut);
+    }
+
+    fn update(&mut self, update: &LedgerUpdate) {
+        self.updates += 1;
+        let records = self.valuer.on(update, self.now()).unwrap();
+        self.record(records);
+        self.orders_in(OrdersInput::Update(update));
+    }
+
+    fn feed_in(&mut self, input: FeedInput<'_>) {
+        for effect in self.feed.on(input, self.now_ms).unwrap() {
+            match effect {
+                FeedEffect::Connect => self.queue.push_back(Event::Connect),
+                FeedEffect::Disconnect(_) => self.queue.push_front(Event::Cut),
+                FeedEffect::Send(text) => self.queue.push_back(Event::ToNode(text)),
+                FeedEffect::Update(update) => self.queue.push_back(Event::Update(update)),
+                FeedEffect::Reply(reply) => self.queue.push_back(Event::Reply(reply)),
+                FeedEffect::Warn(reason) => self.note("warning", &reason),
+            }
+        }
+    }
+
+    fn orders_in(&mut self, input: OrdersInput<'_>) {
+        for effect in self.orders.on(input, self.now()).unwrap() {
+            match effect {
+                OrdersEffect::Record(records) => self.record(records),
+                OrdersEffect::Persist { batch, records } => self.queue.push_back(Event::Persist(batch, records)),
+                OrdersEffect::Submit(submission) => self.queue.push_back(Event::Submit(submission)),
+                OrdersEffect::LedgerDone(index) => self.queue.push_back(Event::Done(index)),
+                OrdersEffect::Elapsed => self.elapsed = true,
+                OrdersEffect::Flat => self.flat = true,
+            }
+        }
+    }
+
+    fn record(&mut self, records: Vec<Record>) {
+        for record in records {
+            self.note("record", &record);
+            self.records.push(record);
+        }
+    }
+
+    fn note(&mut self, what: &str, value: &impl std::fmt::Debug) {
+        if self.keep_log {
+            writeln!(self.log, "{:>9} {what} {value:?}", self.now_ms).unwrap();
+        }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::milliseconds(i64::try_from(self.now_ms).unwrap())
+    }
+}
