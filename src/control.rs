@@ -105,7 +105,9 @@ pub struct Outcome {
 #[derive(Debug, Error)]
 pub enum ControlError {
     /// There is no control file.
-    #[error("no engine is running on {db} ({file} does not exist); start one with `neo run`, or name its file with --db")]
+    #[error(
+        "no engine is running on {db} ({file} does not exist); start one with `neo run`, or name its file with --db"
+    )]
     NotRunning {
         /// The database.
         db: PathBuf,
@@ -144,7 +146,9 @@ pub enum ControlError {
         detail: String,
     },
     /// The token of the file is not the engine's.
-    #[error("the engine on port {port} refused the token of {file}; the file is another engine's: try again, or remove it")]
+    #[error(
+        "the engine on port {port} refused the token of {file}; the file is another engine's: try again, or remove it"
+    )]
     WrongToken {
         /// The control file.
         file: PathBuf,
@@ -158,7 +162,9 @@ pub enum ControlError {
         port: u16,
     },
     /// What answers is not our engine.
-    #[error("what answers on port {port} is not this version's engine ({detail}); `neo sessions` shows what is recorded")]
+    #[error(
+        "what answers on port {port} is not this version's engine ({detail}); `neo sessions` shows what is recorded"
+    )]
     Protocol {
         /// The port that was asked.
         port: u16,
@@ -177,7 +183,9 @@ pub enum ControlError {
         waited: Duration,
     },
     /// The connection broke before the answer.
-    #[error("the engine (process {pid}) was lost before it answered ({detail}); `neo sessions` shows how its session ended")]
+    #[error(
+        "the engine (process {pid}) was lost before it answered ({detail}); `neo sessions` shows how its session ended"
+    )]
     Lost {
         /// The engine's process.
         pid: u32,
@@ -227,8 +235,9 @@ impl ControlFile {
                 Err(ControlError::BadFile { file, detail: error.to_string() })
             }
             Err(source) => Err(ControlError::Unreadable { file, source }),
-            Ok(_) => serde_json::from_str(&text)
-                .map_err(|error| ControlError::BadFile { file, detail: error.to_string() }),
+            Ok(_) => {
+                serde_json::from_str(&text).map_err(|error| ControlError::BadFile { file, detail: error.to_string() })
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::logging::{self, Screen};
 use crate::output::printable;
 use crate::supervisor::{self, Ending};
 use closing::{closed_fields, summary};
+pub(crate) use render::signed;
 pub use render::{plain_line, render};
 
 /// Five pictures a second at most.

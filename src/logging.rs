@@ -10,8 +10,8 @@ use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -24,8 +24,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-pub use screen::Screen;
 use screen::Devices;
+pub use screen::Screen;
 
 use crate::output::printable;
 use rolling::Rolling;
@@ -146,9 +146,15 @@ fn log_panics() {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current().name().unwrap_or("unnamed").to_string();
         let backtrace = std::backtrace::Backtrace::capture().to_string();
-        let message = panic.payload_as_str().unwrap_or("no message");
+        let message = message_of(panic.payload());
         tracing::error!(place, thread, backtrace, "panicked: {message}");
     }));
+}
+
+/// The text of a panic; one without text says so.
+fn message_of(payload: &(dyn std::any::Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 struct Shared {
@@ -221,11 +227,7 @@ impl Line {
         };
         let level = self.level.as_str();
         // Writing to a String cannot fail; the results are collected so that none is passed over.
-        let mut done = if color {
-            write!(text, "\x1b[{code}m{level:<5}\x1b[0m ")
-        } else {
-            write!(text, "{level:<5} ")
-        };
+        let mut done = if color { write!(text, "\x1b[{code}m{level:<5}\x1b[0m ") } else { write!(text, "{level:<5} ") };
         if self.session != 0 {
             done = done.and(write!(text, "S{} ", self.session));
         }

@@ -51,8 +51,8 @@ fn config_check(args: &ConfigCheckArgs) -> Result<ExitCode> {
     let settings = neo::cli::settings_of(&args.set).map_err(|error| anyhow::anyhow!(error))?;
     let mut out = Out::stdout();
     match run::load_config(args.file.as_deref(), &settings) {
-        Ok(loaded) if args.json => out.json_line(&loaded.to_json())?,
-        Ok(loaded) => out.text(&loaded.render())?,
+        Ok(loaded) if args.json => out.json_line(&loaded.to_json()?)?,
+        Ok(loaded) => out.text(&loaded.render()?)?,
         Err(mistakes) if args.json => {
             out.json_line(&mistakes.to_json())?;
             return Ok(ExitCode::Usage);

@@ -15,7 +15,7 @@ use neo_ledger::keys::Keypair;
 use neo_ledger::types::Token;
 use neo_market::{Drops, Rounding};
 use neo_sim::tape::Tape;
-use neo_store::lock::Lock;
+use neo_store::lock::{Lock, lock_path};
 use neo_store::open::{Identity, Options, Store};
 use neo_store::record::{EndReason, Mode, NewSession, StopStage};
 use neo_store::writer::WriterFault;
@@ -94,24 +94,35 @@ fn end_with_the_tape(config: &mut Config) -> Result<()> {
     Ok(())
 }
 
-/// `--fresh`: a record of one world cannot go on with another unless somebody says so.
+/// `--fresh`: a record holds one world, so a new world begins a new record. The old record is set aside, never deleted.
 fn begin_afresh(db: &Path, yes: bool) -> Result<()> {
-    if db.exists() && !yes {
-        let question = format!(
-            "{} has sessions of the present world. Forget that world and go on in this record? [y/N] ",
-            db.display()
-        );
-        if !std::io::stdin().is_terminal() {
-            bail!("{} has sessions of the present world: give a new file with --db, or say --yes", db.display());
+    if db.exists() {
+        if !yes && !std::io::stdin().is_terminal() {
+            bail!("{} holds another world's sessions: give a new file with --db, or say --yes to set it aside", db.display());
         }
-        Out::stderr().text(&question)?;
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).context("reading the answer")?;
-        if !matches!(answer.trim(), "y" | "Y" | "yes") {
+        if !yes && !confirmed(&format!("Set {} aside and begin a new record in a new world? [y/N] ", db.display()))? {
             bail!("nothing was changed");
         }
+        // Held while the file is moved: no engine may be using it.
+        let _lock = Lock::acquire(&lock_path(db), "setting the record aside")?;
+        let aside = db.with_extension(format!("{}.db", now().format("%Y%m%dT%H%M%SZ")));
+        for suffix in ["", "-wal", "-shm"] {
+            let with = |path: &Path| std::path::PathBuf::from(format!("{}{suffix}", path.display()));
+            let (from, to) = (with(db), with(&aside));
+            if from.exists() {
+                std::fs::rename(&from, &to).with_context(|| format!("setting {} aside", from.display()))?;
+            }
+        }
+        tracing::warn!(record = %aside.display(), "the old record was set aside");
     }
     simulator::forget_world(db)
+}
+
+fn confirmed(question: &str) -> Result<bool> {
+    Out::stderr().text(question)?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).context("reading the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// A session that is ready to trade.
@@ -144,7 +155,7 @@ impl Prepared {
             speed: config.session.speed.to_string(),
         };
         let simulator = Simulator::ensure(db, &launch)?;
-        let token = config.account.token().unwrap_or_else(neo_sim::token);
+        let token = config.account.token().unwrap_or_else(|| config.sim.token());
         Ok(Prepared { store, events, simulator, key, token, _account_lock: account_lock })
     }
 

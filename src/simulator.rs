@@ -193,7 +193,6 @@ fn send_stop(url: &str) -> Result<()> {
         if let ClientEvent::Failed { error } = event {
             failure = Some(error);
         }
-        true
     });
     let in_time = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(END_MS), talk).await });
     drop(outgoing);

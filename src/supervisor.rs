@@ -16,9 +16,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use neo_actors::clock::{monotonic_ms, now};
 use neo_actors::status::Phase;
 use neo_actors::{ActorName, SharedStatus, SupervisorEvent};
-use neo_store::close::{add_stop_stage_directly, close_directly, is_closed};
+use neo_store::close::{amend_end, close_directly};
 use neo_store::record::{
-    EndReason, EndedAtSource, Fault, Record, SessionEnd, SessionNumber, Stage, StageOutcome, StopStage,
+    EndReason, EndedAtSource, Fault, Record, SessionEnd, SessionNumber, StageOutcome, StopStage,
 };
 use neo_store::writer::{Writer, WriterThread};
 
@@ -26,7 +26,7 @@ use crate::exit::ExitCode;
 use crew::Crew;
 use policy::{Decision, Policy};
 use stages::EngineStages;
-use stop::{Deadlines, Stages as _};
+use stop::Deadlines;
 use watchdog::Watchdog;
 
 /// How long the loop waits for an event before it looks at heartbeats and the screen.
@@ -186,9 +186,10 @@ impl Supervisor {
             flat: false,
             closing: None,
             end: None,
+            left_open: (Vec::new(), Vec::new()),
         };
-        let mut outcomes = stop::run_stages(&mut stages, self.deadlines, |row| screen.stage(row));
-        let (closed, end) = ensure_closed(&mut stages, &mut outcomes);
+        let outcomes = stop::run_stages(&mut stages, self.deadlines, |row| screen.stage(row));
+        let (closed, end) = ensure_closed(&mut stages, &outcomes);
         drop(stages);
         watchdog.disarm();
         if let Err(error) = self.crew.disband() {
@@ -199,34 +200,30 @@ impl Supervisor {
     }
 }
 
-/// The last resort and the last row. Whatever the stages did, `ended_at` is looked for in the file itself; where it is
-/// missing it is written over a connection of its own. The outcome of `seal` can only be recorded after the writer is gone.
-fn ensure_closed(stages: &mut EngineStages<'_>, outcomes: &mut [StopStage]) -> (bool, Option<SessionEnd>) {
-    let (path, session) = (stages.path.clone(), stages.session);
+/// The last resort and the last rows. Whatever the stages did, `ended_at` is looked for in the file itself; where it is
+/// missing it is written over a connection of its own. What happened after `close` is added: the outcomes of the stages
+/// after it, and what they failed to do.
+fn ensure_closed(stages: &mut EngineStages<'_>, outcomes: &[StopStage]) -> (bool, Option<SessionEnd>) {
+    let (path, session, keep_wal) = (stages.path.clone(), stages.session, !stages.own_checkpoints);
+    let detail = stages.detail(outcomes);
+    let amend = || amend_end(&path, session, outcomes, detail.as_deref(), keep_wal);
     let mut end = stages.end.clone();
-    let closed = match is_closed(&path, session) {
-        Ok(true) => true,
-        Ok(false) => {
-            let last_resort = stages.session_end(outcomes, EndedAtSource::Watchdog);
-            let written = close_directly(&path, session, &last_resort, outcomes);
-            if let Err(error) = &written {
-                tracing::error!(%error, "ended_at could not be written; the next start or `neo recover` writes it");
-            }
-            end = Some(last_resort);
-            matches!(written, Ok(true))
+    let mut closed = amend();
+    if matches!(closed, Ok(false)) {
+        let last_resort = stages.session_end(outcomes, EndedAtSource::Watchdog);
+        if let Err(error) = close_directly(&path, session, &last_resort, outcomes) {
+            tracing::error!(%error, "ended_at could not be written; the next start writes it");
         }
+        end = Some(last_resort);
+        closed = amend();
+    }
+    match closed {
+        Ok(closed) => (closed, end.map(|end| SessionEnd { end_detail: detail, ..end })),
         Err(error) => {
-            tracing::error!(%error, "the record could not be read back");
-            false
-        }
-    };
-    let late = outcomes.iter().filter(|row| matches!(row.stage, Stage::Close | Stage::Checkpoint | Stage::Seal | Stage::Flush));
-    for row in late {
-        if let Err(error) = add_stop_stage_directly(&path, session, row) {
-            tracing::error!(%error, stage = row.stage.as_str(), "the outcome of a stop stage could not be recorded");
+            tracing::error!(%error, "the end of the session could not be read back");
+            (false, end)
         }
     }
-    (closed, end)
 }
 
 fn exit_code(reason: EndReason, outcomes: &[StopStage], closed: bool) -> ExitCode {

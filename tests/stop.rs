@@ -17,7 +17,7 @@ fn whichever_stop_stage_fails_ended_at_is_written_and_the_failure_is_told() {
             .output()
             .unwrap();
         assert_eq!(run.status.code(), Some(1), "{stage}: {}", stderr(&run));
-        let session = engine.record().session(None).unwrap().unwrap();
+        let session = engine.record().session(None).unwrap();
         assert!(session.ended_at.is_some(), "{stage}: ended_at is NULL");
         let source = if stage == Stage::Close { EndedAtSource::Watchdog } else { EndedAtSource::Clean };
         assert_eq!(session.ended_at_source, Some(source), "{stage}");
@@ -47,7 +47,7 @@ fn stopped_by(ask: impl FnOnce(&Engine, &engine::Running<'_>)) -> (Engine, i32) 
 }
 
 fn assert_clean(engine: &Engine, code: i32, reason: EndReason) {
-    let session = engine.record().session(None).unwrap().unwrap();
+    let session = engine.record().session(None).unwrap();
     assert_eq!(code, 0, "{}", engine.stderr());
     assert_eq!(session.ended_at_source, Some(EndedAtSource::Clean));
     assert_eq!(session.end_reason, Some(reason));
@@ -87,7 +87,7 @@ fn a_second_request_hurries_and_the_session_is_still_closed() {
         running.signal("INT");
         running.signal("TERM");
     });
-    let session = engine.record().session(None).unwrap().unwrap();
+    let session = engine.record().session(None).unwrap();
     assert!(session.ended_at.is_some(), "{}", engine.stderr());
     assert_eq!(session.ended_at_source, Some(EndedAtSource::Clean));
     assert!(code == 0 || code == 1, "{code}");
@@ -102,10 +102,10 @@ fn a_killed_engine_leaves_its_world_running_and_the_next_start_closes_and_goes_o
     running.wait();
     let run = engine.neo("run", &["--for", "1m", "--speed", "20"]);
     assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
-    let killed = engine.record().session(Some(1)).unwrap().unwrap();
+    let killed = engine.record().session(Some(1)).unwrap();
     assert_eq!(killed.ended_at_source, Some(EndedAtSource::Recovered));
     assert_eq!(killed.end_reason, Some(EndReason::Crash));
-    let next = engine.record().session(Some(2)).unwrap().unwrap();
+    let next = engine.record().session(Some(2)).unwrap();
     assert_eq!(next.resumed_from, Some(1));
     assert!(stderr(&run).contains("still runs"), "the world was found again: {}", stderr(&run));
     let books = engine.record().reconcile(2).unwrap();

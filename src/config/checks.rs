@@ -34,6 +34,7 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>) -> Vec<
     checks.orders(config);
     checks.store_and_stop(config);
     checks.feed(config);
+    checks.sim(config);
     checks.problems
 }
 
@@ -194,6 +195,18 @@ impl Checks<'_> {
         let reason = "it is above stop.deadline_ms: the urgent stop would be the slower one";
         let fix = "use at most stop.deadline_ms";
         self.require(urgent <= deadline, "stop.urgent_deadline_ms", urgent, reason, fix);
+    }
+
+    fn sim(&mut self, config: &Config) {
+        for problem in config.sim.problems() {
+            let key = format!("sim.{}", problem.field);
+            self.require(false, &key, problem.value, "no world can be made of it", problem.fix);
+        }
+        if let (NetworkKind::Sim, Some(id)) = (config.network.kind, config.network.network_id) {
+            let reason = format!("the embedded ledger's id is sim.network_id = {}", config.sim.network_id);
+            let same = id == config.sim.network_id;
+            self.require(same, "network.network_id", id, &reason, "leave it out, or set sim.network_id to the same");
+        }
     }
 
     fn feed(&mut self, config: &Config) {

@@ -184,7 +184,7 @@ pub(super) fn looks_secret(text: &str) -> bool {
     let text = text.trim();
     let seed = text.starts_with('s')
         && (25..=35).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() && !b"0OIl".contains(&b))
         && text.bytes().any(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
     let hex = matches!(text.len(), 64 | 66) && text.bytes().all(|b| b.is_ascii_hexdigit());
     seed || hex

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Config;
 
 /// The simulated ledger's scenario, `[sim]`.
-pub type Sim = toml::Table;
+pub type Sim = neo_sim::Scenario;
 
 /// `[session]`: what to run, and for how long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

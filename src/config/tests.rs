@@ -79,12 +79,16 @@ fn texts_of_variables_and_flags_become_what_the_key_holds() {
         ("NEO_SESSION__SPEED", "max"),
         ("NEO_SESSION__DB", "42"),
         ("NEO_RISK__MAX_INVENTORY_XRP", "5000"),
+        ("NEO_SIM__TAKERS__ARRIVALS_PER_LEDGER", "2"),
+        ("NEO_SIM__TAPE", "day.csv"),
     ];
     let config = load("", &env, &[("network.network_id", "65001")]).unwrap().config;
     assert_eq!(config.orders.max_fee_drops, Drops::new(1_200));
     assert_eq!((config.network.ledger_accept, config.network.network_id), (true, Some(65_001)));
     assert_eq!((config.session.speed, config.session.db), (Speed::Max, Some("42".into())));
     assert_eq!(config.risk.max_inventory_xrp, Some(d("5000")));
+    assert!((config.sim.takers.arrivals_per_ledger - 2.0).abs() < 1e-12);
+    assert_eq!(config.sim.tape.as_deref(), Some(Path::new("day.csv")));
 }
 
 #[test]
@@ -114,6 +118,7 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
     assert_eq!(only(problems("[colours]")).key, "colours", "an empty section, too");
     assert!(fix("quote = 3").starts_with("write [quote]"));
     assert_eq!(only(problems("\"quote.levels\" = 3")).reason, "there is no such key");
+    assert_eq!(fix("[sim.takers]\nsize_sgma = 1"), "did you mean sim.takers.size_sigma?");
     let variable = only(load("", &[("NEO_QUOTE__LEVLES", "3")], &[]).unwrap_err().0);
     assert_eq!(variable.fix, "did you mean NEO_QUOTE__LEVELS?");
 }
@@ -146,6 +151,9 @@ fn a_file_that_cannot_be_read_is_told() {
     assert!(syntax.len() >= 2 && syntax.iter().all(|problem| problem.key == "(file)"), "{syntax:?}");
     let lines: BTreeSet<usize> = syntax.iter().map(|problem| line(&problem.origin)).collect();
     assert_eq!(lines, BTreeSet::from([2, 3]));
+    let broken = load("[session]\nmode = = \n", &[], &[("session.mode", "live")]).unwrap_err();
+    let keys: BTreeSet<&str> = broken.0.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(keys, BTreeSet::from(["(file)"]), "what the file would have set is not reported as missing");
     let mut bytes = tempfile::NamedTempFile::new().unwrap();
     bytes.write_all(&[0xFF, 0xFE]).unwrap();
     let error = Config::load(Some(bytes.path()), std::iter::empty(), &[]).unwrap_err();
@@ -213,6 +221,8 @@ fn settings_that_do_not_go_together_are_mistakes() {
         ["feed.silence_ms", "feed.dust_xrp", "feed.depth"]
     );
     assert_eq!(keys("[session]\nspeed = 0\nfor = \"1ms\"\n"), ["session.for", "session.speed"]);
+    assert_eq!(keys("[sim]\ntick_size = 2\n[sim.takers]\nlimit_bps = -1\n"), ["sim.tick_size", "sim.takers.limit_bps"]);
+    assert_eq!(keys("[network]\nnetwork_id = 5\n"), ["network.network_id"]);
     let checkpoint = only(problems("[store]\ncheckpoint_s = 0\n"));
     assert!(checkpoint.reason.contains("grows without limit"), "{checkpoint}");
 }

@@ -37,7 +37,10 @@ pub fn request_status(db: &Path) -> Result<Status, ControlError> {
 /// # Errors
 /// [`ControlError`] when no engine runs there, or it does not say in time how its session ended.
 pub fn request_stop(
-    db: &Path, urgent: bool, wait: Duration, on_progress: &mut dyn FnMut(&Progress),
+    db: &Path,
+    urgent: bool,
+    wait: Duration,
+    on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<Outcome, ControlError> {
     let mut exchange = Exchange::start(db, Command::Stop, urgent, wait)?;
     for _ in 0..REPLIES_MAX {

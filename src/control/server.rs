@@ -54,7 +54,10 @@ impl ControlServer {
     /// # Errors
     /// What the system said when no port could be had, no thread be started or the file not be written.
     pub fn start(
-        db: &Path, session: i64, status: SharedStatus, on_stop: Arc<dyn Fn(bool) + Send + Sync>,
+        db: &Path,
+        session: i64,
+        status: SharedStatus,
+        on_stop: Arc<dyn Fn(bool) + Send + Sync>,
     ) -> io::Result<ControlServer> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();

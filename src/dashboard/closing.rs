@@ -69,7 +69,7 @@ pub(super) fn closed_fields(ending: &Ending, status: &Status, db: &Path, session
         "ended_at_source": end.map(|end| end.ended_at_source),
         "end_reason": end.map(|end| end.end_reason),
         "starting_value_rlusd": status.starting_value_rlusd,
-        "ending_value_rlusd": end.and_then(|end| end.ending_value_rlusd.as_ref().map_or(None, |value| Some(*value))),
+        "ending_value_rlusd": end.and_then(|end| end.ending_value_rlusd.as_ref().ok()),
         "ending_value_reason": end.and_then(|end| end.ending_value_rlusd.as_ref().err()),
         "bid_fills": status.bid_fills,
         "ask_fills": status.ask_fills,

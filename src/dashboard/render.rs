@@ -146,9 +146,9 @@ fn records(status: &Status, now: DateTime<Utc>) -> Vec<String> {
 /// The middle of the others' best prices.
 fn mid(status: &Status) -> Option<Dec> {
     let sum = status.best_bid?.add(status.best_ask?);
-    let mid = sum.and_then(|sum| sum.div(Dec::from_i64(2), Rounding::HalfEven));
     // Prices too absurd to add have no middle to show.
-    mid.map_or(None, Some)
+    let Ok(mid) = sum.and_then(|sum| sum.div(Dec::from_i64(2), Rounding::HalfEven)) else { return None };
+    Some(mid)
 }
 
 fn xrp_share_pct(status: &Status) -> Option<Dec> {
@@ -158,7 +158,8 @@ fn xrp_share_pct(status: &Status) -> Option<Dec> {
         in_xrp.mul(Dec::from_i64(100), Rounding::HalfEven)?.div(total, Rounding::HalfEven)
     };
     // A total of zero has no shares.
-    share(total).map_or(None, Some)
+    let Ok(share) = share(total) else { return None };
+    Some(share)
 }
 
 pub(crate) fn signed(value: Dec) -> String {

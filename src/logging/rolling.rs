@@ -92,7 +92,9 @@ impl Rolling {
 
     fn day_of(&self, name: &str) -> Option<NaiveDate> {
         let day = name.strip_prefix(self.stem.as_str())?.strip_prefix('.')?.strip_suffix(".jsonl")?;
-        day.parse().map_or(None, Some)
+        // What has no date in its name is not ours.
+        let Ok(day) = day.parse() else { return None };
+        Some(day)
     }
 }
 

@@ -54,6 +54,8 @@ pub struct EngineStages<'a> {
     pub closing: Option<ClosingValue>,
     /// What was written as the session's end.
     pub end: Option<SessionEnd>,
+    /// What was still open when the session was closed: offers by number, transactions by hash.
+    pub left_open: (Vec<u32>, Vec<String>),
 }
 
 impl Stages for EngineStages<'_> {
@@ -167,6 +169,7 @@ impl EngineStages<'_> {
     }
 
     fn close(&mut self, budget: Duration, so_far: &[StopStage]) -> Result<(), StageError> {
+        self.left_open = self.crew.orders_core().lock().open_items();
         for record in self.crew.orders_core().lock().abandon(now()) {
             if let Err(error) = self.writer.record(record) {
                 tracing::error!(%error, "what is unknown could not be recorded");
@@ -209,13 +212,14 @@ impl EngineStages<'_> {
     }
 
     /// What was not done, as JSON; `None` when there is nothing to say.
-    fn detail(&self, so_far: &[StopStage]) -> Option<String> {
+    #[must_use]
+    pub fn detail(&self, so_far: &[StopStage]) -> Option<String> {
         let not_done: Vec<_> = so_far
             .iter()
             .filter(|row| row.outcome != StageOutcome::Done)
             .map(|row| json!({"stage": row.stage, "outcome": row.outcome, "error": row.error}))
             .collect();
-        let (offers, transactions) = self.crew.orders_core().lock().open_items();
+        let (offers, transactions) = &self.left_open;
         if not_done.is_empty() && offers.is_empty() && transactions.is_empty() && self.cause.is_none() {
             return None;
         }

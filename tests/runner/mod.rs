@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use neo_actors::feed::core::{FeedConfig, FeedCore, FeedEffect, FeedInput};
@@ -64,6 +65,17 @@ pub enum Fate {
     Late,
 }
 
+/// A core whose time is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// From the node's bytes to a `LedgerUpdate`.
+    Feed,
+    /// From a `LedgerUpdate` to signed intents.
+    Orders,
+    /// From a `LedgerUpdate` to records.
+    Valuer,
+}
+
 /// The engine's cores and a simulated ledger.
 pub struct Runner {
     pub node: Node,
@@ -83,13 +95,14 @@ pub struct Runner {
     steps: u64,
     fault: Option<Fault>,
     keep_log: bool,
+    spent: [Duration; 3],
 }
 
 impl Runner {
     /// A new world and an engine that has not connected yet. Trades for `trade_for_s` of ledger time.
     pub fn new(scenario: &Scenario, seed: u64, trade_for_s: u32) -> Runner {
         let key = Keypair::from_seed(&neo_sim::maker_seed()).unwrap();
-        let token = neo_sim::token();
+        let token = scenario.token();
         let feed = FeedCore::new(FeedConfig {
             account: key.address(),
             token,
@@ -131,6 +144,7 @@ impl Runner {
             steps: 0,
             fault: None,
             keep_log: true,
+            spent: [Duration::ZERO; 3],
         }
     }
 
@@ -144,6 +158,11 @@ impl Runner {
     pub fn quiet(mut self) -> Runner {
         self.keep_log = false;
         self
+    }
+
+    /// Time that a core has taken for the ledgers so far.
+    pub fn spent(&self, part: Part) -> Duration {
+        self.spent[part as usize]
     }
 
     /// Runs until nothing of ours is left on the ledger, or `max_steps` are over. True when it became flat.
@@ -194,7 +213,11 @@ impl Runner {
                     self.queue.extend(said.into_iter().map(|out| Event::FromNode(out.text)));
                 }
             }
-            Event::FromNode(text) => self.feed_in(FeedInput::Text(&text)),
+            Event::FromNode(text) => {
+                let begun = Instant::now();
+                self.feed_in(FeedInput::Text(&text));
+                self.spent[Part::Feed as usize] += begun.elapsed();
+            }
             Event::Update(update) => self.update(&update),
             Event::Reply(reply) => self.orders_in(OrdersInput::Reply(reply)),
             Event::Persist(batch, records) => {
@@ -222,9 +245,13 @@ impl Runner {
 
     fn update(&mut self, update: &LedgerUpdate) {
         self.updates += 1;
+        let begun = Instant::now();
         let records = self.valuer.on(update, self.now()).unwrap();
+        self.spent[Part::Valuer as usize] += begun.elapsed();
         self.record(records);
+        let begun = Instant::now();
         self.orders_in(OrdersInput::Update(update));
+        self.spent[Part::Orders as usize] += begun.elapsed();
     }
 
     fn feed_in(&mut self, input: FeedInput<'_>) {

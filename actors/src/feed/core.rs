@@ -395,8 +395,10 @@ impl FeedCore {
         self.ask(Asked::Account, now_ms, effects, |id| request::account_info(id, account, Index::Validated));
         self.ask_state(now_ms, effects);
         if let Some(processed) = self.processed {
+            // From the last processed ledger on, itself included: a range that begins after the newest ledger is an
+            // error, and what is in the record already is left out by its index.
             self.ask(Asked::History, now_ms, effects, |id| {
-                request::account_tx(id, account, processed.saturating_add(1), None, None, true)
+                request::account_tx(id, account, processed, None, None, true)
             });
         }
     }
@@ -483,7 +485,7 @@ impl FeedCore {
             self.keep(transaction);
         }
         if let Some(marker) = page.marker {
-            let (account, from) = (self.config.account, self.processed.unwrap_or(0).saturating_add(1));
+            let (account, from) = (self.config.account, self.processed.unwrap_or(0));
             self.ask(Asked::History, now_ms, effects, |id| {
                 request::account_tx(id, account, from, None, Some(&marker), true)
             });

@@ -269,6 +269,32 @@ mod tests {
     }
 
     #[test]
+    fn a_blob_that_says_something_else_is_not_handed_out() {
+        let keys = Keypair::from_entropy([7; 16], Algorithm::Ed25519).unwrap();
+        let tx = |fee, offer_sequence| Transaction {
+            account: keys.address(),
+            sequence: 1,
+            ticket_sequence: None,
+            fee: Drops::new(fee),
+            flags: 0,
+            last_ledger_sequence: Some(9),
+            network_id: 0,
+            body: Body::OfferCancel { offer_sequence },
+        };
+        let intended = tx(10, 3);
+        let blob = keys.sign(&intended).unwrap().blob;
+        let json = codec::decode(&blob).unwrap();
+        assert_eq!(check_intended(&intended, &json, &blob), Ok(()));
+        for other in [tx(11, 3), tx(10, 4)] {
+            assert!(matches!(check_intended(&other, &json, &blob), Err(SignError::NotIntended { .. })));
+        }
+        // A field that the encoder drops without a word.
+        let mut more = json;
+        put_text(&mut more, "OfferSequense", "5");
+        assert!(matches!(check_intended(&intended, &more, &blob), Err(SignError::NotIntended { .. })));
+    }
+
+    #[test]
     fn a_key_shows_its_address_only_and_signs_for_its_account_only() {
         let keys = Keypair::from_seed("sn259rEFXrQrWyx3Q7XneWcwV6dfL").unwrap();
         assert_eq!(format!("{keys:?}"), format!("Keypair({})", keys.address()));

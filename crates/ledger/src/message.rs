@@ -361,6 +361,7 @@ mod tests {
         object.insert("transaction".to_string(), tx);
         let read = transaction(&v2);
         assert_eq!(transaction(&v1), read);
+        assert_eq!(read.transaction.hash.to_string(), v2["hash"].as_str().unwrap());
         assert_eq!((read.transaction.sequence, read.transaction.offer_sequence), (77, Some(5)));
         assert_eq!((read.transaction.transaction_index, read.transaction.close_time), (3, Some(LedgerTime(9))));
         // Spaces, as some servers write them, take the slower way to the same end.

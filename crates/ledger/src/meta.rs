@@ -146,9 +146,12 @@ impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Node, D::Error> {
         #[derive(Deserialize)]
         enum Raw {
-            CreatedNode(Body),
-            ModifiedNode(Body),
-            DeletedNode(Body),
+            #[serde(rename = "CreatedNode")]
+            Created(Body),
+            #[serde(rename = "ModifiedNode")]
+            Modified(Body),
+            #[serde(rename = "DeletedNode")]
+            Deleted(Body),
         }
         #[derive(Deserialize)]
         struct Body {
@@ -164,9 +167,9 @@ impl<'de> Deserialize<'de> for Node {
             previous: Fields,
         }
         let (action, body) = match Raw::deserialize(deserializer)? {
-            Raw::CreatedNode(body) => (Action::Created, body),
-            Raw::ModifiedNode(body) => (Action::Modified, body),
-            Raw::DeletedNode(body) => (Action::Deleted, body),
+            Raw::Created(body) => (Action::Created, body),
+            Raw::Modified(body) => (Action::Modified, body),
+            Raw::Deleted(body) => (Action::Deleted, body),
         };
         let fields = match action {
             Action::Created => body.new_fields,
@@ -246,4 +249,43 @@ pub struct LineBalance {
     pub now: Dec,
     /// Before it; `None` when it did not change.
     pub before: Option<Dec>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_entries_and_multi_purpose_tokens_are_passed_over() {
+        let text = format!(
+            r#"{{"TransactionIndex":1,"TransactionResult":"tesSUCCESS","delivered_amount":"5","AffectedNodes":[
+            {{"CreatedNode":{{"LedgerEntryType":"Novelty","LedgerIndex":"{0}","NewFields":{{"Odd":[1]}}}}}},
+            {{"ModifiedNode":{{"LedgerEntryType":"AccountRoot","LedgerIndex":"{0}"}}}},
+            {{"DeletedNode":{{"LedgerEntryType":"Offer","LedgerIndex":"{0}","FinalFields":
+            {{"TakerGets":{{"mpt_issuance_id":"00","value":"1"}},"TakerPays":"7"}}}}}}]}}"#,
+            "0A".repeat(32)
+        );
+        let meta: Meta = serde_json::from_str(&text).unwrap();
+        let entries: Vec<_> = meta.nodes.iter().map(|n| (n.action, n.entry)).collect();
+        let expected =
+            [(Action::Created, Entry::Other), (Action::Modified, Entry::AccountRoot), (Action::Deleted, Entry::Offer)];
+        assert_eq!(entries, expected);
+        let offer = meta.nodes.last().map(|n| (n.fields.taker_gets, n.fields.taker_pays));
+        assert_eq!(offer, Some((None, Some(Amount::Xrp(Drops::new(7))))));
+        let wrong = text.replace("\"7\"", "\"seven\"");
+        assert!(serde_json::from_str::<Meta>(&wrong).unwrap_err().to_string().contains("seven"));
+        assert!(serde_json::from_str::<Meta>(&text.replace("CreatedNode", "InventedNode")).is_err());
+    }
+
+    #[test]
+    fn a_root_that_is_only_threaded_is_touched() {
+        // The index of an account's root as a node prints it.
+        let account: Address = "rUYkdjQkbCqYDQsgm7BrFqgQ8bAQp6v12x".parse().unwrap();
+        let text = r#"{"TransactionIndex":1,"TransactionResult":"tesSUCCESS","AffectedNodes":[{"ModifiedNode":
+            {"LedgerEntryType":"AccountRoot",
+            "LedgerIndex":"0D67B417B2A64C1F4ED5A2103075ADE38A8FFA7938C015CB694BDE88E1B26EAB"}}]}"#;
+        let meta: Meta = serde_json::from_str(text).unwrap();
+        assert!(meta.touches_root(account));
+        assert!(!meta.touches_root(Address([0; 20])));
+    }
 }

@@ -581,6 +581,9 @@ mod tests {
     fn a_failed_transaction_costs_its_fee_only() {
         let own = own(&tx(US, "OfferCreate", None, "tecUNFUNDED_OFFER", &[root(100, 90)]), 0);
         assert_eq!((own.xrp_change, own.fee, own.fills.len()), (Drops::new(-10), Drops::new(10), 0));
+        // Even where its metadata looks like a trade.
+        let nodes = [root(100, 90), ask("ModifiedNode", 6, ("1", "2"), Some(("3", "6")))];
+        assert_eq!(self::own(&tx(US, "OfferCreate", None, "tecKILLED", &nodes), 0).fills, []);
     }
 
     #[test]

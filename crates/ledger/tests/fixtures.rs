@@ -67,8 +67,10 @@ fn every_cut_of_real_blobs_is_handled() {
     for case in all["transactions"].as_array().unwrap() {
         let binary = case["binary"].as_str().unwrap();
         for length in 0..binary.len() {
-            if let Ok(value) = codec::decode(&binary[..length]) {
-                assert_ne!(normal(&value), normal(&case["json"]));
+            match codec::decode(&binary[..length]) {
+                // A cut between two fields leaves a shorter but well-formed object.
+                Ok(value) => assert_ne!(normal(&value), normal(&case["json"])),
+                Err(e) => assert!(!e.to_string().contains("panicked"), "{e} in {binary} at {length}"),
             }
         }
     }
@@ -277,7 +279,7 @@ fn offer_of(tx: &ValidatedTransaction, expected: &Value) -> Option<(Address, Tok
 }
 
 /// Checks the fills and removals of one recorded transaction; counts what was compared.
-fn check_expected(tx: &ValidatedTransaction, expected: &Value, close: Option<LedgerTime>, counts: &mut [usize; 4]) {
+fn check_expected(tx: &ValidatedTransaction, expected: &Value, close: Option<LedgerTime>, counts: &mut [usize; 3]) {
     for fill in expected["maker_fills"].as_array().into_iter().flatten() {
         let sequence = fill["sequence"].as_u64().unwrap();
         let Some((account, token, side)) = offer_of(tx, fill) else { continue };
@@ -330,7 +332,7 @@ fn check_expected(tx: &ValidatedTransaction, expected: &Value, close: Option<Led
 fn fills_and_removals_of_real_transactions_are_the_published_ones() {
     let Some(folder) = fixtures("real_tx fills") else { return };
     let text = std::fs::read_to_string(folder.join("real_tx/real_tx.jsonl")).unwrap();
-    let mut counts = [0; 4];
+    let mut counts = [0; 3];
     for line in text.lines() {
         let case: Value = serde_json::from_str(line).unwrap();
         if !whole(&case) {
@@ -342,7 +344,7 @@ fn fills_and_removals_of_real_transactions_are_the_published_ones() {
         check_expected(&tx, &case["expected"], close, &mut counts);
     }
     println!("{counts:?}: fills, removals, removals told differently");
-    assert!(counts[0] > 200 && counts[1] > 100 && counts[2] == 0, "{counts:?}");
+    assert!(counts[0] > 80 && counts[1] > 1000 && counts[2] == 0, "{counts:?}");
 }
 
 /// The recorded suites of a real node.
@@ -376,7 +378,7 @@ fn steps(suite: &Value) -> Vec<(ValidatedTransaction, Value, Option<LedgerTime>)
 #[test]
 fn fills_of_recorded_suites_match_and_add_up_to_the_balances() {
     let Some(folder) = fixtures("suites") else { return };
-    let (mut counts, mut exact, mut residual) = ([0; 4], 0, 0);
+    let (mut counts, mut exact, mut residual) = ([0; 3], 0, 0);
     for (_, suite) in suites(&folder) {
         for (tx, expected, close) in steps(&suite) {
             check_expected(&tx, &expected, close, &mut counts);

@@ -341,9 +341,7 @@ impl Value {
     /// Magnitude, exponent and sign for multiplication and division: drops are scaled to 16 digits first.
     fn parts(self) -> (u128, i32, bool) {
         match self {
-            Value::Token(value) => {
-                (u128::from(value.mantissa.unsigned_abs()), value.exponent, value.mantissa < 0)
-            }
+            Value::Token(value) => (u128::from(value.mantissa.unsigned_abs()), value.exponent, value.mantissa < 0),
             Value::Drops(drops) => {
                 let (mut magnitude, mut exponent) = (u128::from(drops.unsigned_abs()), 0);
                 while magnitude > 0 && magnitude < MIN_MANTISSA {
@@ -444,13 +442,7 @@ fn to_drops(magnitude: u128, exponent: i32, negative: bool, mode: Mode) -> Resul
     Ok(if negative { -drops } else { drops })
 }
 
-fn make(
-    xrp: bool,
-    magnitude: u128,
-    exponent: i32,
-    negative: bool,
-    mode: Mode,
-) -> Result<Value, ArithmeticError> {
+fn make(xrp: bool, magnitude: u128, exponent: i32, negative: bool, mode: Mode) -> Result<Value, ArithmeticError> {
     if xrp {
         to_drops(magnitude, exponent, negative, mode).map(Value::Drops)
     } else {

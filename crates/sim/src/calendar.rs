@@ -3,8 +3,7 @@
 use neo_ledger::LedgerTime;
 
 const SECONDS_PER_DAY: i64 = 86_400;
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Year, month, day, hour, minute and second of a time, UTC.
 fn parts(time: LedgerTime) -> (i64, i64, i64, i64, i64, i64) {

@@ -116,8 +116,12 @@ impl History {
         if !self.tracked.insert(account) {
             return;
         }
-        let places: BTreeSet<Place> =
-            self.records.iter().filter(|(_, record)| record.accounts.contains(&account)).map(|(place, _)| *place).collect();
+        let places: BTreeSet<Place> = self
+            .records
+            .iter()
+            .filter(|(_, record)| record.accounts.contains(&account))
+            .map(|(place, _)| *place)
+            .collect();
         self.passing.retain(|place| !places.contains(place));
         self.by_account.insert(account, places);
     }

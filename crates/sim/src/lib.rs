@@ -1,12 +1,27 @@
 //! A simulated XRP Ledger node behind rippled's WebSocket API.
+//!
+//! [`Node`] is the pure, deterministic core: text in, text out, with one seed for everything that is random. [`serve`]
+//! is the thin server around it. What is modelled: accounts, trust lines, offers, Payment (direct), TrustSet,
+//! AccountSet, OfferCreate, OfferCancel, reserves, fees, canonical order and metadata. What is not: directories, AMMs,
+//! cross-currency payments, tickets, fee escalation, and the hashes of a real ledger.
 
 pub mod amount;
+mod api;
 pub mod apply;
+mod calendar;
 pub mod generator;
+pub mod history;
 pub mod keylet;
 pub mod ledger;
+pub mod node;
 pub mod rng;
 pub mod scenario;
+pub mod server;
 pub mod state;
 pub mod tape;
 pub mod ter;
+
+pub use node::{ConnectionId, Funds, Node, Outgoing, SaveError};
+pub use scenario::{Scenario, ScenarioError, maker_seed};
+pub use server::{ServeError, ServeOptions, Speed, serve};
+pub use tape::{Tape, TapeError};

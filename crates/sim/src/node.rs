@@ -268,6 +268,14 @@ impl Node {
         Ok(Some(Funds { xrp: Drops::new(root.balance), rlusd, owner_count: root.owner_count }))
     }
 
+    /// Names this world: the same for a saved world that goes on, another one for a fresh one of another seed.
+    #[must_use]
+    pub fn world(&self) -> Hash {
+        let scenario = &self.scenario;
+        let (network, start) = (scenario.network_id.to_be_bytes(), scenario.start_time_s.to_be_bytes());
+        sha512_half(&[b"world", &self.seed.to_be_bytes(), &network, &scenario.issuer().0, &start])
+    }
+
     /// The scenario the world runs by.
     #[must_use]
     pub fn scenario(&self) -> &Scenario {
@@ -326,7 +334,9 @@ impl Node {
         let participants: Vec<Address> =
             Generator::taker_accounts().into_iter().chain([Generator::maker_account()]).collect();
         let maker_drops = drops_of(self.scenario.maker_xrp)?;
-        let pay = |to: Address, amount: Json| object(json!({ "TransactionType": "Payment", "Destination": to, "Amount": amount }));
+        let pay = |to: Address, amount: Json| {
+            object(json!({ "TransactionType": "Payment", "Destination": to, "Amount": amount }))
+        };
         self.found("funding the issuer", genesis, pay(issuer, json!(ISSUER_DROPS.to_string())))?;
         for account in &participants {
             self.found("funding a participant", genesis, pay(*account, json!(PARTICIPANT_DROPS.to_string())))?;

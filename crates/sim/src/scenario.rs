@@ -236,9 +236,9 @@ impl Scenario {
     /// When the throw-away key does not derive.
     pub fn maker(&self) -> Result<Address, ScenarioError> {
         let derived = || {
-            neo_ledger::keys::Keypair::from_seed(&maker_seed()).map(|pair| pair.address()).map_err(|error| {
-                ScenarioError::Genesis { step: "deriving the maker's key", result: error.to_string() }
-            })
+            neo_ledger::keys::Keypair::from_seed(&maker_seed())
+                .map(|pair| pair.address())
+                .map_err(|error| ScenarioError::Genesis { step: "deriving the maker's key", result: error.to_string() })
         };
         self.maker.map_or_else(derived, Ok)
     }

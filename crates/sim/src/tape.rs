@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn trades_are_found_by_time() {
-        let tape = Tape::parse(&format!("{HEADER}\n0,2.5,10,25,sell\n3900,2.6,1,2.6,buy\r\n8000,2.7,1,2.7,buy\n")).unwrap();
+        let tape =
+            Tape::parse(&format!("{HEADER}\n0,2.5,10,25,sell\n3900,2.6,1,2.6,buy\r\n8000,2.7,1,2.7,buy\n")).unwrap();
         assert_eq!((tape.len(), tape.duration_ms(), tape.first_price()), (3, 8000, Some(2.5)));
         let prices = |from, to| tape.between(from, to).map(|trade| trade.price).collect::<Vec<_>>();
         assert_eq!(prices(0, 3900), [2.5]);

@@ -54,6 +54,37 @@ pub fn is_closed(path: &Path, session: SessionNumber) -> Result<bool, StoreError
     Ok(closed)
 }
 
+/// Adds to a closed session what could only be known after the writer was gone: the outcomes of the last stages, and
+/// with them the detail of the end. True when the session is closed; nothing is written while it is not.
+///
+/// Meant for when the writer has ended: this connection is then the only one, so its close may checkpoint and leave one
+/// file, unless `keep_wal` says that something else owns checkpoints.
+///
+/// # Errors
+/// As [`close_directly`].
+pub fn amend_end(
+    path: &Path,
+    session: SessionNumber,
+    stages: &[StopStage],
+    end_detail: Option<&str>,
+    keep_wal: bool,
+) -> Result<bool, StoreError> {
+    let failed = sqlite(path, "amending the session's end");
+    let mut conn = connect(path)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_wal).map_err(&failed)?;
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+    let closed = ended(&tx, path, session)?;
+    if closed {
+        for stage in stages {
+            stop_stage(&tx, session, stage).map_err(&failed)?;
+        }
+        tx.execute("UPDATE sessions SET end_detail = ?2 WHERE number = ?1", (session, end_detail)).map_err(&failed)?;
+    }
+    tx.commit().map_err(&failed)?;
+    conn.close().map_err(|(_, error)| failed(error))?;
+    Ok(closed)
+}
+
 fn ended(conn: &Connection, path: &Path, number: SessionNumber) -> Result<bool, StoreError> {
     conn.query_row("SELECT ended_at IS NOT NULL FROM sessions WHERE number = ?1", [number], |row| row.get(0))
         .optional()

@@ -89,9 +89,8 @@ pub(crate) fn account(request: &Request, selected: Option<&Selected<'_>>) -> Res
 /// One side of a book that a request names (`taker_gets` or `taker_pays`).
 pub(crate) fn asset(request: &Fields, field: &'static str) -> Result<Asset, ApiError> {
     let value = request.get(field).ok_or_else(|| ApiError::missing_field(field))?;
-    let object = value.as_object().ok_or_else(|| {
-        ApiError::invalid_params(format!("Invalid field '{field}', not object."))
-    })?;
+    let object =
+        value.as_object().ok_or_else(|| ApiError::invalid_params(format!("Invalid field '{field}', not object.")))?;
     let gets = field == "taker_gets";
     let bad_currency = |text: String| {
         if gets { ApiError::new("dstAmtMalformed", 51, text) } else { ApiError::new("srcCurMalformed", 69, text) }
@@ -107,22 +106,18 @@ pub(crate) fn asset(request: &Fields, field: &'static str) -> Result<Asset, ApiE
     if currency == "XRP" {
         return match issuer {
             None => Ok(Asset::Xrp),
-            Some(_) => {
-                Err(bad_issuer(format!("Unneeded field '{field}.issuer' for XRP currency specification.")))
-            }
+            Some(_) => Err(bad_issuer(format!("Unneeded field '{field}.issuer' for XRP currency specification."))),
         };
     }
-    let currency: Currency = currency
-        .parse()
-        .map_err(|_| bad_currency(format!("Invalid field '{field}.currency', bad currency.")))?;
+    let currency: Currency =
+        currency.parse().map_err(|_| bad_currency(format!("Invalid field '{field}.currency', bad currency.")))?;
     let Some(issuer) = issuer else {
         return Err(bad_issuer(format!("Invalid field '{field}.issuer', expected non-XRP issuer.")));
     };
     let issuer = issuer
         .as_str()
         .ok_or_else(|| ApiError::invalid_params(format!("Invalid field '{field}.issuer', not string.")))?;
-    let issuer =
-        issuer.parse().map_err(|_| bad_issuer(format!("Invalid field '{field}.issuer', bad issuer.")))?;
+    let issuer = issuer.parse().map_err(|_| bad_issuer(format!("Invalid field '{field}.issuer', bad issuer.")))?;
     Ok(Asset::Token(Token { currency, issuer }))
 }
 

@@ -245,9 +245,7 @@ impl<'a> Crossing<'a> {
     fn funds_changed(&self, mark: Mark, owner: Address) -> bool {
         let key = match self.wish.book.gets {
             Asset::Xrp => Key::Account(owner),
-            Asset::Token(token) => {
-                Key::Line(crate::state::LineKey::of(owner, token.issuer, token.currency))
-            }
+            Asset::Token(token) => Key::Line(crate::state::LineKey::of(owner, token.issuer, token.currency)),
         };
         self.state.entry_at(mark, key) != self.state.entry(key)
     }

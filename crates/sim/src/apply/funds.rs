@@ -7,8 +7,8 @@ use neo_ledger::{Address, Asset, Token};
 use super::{Failure, Rules};
 use crate::amount::{TokenValue, Value};
 use crate::state::{
-    Key, LSF_DEFAULT_RIPPLE, LSF_GLOBAL_FREEZE, LSF_HIGH_FREEZE, LSF_HIGH_NO_RIPPLE, LSF_HIGH_RESERVE,
-    LSF_LOW_FREEZE, LSF_LOW_NO_RIPPLE, LSF_LOW_RESERVE, LineKey, State, TrustLine,
+    Key, LSF_DEFAULT_RIPPLE, LSF_GLOBAL_FREEZE, LSF_HIGH_FREEZE, LSF_HIGH_NO_RIPPLE, LSF_HIGH_RESERVE, LSF_LOW_FREEZE,
+    LSF_LOW_NO_RIPPLE, LSF_LOW_RESERVE, LineKey, State, TrustLine,
 };
 use crate::ter::Ter;
 
@@ -155,8 +155,7 @@ pub(crate) fn create_line(
 ) -> Result<(), Failure> {
     let key = LineKey::of(holder, token.issuer, token.currency);
     let is_low = holder == key.low;
-    let lacks_ripple =
-        |account| state.account(account).is_some_and(|root| root.flags & LSF_DEFAULT_RIPPLE == 0);
+    let lacks_ripple = |account| state.account(account).is_some_and(|root| root.flags & LSF_DEFAULT_RIPPLE == 0);
     let (own_no_ripple, peer_no_ripple, reserve) = if is_low {
         (LSF_LOW_NO_RIPPLE, LSF_HIGH_NO_RIPPLE, LSF_LOW_RESERVE)
     } else {

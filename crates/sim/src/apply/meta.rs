@@ -62,7 +62,9 @@ pub(crate) fn build(state: &mut State, mark: Mark, tx: &Tx, context: &Context<'_
     }
     for owner in owners {
         let key = Key::Account(owner);
-        if !threaded.contains(&key) && let Some(entry) = state.entry(key) {
+        if !threaded.contains(&key)
+            && let Some(entry) = state.entry(key)
+        {
             threaded.insert(key);
             let mut node = header(key);
             thread_fields(&mut node, previous_of(&entry));

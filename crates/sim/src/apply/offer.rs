@@ -67,12 +67,7 @@ struct Draft {
     quality: Quality,
 }
 
-pub(super) fn create(
-    state: &mut State,
-    tx: &Tx,
-    context: &Context<'_>,
-    prior_balance: i64,
-) -> Result<Done, Failure> {
+pub(super) fn create(state: &mut State, tx: &Tx, context: &Context<'_>, prior_balance: i64) -> Result<Done, Failure> {
     let Body::OfferCreate { taker_gets, taker_pays, expiration, offer_sequence } = &tx.body else {
         return Err(Failure(Ter::TEF_INTERNAL));
     };
@@ -175,9 +170,7 @@ fn cross(state: &mut State, tx: &Tx, context: &Context<'_>, draft: &mut Draft) -
 fn shrink(draft: &mut Draft, exchanged: InOut, rate_in: u32, sell: bool) -> Result<(), Failure> {
     let amounts = InOut { input: draft.taker_pays, output: draft.taker_gets };
     // From the taker's side the roles are turned: he pays TakerGets.
-    let rate = Value::Token(
-        Quality::of(InOut { input: amounts.output, output: amounts.input }).rate(),
-    );
+    let rate = Value::Token(Quality::of(InOut { input: amounts.output, output: amounts.input }).rate());
     if sell {
         let sold = exchanged.input.mul_ratio(PARITY_RATE, rate_in, true)?;
         let rest = draft.taker_gets.sub(sold)?;

@@ -90,7 +90,8 @@ fn pay_token(
         });
     }
     let held = state.token_balance(from, token);
-    if held.mantissa() <= 0 || is_frozen(state, from, token) {
+    // Frozen tokens can only go back to their issuer.
+    if held.mantissa() <= 0 || (to != token.issuer && is_frozen(state, from, token)) {
         return Ok(Ter::TEC_PATH_DRY);
     }
     let rate = if to == token.issuer { PARITY_RATE } else { transfer_rate(state, Asset::Token(token)) };

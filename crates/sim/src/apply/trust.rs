@@ -77,12 +77,7 @@ fn wanted_flags(tx: &Tx, is_low: bool, flags: u32) -> u32 {
 
 /// Each side pays reserve for a line that it uses: holds something, limits something, or set apart from its defaults.
 /// True when `account` starts to pay.
-fn settle_reserves(
-    state: &mut State,
-    key: LineKey,
-    line: &mut TrustLine,
-    account: Address,
-) -> Result<bool, Failure> {
+fn settle_reserves(state: &mut State, key: LineKey, line: &mut TrustLine, account: Address) -> Result<bool, Failure> {
     let mut raised = false;
     for (owner, limit, held, reserve, no_ripple, freeze) in [
         (key.low, line.low_limit, line.balance, LSF_LOW_RESERVE, LSF_LOW_NO_RIPPLE, LSF_LOW_FREEZE),

@@ -1,0 +1,353 @@
+//! The thin server: WebSocket connections around a [`Node`], on tokio. Real time is read here and nowhere else.
+//!
+//! One task owns the node. Each connection has its own task and two bounded queues: what it sends waits for the node,
+//! what it is sent waits for it. A client that lets its queue fill is cut off with code 1008, as rippled does.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
+
+use crate::node::{ConnectionId, Node, Outgoing, SaveError};
+
+/// Largest message and frame that a client may send.
+const MAX_MESSAGE_BYTES: usize = 1 << 20;
+/// Messages that wait for a client before it counts as too slow.
+const CLIENT_QUEUE: usize = 16_384;
+/// Messages of all clients that wait for the node.
+const NODE_QUEUE: usize = 256;
+/// Clients at a time.
+const MAX_CLIENTS: usize = 256;
+/// Time for a connection's handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Time for a closing connection to take its last messages.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Ledgers between two saves of the world.
+const SAVE_LEDGERS: u32 = 256;
+
+/// How fast ledgers close.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Speed {
+    /// So many times faster than real time.
+    Times(f64),
+    /// On `ledger_accept`; in real time while nobody is connected.
+    Manual,
+}
+
+/// How the server runs.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// How fast ledgers close.
+    pub speed: Speed,
+    /// How long it goes on without any client.
+    pub linger: Duration,
+    /// Where the world is saved.
+    pub state_file: Option<PathBuf>,
+    /// Where the address is written for clients to find: JSON with `url`, `pid` and `world`.
+    pub endpoint_file: Option<PathBuf>,
+}
+
+/// Why the server ended badly.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another address or port 0")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The speed is no speed.
+    #[error("the speed is {speed}; give a number above 0")]
+    Speed {
+        /// What was given.
+        speed: f64,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}; check its folder and the disk")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The world does not serialise.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+}
+
+/// What a connection's task tells the node's task.
+enum Event {
+    Joined { client: Client, id: oneshot::Sender<ConnectionId> },
+    Said { id: ConnectionId, text: String },
+    Left { id: ConnectionId },
+}
+
+/// The node's end of a connection.
+struct Client {
+    queue: mpsc::Sender<String>,
+    cut_off: oneshot::Sender<()>,
+}
+
+/// Serves a node until a client stops it or nobody was connected for the time of `linger`.
+///
+/// # Errors
+/// [`ServeError`] when it cannot listen, or a file cannot be written. Trouble with one client ends that client only.
+pub async fn serve(listen: SocketAddr, node: Node, options: ServeOptions) -> Result<(), ServeError> {
+    let interval = close_interval(&node, options.speed)?;
+    let failed = |source| ServeError::Listen { address: listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    if let Some(path) = &options.endpoint_file {
+        let endpoint = serde_json::json!({
+            "url": format!("ws://{address}"),
+            "pid": std::process::id(),
+            "world": node.world(),
+        });
+        write_whole(path, endpoint.to_string().as_bytes())?;
+    }
+    tracing::info!(%address, ledger = node.ledger_index(), "the simulated ledger listens");
+    let server = Server { saved_at: node.ledger_index(), node, options, interval, clients: BTreeMap::new() };
+    server.run(listener).await
+}
+
+fn close_interval(node: &Node, speed: Speed) -> Result<Duration, ServeError> {
+    let real = Duration::from_millis(u64::from(node.scenario().close_interval_ms));
+    match speed {
+        Speed::Manual => Ok(real),
+        Speed::Times(times) if times.is_finite() && times > 0.0 => {
+            // A millisecond is the finest the timer knows.
+            Ok(Duration::try_from_secs_f64(real.as_secs_f64() / times).unwrap_or(real).max(Duration::from_millis(1)))
+        }
+        Speed::Times(speed) => Err(ServeError::Speed { speed }),
+    }
+}
+
+struct Server {
+    node: Node,
+    options: ServeOptions,
+    interval: Duration,
+    clients: BTreeMap<ConnectionId, Client>,
+    saved_at: u32,
+}
+
+impl Server {
+    async fn run(mut self, listener: TcpListener) -> Result<(), ServeError> {
+        let (events, mut inbox) = mpsc::channel(NODE_QUEUE);
+        let mut tasks = JoinSet::new();
+        let mut next_close = Instant::now() + self.interval;
+        let mut last_seen = Instant::now();
+        while !self.node.stop_requested() {
+            let alone = self.clients.is_empty();
+            let timed = alone || self.options.speed != Speed::Manual;
+            tokio::select! {
+                // Requests go before the clock: at a high speed a client must still get a word in.
+                biased;
+                event = inbox.recv() => {
+                    if let Some(event) = event {
+                        self.on_event(event);
+                        last_seen = Instant::now();
+                        if self.options.speed == Speed::Manual {
+                            // Whoever leaves leaves a whole interval before the clock takes over.
+                            next_close = Instant::now() + self.interval;
+                        }
+                    }
+                }
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) if tasks.len() < MAX_CLIENTS => {
+                        tasks.spawn(connection(stream, events.clone()));
+                    }
+                    Ok(_) => tracing::warn!(clients = MAX_CLIENTS, "a client was turned away: too many"),
+                    Err(error) => tracing::warn!(%error, "a connection was not accepted"),
+                },
+                Some(ended) = tasks.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a connection's task failed");
+                    }
+                }
+                () = sleep_until(next_close), if timed => {
+                    let outgoing = self.node.close_ledger();
+                    self.send(outgoing);
+                    self.save_now_and_then();
+                    // After a pause of the machine the ledgers missed are not made up for.
+                    let late = Instant::now().saturating_duration_since(next_close);
+                    next_close = if late > Duration::from_secs(1) { Instant::now() } else { next_close } + self.interval;
+                }
+                () = sleep_until(last_seen + self.options.linger), if alone => break,
+            }
+        }
+        self.end(tasks).await
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Joined { client, id } => {
+                let connection = self.node.connect();
+                if id.send(connection).is_ok() {
+                    self.clients.insert(connection, client);
+                } else {
+                    self.node.disconnect(connection);
+                }
+            }
+            Event::Said { id, text } => {
+                let outgoing = self.node.request(id, &text);
+                self.send(outgoing);
+                self.save_now_and_then();
+            }
+            Event::Left { id } => {
+                self.node.disconnect(id);
+                self.clients.remove(&id);
+            }
+        }
+    }
+
+    fn send(&mut self, outgoing: Vec<Outgoing>) {
+        for Outgoing { connection, text } in outgoing {
+            let Some(client) = self.clients.get(&connection) else { continue };
+            if client.queue.try_send(text).is_err() {
+                self.node.disconnect(connection);
+                if let Some(client) = self.clients.remove(&connection)
+                    && client.cut_off.send(()).is_ok()
+                {
+                    tracing::warn!(connection = connection.0, "a client is too slow and was cut off");
+                }
+            }
+        }
+    }
+
+    fn save_now_and_then(&mut self) {
+        let index = self.node.ledger_index();
+        if index.saturating_sub(self.saved_at) < SAVE_LEDGERS {
+            return;
+        }
+        self.saved_at = index;
+        if let Err(error) = self.save() {
+            // The world goes on; the next save or the last one may succeed.
+            tracing::error!(%error, "the world was not saved");
+        }
+    }
+
+    fn save(&self) -> Result<(), ServeError> {
+        match &self.options.state_file {
+            Some(path) => write_whole(path, &self.node.save()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets the clients take what is queued, saves the world and removes the endpoint.
+    async fn end(mut self, mut tasks: JoinSet<()>) -> Result<(), ServeError> {
+        self.clients.clear();
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if timeout(FAREWELL, all).await.is_err() {
+            tracing::warn!("some clients did not take their last messages");
+        }
+        tasks.abort_all();
+        let saved = self.save();
+        if let Some(path) = &self.options.endpoint_file
+            && let Err(source) = std::fs::remove_file(path)
+            && source.kind() != std::io::ErrorKind::NotFound
+        {
+            return saved.and(Err(ServeError::Write { path: path.clone(), source }));
+        }
+        tracing::info!(ledger = self.node.ledger_index(), "the simulated ledger ended");
+        saved
+    }
+}
+
+/// One client: from its handshake to its end. Its trouble is logged and hurts nobody else.
+async fn connection(stream: TcpStream, events: mpsc::Sender<Event>) {
+    let config =
+        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE_BYTES)).max_frame_size(Some(MAX_MESSAGE_BYTES));
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps its delay");
+    }
+    let socket = match timeout(HANDSHAKE, accept_async_with_config(stream, Some(config))).await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
+        Err(_) => return tracing::debug!("a handshake took too long"),
+    };
+    let (queue, outbox) = mpsc::channel(CLIENT_QUEUE);
+    let (cut_off, mut is_cut_off) = oneshot::channel();
+    let (id, joined) = oneshot::channel();
+    if events.send(Event::Joined { client: Client { queue, cut_off }, id }).await.is_err() {
+        return;
+    }
+    let Ok(id) = joined.await else { return };
+    talk(socket, id, &events, outbox, &mut is_cut_off).await;
+    if events.send(Event::Left { id }).await.is_err() {
+        tracing::debug!("the server ended before a client did");
+    }
+}
+
+async fn talk(
+    mut socket: WebSocketStream<TcpStream>,
+    id: ConnectionId,
+    events: &mpsc::Sender<Event>,
+    mut outbox: mpsc::Receiver<String>,
+    is_cut_off: &mut oneshot::Receiver<()>,
+) {
+    let goodbye = loop {
+        tokio::select! {
+            Ok(()) = &mut *is_cut_off => break slow(),
+            text = outbox.recv() => {
+                let Some(text) = text else { break normal() };
+                tokio::select! {
+                    sent = socket.send(Message::text(text)) => if sent.is_err() { return },
+                    Ok(()) = &mut *is_cut_off => break slow(),
+                }
+            }
+            message = socket.next() => match message {
+                Some(Ok(Message::Text(text))) => {
+                    let text = text.as_str().to_string();
+                    if events.send(Event::Said { id, text }).await.is_err() {
+                        break normal();
+                    }
+                }
+                // Pings are answered by the socket itself; rippled ignores binary frames.
+                Some(Ok(Message::Close(_))) | None => return,
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a client's frame was refused");
+                    return;
+                }
+            },
+        }
+    };
+    if timeout(FAREWELL, socket.close(Some(goodbye))).await.is_err() {
+        tracing::debug!("a client did not take its close frame");
+    }
+}
+
+fn normal() -> CloseFrame {
+    CloseFrame { code: CloseCode::Away, reason: "the server ended".into() }
+}
+
+fn slow() -> CloseFrame {
+    CloseFrame { code: CloseCode::Policy, reason: "Policy error: client is too slow.".into() }
+}
+
+/// Writes a file so that a reader sees the old one or the new one, never half of it.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ServeError> {
+    let failed = |source| ServeError::Write { path: path.to_path_buf(), source };
+    let mut name = path.as_os_str().to_os_string();
+    name.push(".tmp");
+    let temporary = PathBuf::from(name);
+    let mut file = std::fs::File::create(&temporary).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    drop(file);
+    std::fs::rename(&temporary, path).map_err(failed)
+}
