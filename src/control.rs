@@ -1,9 +1,9 @@
 //! How `neo stop` and `neo status` reach a running engine: a loopback TCP port, the same on every system.
 //!
-//! The engine writes `<db>.control`, readable by its owner only, with the port and a token; whoever can read the file may
-//! command the engine. A request is one JSON line `{"token", "command": "status" | "stop", "urgent"}`; the replies are
-//! JSON lines, each an object with one key: `status`, `progress`, `outcome` or `error`. A `stop` is answered with progress
-//! until the session is closed, then with the outcome.
+//! The engine writes `<db>.control`, readable by its owner only, with the port and a token; whoever can read the file
+//! may command the engine. A request is one JSON line `{"token", "command": "status" | "stop", "urgent"}`; the replies
+//! are JSON lines, each an object with one key: `status`, `progress`, `outcome` or `error`. A `stop` is answered with
+//! progress until the session is closed, then with the outcome.
 
 mod client;
 mod command;
@@ -249,9 +249,9 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A secret of 64 hex digits. A [`RandomState`] is a SipHash key of 128 bits from the operating system's random numbers,
-/// and its hashes of fixed values are a pseudo-random function of that key: nobody can guess them, and no generator of
-/// our own is needed.
+/// A secret of 64 hex digits. A [`RandomState`] is a SipHash key of 128 bits from the operating system's random
+/// numbers, and its hashes of fixed values are a pseudo-random function of that key: nobody can guess them, and no
+/// generator of our own is needed.
 fn new_token() -> String {
     let key = RandomState::new();
     (0..4_u64).map(|word| format!("{:016x}", key.hash_one(("neo control", word)))).collect()

@@ -1,7 +1,7 @@
 //! What the operator sees while the engine runs: a status block on a terminal, plain lines elsewhere, or JSON lines.
 //!
-//! The pictures are made by [`render`] and [`plain_line`], from the status alone. A thread of its own shows them, through
-//! the screen's thread, so that no terminal ever holds up an actor or the stop sequence.
+//! The pictures are made by [`render`] and [`plain_line`], from the status alone. A thread of its own shows them,
+//! through the screen's thread, so that no terminal ever holds up an actor or the stop sequence.
 
 mod closing;
 mod render;

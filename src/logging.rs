@@ -1,7 +1,7 @@
 //! The log: lines for people on standard error, JSON lines in a file for each day beside the database.
 //!
-//! Both say which session and which actor. Nothing here panics, prints or waits for a terminal: an engine whose terminal
-//! is closed still has to close its session.
+//! Both say which session and which actor. Nothing here panics, prints or waits for a terminal: an engine whose
+//! terminal is closed still has to close its session.
 
 mod rolling;
 mod screen;
@@ -399,11 +399,11 @@ mod tests {
     #[test]
     fn text_of_a_hostile_node_cannot_steer_the_terminal_or_fake_a_line() {
         let (human, json) = logged("info", || {
-            tracing::info!(target: "neo_ledger", reply = "x\x1b[2J\n12:00:00 INFO fake", said = %"a\nb", "told\u{9b}2J");
+            tracing::info!(target: "neo_ledger", reply = "x\x1b[2J\n12:00 INFO fake", said = %"a\nb", "told\u{9b}2J");
         });
         assert_eq!(human.lines().count(), 1, "{human}");
         assert!(!human.trim_end().chars().any(char::is_control), "{human:?}");
-        assert_eq!(json[0]["fields"]["reply"], "x\x1b[2J\n12:00:00 INFO fake");
+        assert_eq!(json[0]["fields"]["reply"], "x\x1b[2J\n12:00 INFO fake");
     }
 
     #[test]

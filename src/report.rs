@@ -1,4 +1,5 @@
-//! `neo report`: one session, and whether it was closed cleanly. A scripted run ends with it: exit code 0 is the verdict.
+//! `neo report`: one session, and whether it was closed cleanly. A scripted run ends with it: its exit code is the
+//! verdict.
 //!
 //! [`Report::new`] makes the report from rows alone; [`Report::lines`] is what people read, `--json` prints the rest.
 
@@ -97,6 +98,8 @@ pub struct Report {
     pub trading_s: Option<i64>,
     /// Value at its first ledger.
     pub starting_value_rlusd: Option<Dec>,
+    /// Why that is unknown.
+    pub starting_value_reason: Option<String>,
     /// Value at its last ledger.
     pub ending_value_rlusd: Option<Dec>,
     /// Why that is unknown.
@@ -303,6 +306,7 @@ impl Report {
             ending_ledger_index: row.ending_ledger_index.or(row.last_ledger_index),
             trading_s: trading_s(row),
             starting_value_rlusd: row.starting_value_rlusd,
+            starting_value_reason: starting_value_reason(&rows),
             ending_value_rlusd: row.ending_value_rlusd,
             ending_value_reason: row.ending_value_reason.clone(),
             value_change_rlusd: value_change(row),
@@ -369,6 +373,13 @@ fn problems(rows: &Rows) -> Vec<String> {
         Err(reason) => found.push(format!("the books cannot be checked: {reason}")),
     }
     found
+}
+
+/// Why the starting value is unknown; `None` when it is not.
+fn starting_value_reason(rows: &Rows) -> Option<String> {
+    let unknown = rows.session.starting_value_rlusd.is_none();
+    let reason = || rows.valuations.first().map_or("no validated ledger was seen", |first| first.mark_source.as_str());
+    unknown.then(|| reason().to_string())
 }
 
 fn side_fills(side: Side, rows: &Rows) -> Result<SideFills, AmountError> {

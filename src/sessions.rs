@@ -170,15 +170,26 @@ mod tests {
             ..session()
         };
         let lines: Vec<_> = [&clean, &crashed, &open].into_iter().map(SessionLine::new).collect();
-        assert_eq!(
-            listing(&lines),
+        let listed = listing(&lines);
+        let columns = [
             [
-                "     mode  started (UTC)        ended (UTC)          how                length  fills   start     end  result",
-                "S39  sim   2026-04-18 19:00:00  2026-04-18 19:30:02  elapsed            30m 2s      3  100.00  101.26   +1.26",
-                "S40  sim   2026-04-18 19:00:00  2026-04-18 19:30:02  crash (recovered)  30m 2s      0  100.00       -       -",
-                "S41  sim   2026-04-18 19:00:00  open                 -                       -      3  100.00       -       -",
-            ]
-        );
+                "     mode  started (UTC)        ended (UTC)          ",
+                "how                length  fills   start     end  result",
+            ],
+            [
+                "S39  sim   2026-04-18 19:00:00  2026-04-18 19:30:02  ",
+                "elapsed            30m 2s      3  100.00  101.26   +1.26",
+            ],
+            [
+                "S40  sim   2026-04-18 19:00:00  2026-04-18 19:30:02  ",
+                "crash (recovered)  30m 2s      0  100.00       -       -",
+            ],
+            [
+                "S41  sim   2026-04-18 19:00:00  open                 ",
+                "-                       -      3  100.00       -       -",
+            ],
+        ];
+        assert_eq!(listed, columns.map(|halves| halves.concat()));
     }
 
     #[test]

@@ -105,16 +105,17 @@ impl Simulator {
         &self.url
     }
 
-    /// Asks it to stop, and waits until its state is saved.
+    /// Asks it to stop, and waits until its state is saved: then it removes its endpoint file.
     ///
     /// # Errors
     /// When it does not end in time.
     pub fn end(&self) -> Result<()> {
-        send_stop(&self.url)?;
+        // How the connection ends says little: a ledger that is ending may drop it. The endpoint file tells.
+        let said = send_stop(&self.url)?;
         let deadline_ms = monotonic_ms() + END_MS;
         while endpoint_file(&self.folder).exists() {
             if monotonic_ms() > deadline_ms {
-                bail!("the simulated ledger at {} was asked to stop and has not ended", self.url);
+                bail!("the simulated ledger at {} was asked to stop and has not ended ({said})", self.url);
             }
             std::thread::sleep(LOOK);
         }
@@ -184,21 +185,21 @@ fn detach(command: &mut Command) {
     command.creation_flags(CREATE_NEW_PROCESS_GROUP | DETACHED_PROCESS);
 }
 
-fn send_stop(url: &str) -> Result<()> {
+/// Sends the stop request and returns how the connection ended.
+fn send_stop(url: &str) -> Result<String> {
     let (outgoing, to_send) = mpsc::unbounded_channel();
     outgoing.send(request::stop(1)).context("the stop request")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
-    let mut failure = None;
-    let talk = client::run(url.to_string(), to_send, |event| {
-        if let ClientEvent::Failed { error } = event {
-            failure = Some(error);
-        }
+    let mut ended = "it keeps the connection open".to_string();
+    let talk = client::run(url.to_string(), to_send, |event| match event {
+        ClientEvent::Failed { error } => ended = error,
+        ClientEvent::Closed { reason, .. } => ended = reason,
+        ClientEvent::Connected | ClientEvent::Text(_) => {}
     });
     let in_time = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(END_MS), talk).await });
     drop(outgoing);
-    match (in_time, failure) {
-        (Ok(()), None) => Ok(()),
-        (Ok(()), Some(error)) => bail!("the simulated ledger at {url} does not take the stop request: {error}"),
-        (Err(_), _) => bail!("the simulated ledger at {url} was asked to stop and keeps the connection open"),
+    if in_time.is_err() {
+        tracing::warn!(url, "the simulated ledger keeps the connection open after the stop request");
     }
+    Ok(ended)
 }

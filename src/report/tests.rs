@@ -315,7 +315,7 @@ fn an_empty_session_has_a_report() {
     };
     let report = Report::new(empty).unwrap();
     assert!(!report.clean && report.inventory.is_none());
-    assert!(report.lines().join("\n").contains("not known -> not known RLUSD: no validated ledger was seen"));
+    assert!(report.lines().join("\n").contains("not known -> not known RLUSD; not known at the start: no validated"));
 }
 
 #[test]

@@ -131,8 +131,12 @@ impl Report {
         let mut value =
             format!("value  {} -> {} RLUSD", known(self.starting_value_rlusd), known(self.ending_value_rlusd));
         value.push_str(&self.value_change_rlusd.map_or_else(String::new, |change| format!(" ({})", signed(change))));
-        if let Some(reason) = &self.ending_value_reason {
-            value.push_str(&format!(": {}", printable(reason)));
+        for (when, reason) in [("start", &self.starting_value_reason), ("end", &self.ending_value_reason)] {
+            value.push_str(
+                &reason
+                    .as_ref()
+                    .map_or_else(String::new, |reason| format!("; not known at the {when}: {}", printable(reason))),
+            );
         }
         lines.push(value);
         lines

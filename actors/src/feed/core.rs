@@ -665,3 +665,7 @@ fn submission_reply(hash: Hash, result: Result<serde_json::Value, NodeError>) ->
         },
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

@@ -128,7 +128,7 @@ pub fn format_token_value(value: Dec) -> Result<String, ParseError> {
     Ok(format!("{mantissa}e{exponent}"))
 }
 
-/// Serde for a field that holds drops as text, the way every ledger message writes XRP (`#[serde(with = "drops_text")]`).
+/// Serde for a field that holds drops as text, the way ledger messages write XRP: `#[serde(with = "drops_text")]`.
 pub mod drops_text {
     use super::*;
 

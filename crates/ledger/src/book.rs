@@ -403,11 +403,13 @@ mod tests {
     }
 
     fn ask(owner: Address, sequence: u32, xrp: &str, token: &str, funds: Option<&str>) -> Value {
-        json!({"Account": owner, "Sequence": sequence, "TakerGets": xrp, "TakerPays": rlusd(token), "owner_funds": funds})
+        let (owner, id) = (owner.to_string(), sequence);
+        json!({"Account": owner, "Sequence": id, "TakerGets": xrp, "TakerPays": rlusd(token), "owner_funds": funds})
     }
 
     fn bid(owner: Address, sequence: u32, token: &str, xrp: &str, funds: Option<&str>) -> Value {
-        json!({"Account": owner, "Sequence": sequence, "TakerGets": rlusd(token), "TakerPays": xrp, "owner_funds": funds})
+        let (owner, id) = (owner.to_string(), sequence);
+        json!({"Account": owner, "Sequence": id, "TakerGets": rlusd(token), "TakerPays": xrp, "owner_funds": funds})
     }
 
     fn tx(ledger_index: u32, nodes: &[Value]) -> ValidatedTransaction {

@@ -5,6 +5,9 @@
 //! does the same, because an offer's quality and the last drop of a fill depend on it. Behaviour after rippled 2.6.1
 //! (`STAmount`, `Number`, `Quality`) with every fix amendment in force.
 
+// Sums can fail, which the operators' traits cannot say.
+#![allow(clippy::should_implement_trait)]
+
 use std::cmp::Ordering;
 
 use neo_ledger::{Amount, Asset};
@@ -469,7 +472,7 @@ fn round_away(xrp: bool, value: &mut u128, exponent: &mut i32, strict: bool) {
             *value /= 10;
             *exponent += 1;
         }
-        *value = (*value + 9) / 10;
+        *value = (*value).div_ceil(10);
         *exponent += 1;
     }
 }
@@ -636,7 +639,7 @@ impl Quality {
     pub fn round(self, digits: u8) -> Quality {
         let step = 10_u64.pow(u32::from(16_u8.saturating_sub(digits)));
         let mantissa = self.0 & 0x00FF_FFFF_FFFF_FFFF;
-        Quality(self.0 & !0x00FF_FFFF_FFFF_FFFF | mantissa.div_ceil(step) * step)
+        Quality((self.0 & !0x00FF_FFFF_FFFF_FFFF) | (mantissa.div_ceil(step) * step))
     }
 
     /// The part of `amounts` with no more than `limit` going in; what comes out is rounded as told.

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -99,7 +100,7 @@ enum Event {
 /// The node's end of a connection.
 struct Client {
     queue: mpsc::Sender<String>,
-    cut_off: oneshot::Sender<()>,
+    cut_off: Arc<Notify>,
 }
 
 /// Serves a node until a client stops it or nobody was connected for the time of `linger`.
@@ -219,10 +220,9 @@ impl Server {
             let Some(client) = self.clients.get(&connection) else { continue };
             if client.queue.try_send(text).is_err() {
                 self.node.disconnect(connection);
-                if let Some(client) = self.clients.remove(&connection)
-                    && client.cut_off.send(()).is_ok()
-                {
-                    tracing::warn!(connection = connection.0, "a client is too slow and was cut off");
+                if let Some(client) = self.clients.remove(&connection) {
+                    client.cut_off.notify_one();
+                    tracing::warn!(connection = connection.0, "a client is gone or too slow and was cut off");
                 }
             }
         }
@@ -280,13 +280,13 @@ async fn connection(stream: TcpStream, events: mpsc::Sender<Event>) {
         Err(_) => return tracing::debug!("a handshake took too long"),
     };
     let (queue, outbox) = mpsc::channel(CLIENT_QUEUE);
-    let (cut_off, mut is_cut_off) = oneshot::channel();
+    let cut_off = Arc::new(Notify::new());
     let (id, joined) = oneshot::channel();
-    if events.send(Event::Joined { client: Client { queue, cut_off }, id }).await.is_err() {
+    if events.send(Event::Joined { client: Client { queue, cut_off: cut_off.clone() }, id }).await.is_err() {
         return;
     }
     let Ok(id) = joined.await else { return };
-    talk(socket, id, &events, outbox, &mut is_cut_off).await;
+    talk(socket, id, &events, outbox, &cut_off).await;
     if events.send(Event::Left { id }).await.is_err() {
         tracing::debug!("the server ended before a client did");
     }
@@ -297,16 +297,16 @@ async fn talk(
     id: ConnectionId,
     events: &mpsc::Sender<Event>,
     mut outbox: mpsc::Receiver<String>,
-    is_cut_off: &mut oneshot::Receiver<()>,
+    cut_off: &Notify,
 ) {
     let goodbye = loop {
         tokio::select! {
-            Ok(()) = &mut *is_cut_off => break slow(),
+            () = cut_off.notified() => break slow(),
             text = outbox.recv() => {
                 let Some(text) = text else { break normal() };
                 tokio::select! {
                     sent = socket.send(Message::text(text)) => if sent.is_err() { return },
-                    Ok(()) = &mut *is_cut_off => break slow(),
+                    () = cut_off.notified() => break slow(),
                 }
             }
             message = socket.next() => match message {

@@ -215,7 +215,7 @@ fn a_fill_makes_a_line_for_who_has_none() {
     assert_eq!((world.state.lines_of(CAROL).count(), world.owner_count(CAROL)), (0, 0));
     world.offer(ALICE, rlusd("21"), xrp(10_000_000));
     let meta = world.ok(CAROL, create(xrp(10_000_000), rlusd("20")));
-    assert_eq!((world.rlusd(CAROL).as_str(), world.owner_count(CAROL)), ("21", 1));
+    assert_eq!((world.rlusd(CAROL).as_str(), world.owner_count(CAROL)), ("20", 1));
     assert!(node(&meta, "CreatedNode", "RippleState", None).is_some());
 }
 

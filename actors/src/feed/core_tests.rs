@@ -1,0 +1,273 @@
+//! The feed's promises against a node that is a handful of JSON texts.
+
+use neo_ledger::types::Currency;
+use serde_json::{Value, json};
+
+use super::*;
+
+const ROOT: [char; 3] = ['A', 'B', 'C'];
+
+fn account() -> Address {
+    Address([1; 20])
+}
+
+fn token() -> Token {
+    Token { currency: Currency::RLUSD, issuer: Address([2; 20]) }
+}
+
+fn core(last_processed: Option<u32>) -> FeedCore {
+    FeedCore::new(FeedConfig {
+        account: account(),
+        token: token(),
+        network_id: 65_001,
+        ledger_accept: false,
+        depth: 10,
+        dust: Drops::ZERO,
+        silence_ms: 20_000,
+        request_timeout_ms: 10_000,
+        audit_ledgers: 1_000,
+        last_processed,
+    })
+}
+
+fn hash(letter: char) -> String {
+    letter.to_string().repeat(64)
+}
+
+fn closed(index: u32) -> Value {
+    json!({"type": "ledgerClosed", "ledger_index": index, "ledger_hash": hash('9'), "ledger_time": 800_000_000 + index * 4,
+        "fee_base": 10, "reserve_base": 1_000_000, "reserve_inc": 200_000, "txn_count": 1, "validated_ledgers": "1-9"})
+}
+
+/// A payment of `xrp` drops to us, as the stream and the history show it.
+fn payment(index: u32, id: char, balance_before: u64) -> Value {
+    let root = neo_ledger::sha512_half(&[b"\0a".as_slice(), &account().0]);
+    json!({
+        "ledger_index": index, "validated": true, "hash": hash(id), "engine_result": "tesSUCCESS",
+        "tx_json": {"TransactionType": "Payment", "Account": Address([3; 20]).to_string(), "Fee": "10", "Sequence": 5},
+        "meta": {"TransactionIndex": 0, "TransactionResult": "tesSUCCESS", "AffectedNodes": [{"ModifiedNode": {
+            "LedgerEntryType": "AccountRoot", "LedgerIndex": root.to_string(),
+            "FinalFields": {"Account": account().to_string(), "Balance": (balance_before + 5).to_string(), "Sequence": 7,
+                "OwnerCount": 0, "Flags": 0},
+            "PreviousFields": {"Balance": balance_before.to_string()}}}]}
+    })
+}
+
+fn stream(mut transaction: Value) -> Value {
+    transaction["type"] = json!("transaction");
+    transaction
+}
+
+/// A node with one account, answering from its present ledger.
+struct FakeNode {
+    index: u32,
+    balance: u64,
+    root: char,
+    history: Vec<Value>,
+}
+
+impl FakeNode {
+    fn answer(&self, request: &Value) -> Value {
+        let result = match request["command"].as_str().unwrap() {
+            "server_info" => json!({"info": {"network_id": 65_001, "build_version": "2.6.1", "complete_ledgers": "1-9",
+                "server_state": "full", "validated_ledger": {"seq": self.index, "hash": hash('9'), "age": 1,
+                "base_fee_xrp": 0.00001, "reserve_base_xrp": 1, "reserve_inc_xrp": 0.2}}}),
+            "subscribe" => {
+                let mut result = closed(self.index);
+                result.as_object_mut().unwrap().remove("type");
+                result
+            }
+            "account_info" => json!({"ledger_index": self.index, "validated": true, "account_data": {
+                "Account": account().to_string(), "Balance": self.balance.to_string(), "Sequence": 7, "OwnerCount": 0,
+                "Flags": 0, "PreviousTxnID": hash(self.root), "PreviousTxnLgrSeq": 1, "LedgerEntryType": "AccountRoot"}}),
+            "account_lines" => json!({"ledger_index": self.index, "account": account().to_string(), "lines": []}),
+            "account_offers" => json!({"ledger_index": self.index, "account": account().to_string(), "offers": []}),
+            "book_offers" => json!({"ledger_index": self.index, "offers": []}),
+            "account_tx" => json!({"account": account().to_string(), "ledger_index_min": 1,
+                "ledger_index_max": self.index, "transactions": self.history}),
+            other => panic!("{other} is not expected"),
+        };
+        json!({"id": request["id"], "type": "response", "status": "success", "result": result})
+    }
+}
+
+/// A feed, its node, and what it said.
+struct Bench {
+    core: FeedCore,
+    node: FakeNode,
+    updates: Vec<LedgerUpdate>,
+    replies: Vec<SubmissionReply>,
+    others: Vec<FeedEffect>,
+}
+
+impl Bench {
+    fn new(last_processed: Option<u32>) -> Bench {
+        let node = FakeNode { index: 100, balance: 50_000_000, root: ROOT[0], history: Vec::new() };
+        Bench { core: core(last_processed), node, updates: vec![], replies: vec![], others: vec![] }
+    }
+
+    /// Connected and live at the node's ledger.
+    fn live(last_processed: Option<u32>) -> Bench {
+        let mut bench = Bench::new(last_processed);
+        bench.on(FeedInput::Tick, 0);
+        bench.on(FeedInput::Connected, 1);
+        assert!(bench.core.is_live());
+        bench
+    }
+
+    fn on(&mut self, input: FeedInput<'_>, now_ms: u64) {
+        let effects = self.core.on(input, now_ms).unwrap();
+        self.carry(effects, now_ms);
+    }
+
+    fn carry(&mut self, effects: Vec<FeedEffect>, now_ms: u64) {
+        for effect in effects {
+            match effect {
+                FeedEffect::Send(text) => {
+                    let request: Value = serde_json::from_str(&text).unwrap();
+                    if request["command"] == "submit" {
+                        self.others.push(FeedEffect::Send(text));
+                        continue;
+                    }
+                    let answer = self.node.answer(&request).to_string();
+                    self.on(FeedInput::Text(&answer), now_ms);
+                }
+                FeedEffect::Update(update) => self.updates.push(*update),
+                FeedEffect::Reply(reply) => self.replies.push(reply),
+                other => self.others.push(other),
+            }
+        }
+    }
+
+    fn hear(&mut self, message: &Value) {
+        self.on(FeedInput::Text(&message.to_string()), 10);
+    }
+
+    fn left(&self) -> bool {
+        self.others.iter().any(|effect| matches!(effect, FeedEffect::Disconnect(_)))
+    }
+}
+
+#[test]
+fn the_first_update_is_the_ledger_that_was_read_whole() {
+    let bench = Bench::live(None);
+    assert_eq!(bench.updates.len(), 1);
+    let update = &bench.updates[0];
+    assert_eq!((update.ledger.index, update.account.xrp), (100, Drops::new(50_000_000)));
+    assert_eq!(update.offers, Some(vec![]));
+}
+
+#[test]
+fn a_node_on_another_network_is_refused_for_good() {
+    let mut bench = Bench::new(None);
+    bench.core.config.network_id = 1;
+    let first = bench.core.on(FeedInput::Connected, 0).unwrap();
+    let FeedEffect::Send(text) = &first[0] else { panic!("server_info first") };
+    let answer = bench.node.answer(&serde_json::from_str(text).unwrap()).to_string();
+    let refused = bench.core.on(FeedInput::Text(&answer), 1);
+    assert!(matches!(refused, Err(FeedError::WrongNetwork { expected: 1, found: 65_001 })));
+}
+
+#[test]
+fn a_ledgers_transactions_come_with_it_whichever_comes_first() {
+    for closed_first in [true, false] {
+        let mut bench = Bench::live(None);
+        (bench.node.index, bench.node.balance, bench.node.root) = (101, 50_000_005, ROOT[1]);
+        let transaction = stream(payment(101, ROOT[1], 50_000_000));
+        if closed_first {
+            // The account's state names a transaction that the stream has not brought: history has it.
+            bench.node.history = vec![payment(101, ROOT[1], 50_000_000)];
+            bench.hear(&closed(101));
+            bench.hear(&transaction);
+        } else {
+            bench.hear(&transaction);
+            bench.hear(&transaction);
+            bench.hear(&closed(101));
+        }
+        assert_eq!(bench.updates.len(), 2, "closed first: {closed_first}");
+        let update = &bench.updates[1];
+        assert_eq!(update.ledger.index, 101);
+        assert_eq!(update.transactions.len(), 1, "once, however often it came");
+        assert_eq!(update.transactions[0].xrp_change, Drops::new(5));
+    }
+}
+
+#[test]
+fn a_missing_ledger_is_filled_from_history_before_anybody_hears_of_the_next() {
+    let mut bench = Bench::live(None);
+    (bench.node.index, bench.node.balance, bench.node.root) = (104, 50_000_005, ROOT[1]);
+    bench.node.history = vec![payment(102, ROOT[1], 50_000_000)];
+    bench.hear(&closed(104));
+    let update = bench.updates.last().unwrap();
+    assert_eq!((update.ledger.index, update.transactions.len()), (104, 1));
+    assert_eq!(update.transactions[0].ledger_index, 102);
+}
+
+#[test]
+fn a_restart_reads_what_happened_since_the_last_recorded_ledger() {
+    let mut bench = Bench::new(Some(90));
+    bench.node.history = vec![payment(90, ROOT[2], 1), payment(95, ROOT[0], 49_999_995)];
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    let update = &bench.updates[0];
+    assert_eq!(update.transactions.len(), 1, "ledger 90 is in the record already");
+    assert_eq!(update.transactions[0].ledger_index, 95);
+}
+
+#[test]
+fn a_lost_connection_answers_open_submissions_and_is_tried_again_later_each_time() {
+    let mut bench = Bench::live(None);
+    let submission = Submission { hash: Hash([7; 32]), blob: "00".into() };
+    bench.on(FeedInput::Submit(submission.clone()), 20);
+    bench.on(FeedInput::Disconnected("reset"), 30);
+    assert_eq!(bench.replies.len(), 1);
+    assert!(bench.replies[0].result.is_err());
+    bench.on(FeedInput::Submit(submission), 40);
+    assert_eq!(bench.replies.len(), 2, "without a connection the answer is at once: not sent");
+    let connects = |bench: &Bench| bench.others.iter().filter(|effect| matches!(effect, FeedEffect::Connect)).count();
+    let before = connects(&bench);
+    bench.on(FeedInput::Tick, 31);
+    assert_eq!(connects(&bench), before, "not at once");
+    bench.on(FeedInput::Tick, 531);
+    assert_eq!(connects(&bench), before + 1);
+    bench.on(FeedInput::Disconnected("refused"), 532);
+    bench.on(FeedInput::Tick, 1_100);
+    assert_eq!(connects(&bench), before + 1, "the second wait is longer");
+    bench.on(FeedInput::Tick, 1_532);
+    assert_eq!(connects(&bench), before + 2);
+}
+
+#[test]
+fn a_silent_node_and_an_unanswered_request_are_left() {
+    let mut bench = Bench::live(None);
+    bench.on(FeedInput::Tick, 20_000);
+    assert!(!bench.left());
+    bench.on(FeedInput::Tick, 20_002);
+    assert!(bench.left());
+
+    let mut core = core(None);
+    core.on(FeedInput::Connected, 0).unwrap();
+    assert!(core.on(FeedInput::Tick, 10_000).unwrap().is_empty());
+    let effects = core.on(FeedInput::Tick, 10_001).unwrap();
+    assert!(effects.iter().any(|effect| matches!(effect, FeedEffect::Disconnect(_))));
+}
+
+#[test]
+fn hostile_messages_are_no_panic_and_no_update() {
+    let huge = format!("{{\"type\":\"ledgerClosed\",\"ledger_index\":{}}}", "9".repeat(400));
+    let absurd = closed(101).to_string().replace("1000000", "99999999999999999999");
+    let texts = [
+        "", "nonsense", "[]", "null", "{}", "{\"type\":7}", "{\"id\":1}", "{\"type\":\"transaction\",\"validated\":true}",
+        "{\"type\":\"ledgerClosed\"}", "{\"id\":99999999999999999999,\"result\":{}}", &huge, &absurd,
+    ];
+    for text in texts {
+        let mut bench = Bench::live(None);
+        bench.on(FeedInput::Text(text), 10);
+        assert_eq!(bench.updates.len(), 1, "{text:.60}");
+    }
+    for text in ["nonsense", &huge, &absurd] {
+        let mut bench = Bench::live(None);
+        bench.on(FeedInput::Text(text), 10);
+        assert!(bench.left(), "a node that does not speak the protocol is left: {text:.60}");
+    }
+}
