@@ -83,7 +83,16 @@ fn a_tape_with_a_mistake_names_line_and_field() {
 #[test]
 fn modes_that_are_not_there_yet_say_so() {
     let engine = Engine::new();
+    let settings = [
+        "network.kind=testnet",
+        "network.url=ws://127.0.0.1:1",
+        "account.issuer=rQhWct2fv4Vc4KRjRgMrxa8xPN9Zx9iLKV",
+        "account.address=rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De",
+    ];
     for mode in ["paper", "live", "replay"] {
-        refused(&engine.neo("run", &["--mode", mode, "--for", "1s"]), 1, &[mode, "--mode sim"]);
+        let mut arguments = vec!["--mode", mode, "--for", "1s"];
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        refused(&engine.neo("run", &arguments), 1, &[mode, "--mode sim"]);
+        assert!(!engine.db().exists());
     }
 }

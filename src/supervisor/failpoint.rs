@@ -4,7 +4,7 @@ use neo_store::record::Stage;
 
 /// The variable that names the stage to break.
 #[cfg(debug_assertions)]
-const VARIABLE: &str = "NEO_FAIL_STAGE";
+const VARIABLE: &str = "FAIL_STOP_STAGE";
 
 /// Fails when the environment asks for it.
 ///

@@ -1,6 +1,6 @@
 //! What to send so that the offers in the book become the desired ones.
 
-use crate::quote::{BPS, Desired, Quote, QuoteConfig};
+use crate::quote::{BPS, Desired, Quote, QuoteConfig, crosses};
 use crate::{AmountError, Dec, Drops, Rounding, Side};
 
 /// A resting price this many tolerances off is stale: it is replaced without waiting for the refresh.
@@ -61,7 +61,9 @@ impl Action {
     }
 }
 
-/// The transactions that make `resting` what is desired, level by level, bid before ask.
+/// The transactions that make `resting` what is desired, level by level, bid before ask. When a new quote would meet an
+/// offer of ours that still rests on the other side, that side moves first: the ledger deletes an own offer that is
+/// crossed, and runs an account's transactions in order.
 ///
 /// Levels in `busy` have a transaction in flight and are left alone. With nothing desired at all (`None`), or nothing
 /// for a level, what rests there is cancelled. A resting offer is replaced when
@@ -91,7 +93,17 @@ pub fn plan(
         here.sort_by_key(|r| std::cmp::Reverse(r.offer_sequence));
         plan_level(quote, &here, now, config, &mut actions);
     }
+    if let Some(first) = in_the_way(desired, resting) {
+        actions.sort_by_key(|action| action.slot().0 != first);
+    }
     actions
+}
+
+/// The side whose resting offers a desired quote of the other side would meet.
+fn in_the_way(desired: Option<&Desired>, resting: &[Resting]) -> Option<Side> {
+    let quotes = &desired?.quotes;
+    let meets = |offer: &&Resting| quotes.iter().any(|q| q.side != offer.side && crosses(q.side, q.price, offer.price));
+    resting.iter().find(meets).map(|offer| offer.side)
 }
 
 #[derive(Clone, Copy)]

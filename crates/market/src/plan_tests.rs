@@ -102,6 +102,21 @@ fn a_busy_level_is_left_alone() {
 }
 
 #[test]
+fn the_side_in_the_way_of_a_new_quote_moves_first() {
+    let old = [(Side::Bid, 0, "2.39", 5), (Side::Ask, 0, "2.41", 6)];
+    let resting: Vec<Resting> = old.map(|(side, level, price, n)| rest(&quote(side, level, price), n)).to_vec();
+    let first = |bid: &str, ask: &str| {
+        let wanted = wanted(&[quote(Side::Bid, 0, bid), quote(Side::Ask, 0, ask)]);
+        let actions = plan(Some(&wanted), &resting, &[], LEDGER, NOW_S, &QuoteConfig::default());
+        assert_eq!(actions.len(), 2);
+        actions[0].slot().0
+    };
+    assert_eq!(first("2.42", "2.44"), Side::Ask, "the new bid would meet the old ask");
+    assert_eq!(first("2.36", "2.38"), Side::Bid, "the new ask would meet the old bid");
+    assert_eq!(first("2.38", "2.42"), Side::Bid, "nothing is in the way");
+}
+
+#[test]
 fn of_two_offers_on_a_level_the_newest_stays() {
     let bid = quote(Side::Bid, 0, "2.4");
     let actions =

@@ -67,6 +67,8 @@ pub struct ClosedTx {
     pub tx: Tx,
     /// Its result.
     pub result: Ter,
+    /// The fee that it burnt, in drops.
+    pub fee: i64,
     /// Its place in the ledger.
     pub index: u32,
     /// Its metadata.
@@ -207,7 +209,7 @@ impl Chain {
         let waiting = self.canonical_order(salt);
         let (closed, left) = self.execute(waiting);
         self.header = self.next_header(&closed, close_time);
-        self.header.total_drops -= closed.iter().map(|closed| closed.tx.fee).sum::<i64>();
+        self.header.total_drops -= closed.iter().map(|closed| closed.fee).sum::<i64>();
         let mut touched = self.open.touched(Mark::default());
         touched.extend(self.validated.touched(Mark::default()));
         self.open.copy_from(&self.validated, &touched);
@@ -252,7 +254,7 @@ impl Chain {
                 };
                 let applied = apply(&mut self.validated, &tx, &context);
                 match applied.meta.filter(|_| applied.applied) {
-                    Some(meta) => closed.push(ClosedTx { tx, result: applied.result, index, meta }),
+                    Some(meta) => closed.push(ClosedTx { tx, result: applied.result, fee: applied.fee, index, meta }),
                     None if applied.result.is_retry() || applied.result.is_claim() => left.push(tx),
                     None => {}
                 }

@@ -87,16 +87,16 @@ pub struct Scenario {
     pub maker_xrp: Dec,
     /// RLUSD the maker starts with.
     pub maker_rlusd: Dec,
+    /// A tape of real trades that replaces generated takers and prices.
+    pub tape: Option<PathBuf>,
+    /// Starts the tape again when it ends; else no more trades come.
+    pub tape_loop: bool,
     /// Takers.
     pub takers: Takers,
     /// How the fundamental price moves.
     pub price: Price,
     /// Other makers in the background.
     pub makers: Makers,
-    /// A tape of real trades that replaces generated takers and prices.
-    pub tape: Option<PathBuf>,
-    /// Starts the tape again when it ends; else no more trades come.
-    pub tape_loop: bool,
 }
 
 /// Takers, who arrive at random and take what stands in the book.

