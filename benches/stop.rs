@@ -2,8 +2,14 @@
 //!
 //! `cargo bench --bench stop` (`NEO_BENCH_RUNS=20` for more runs than 5). At real speed a stop in order is bounded by the
 //! ledger: the cancels must be seen in a validated one.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs,
-    reason = "a benchmark may fail loudly, and prints")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark may fail loudly, and prints"
+)]
 
 #[cfg(unix)]
 #[path = "../tests/engine/mod.rs"]

@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn flags_become_configuration_keys() {
-        let cli = Cli::try_parse_from(["neo", "run", "--for", "30m", "--speed", "max", "--set", "quote.levels=3"]).unwrap();
+        let cli =
+            Cli::try_parse_from(["neo", "run", "--for", "30m", "--speed", "max", "--set", "quote.levels=3"]).unwrap();
         let Some(Command::Run(args)) = cli.command else { panic!("run") };
         let settings = args.settings().unwrap();
         assert!(settings.contains(&("session.for".into(), "30m".into())));

@@ -29,9 +29,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command.unwrap_or_else(|| Command::Run(RunArgs::default())) {
         Command::Run(args) => run::run(&args),
         Command::Sessions(args) => sessions::run(&db_of(&args.db)?, args.json, &mut Out::stdout()),
-        Command::Report(args) => {
-            report::run(&db_of(&args.read.db)?, &args.session, args.read.json, &mut Out::stdout())
-        }
+        Command::Report(args) => report::run(&db_of(&args.read.db)?, &args.session, args.read.json, &mut Out::stdout()),
         Command::Stop(args) => control::stop(&db_of(&args.db)?, args.urgent, args.wait, args.json, &mut Out::stdout()),
         Command::Status(args) => control::status(&db_of(&args.db)?, args.json, &mut Out::stdout()),
         Command::Config(ConfigCommand::Check(args)) => config_check(&args),

@@ -17,7 +17,7 @@ use neo_market::{Drops, Rounding};
 use neo_sim::tape::Tape;
 use neo_store::lock::{Lock, lock_path};
 use neo_store::open::{Identity, Options, Store};
-use neo_store::record::{EndReason, Mode, NewSession, StopStage};
+use neo_store::record::{EndReason, Mode, NewSession, StageOutcome, StopStage};
 use neo_store::writer::WriterFault;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -98,7 +98,10 @@ fn end_with_the_tape(config: &mut Config) -> Result<()> {
 fn begin_afresh(db: &Path, yes: bool) -> Result<()> {
     if db.exists() {
         if !yes && !std::io::stdin().is_terminal() {
-            bail!("{} holds another world's sessions: give a new file with --db, or say --yes to set it aside", db.display());
+            bail!(
+                "{} holds another world's sessions: give a new file with --db, or say --yes to set it aside",
+                db.display()
+            );
         }
         if !yes && !confirmed(&format!("Set {} aside and begin a new record in a new world? [y/N] ", db.display()))? {
             bail!("nothing was changed");
@@ -190,10 +193,7 @@ impl Prepared {
             status,
             path: db.clone(),
             session,
-            deadlines: Deadlines {
-                whole_ms: config.stop.deadline_ms,
-                urgent_ms: config.stop.urgent_deadline_ms,
-            },
+            deadlines: Deadlines { whole_ms: config.stop.deadline_ms, urgent_ms: config.stop.urgent_deadline_ms },
             start_deadline_ms: START_DEADLINE_MS,
             own_checkpoints: true,
         };
@@ -226,12 +226,17 @@ fn stop_on_storage_fault(tell: Sender<SupervisorEvent>) -> Arc<dyn Fn(WriterFaul
 fn lock_account(db: &Path, network: &str, account: &str) -> Result<Lock> {
     let world = simulator::folder_of(&std::path::absolute(db).context("the path of the database")?);
     let digest = Sha256::digest(world.to_string_lossy().as_bytes());
-    let name = format!("neo-{network}-{account}-{:02x}{:02x}{:02x}{:02x}.lock", digest[0], digest[1], digest[2], digest[3]);
+    let name =
+        format!("neo-{network}-{account}-{:02x}{:02x}{:02x}{:02x}.lock", digest[0], digest[1], digest[2], digest[3]);
     Ok(Lock::acquire(&std::env::temp_dir().join(name), &format!("account {account} on {network}"))?)
 }
 
 fn crew_config(
-    config: &Config, simulator: &Simulator, key: &Keypair, token: Token, last_processed: Option<u32>,
+    config: &Config,
+    simulator: &Simulator,
+    key: &Keypair,
+    token: Token,
+    last_processed: Option<u32>,
 ) -> Result<CrewConfig> {
     let seconds = |duration: std::time::Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
     let network_id = config.sim.network_id;
@@ -277,7 +282,10 @@ fn new_session(config: &Config) -> Result<NewSession> {
 }
 
 fn start_control(
-    db: &Path, session: i64, status: &SharedStatus, tell: &Sender<SupervisorEvent>,
+    db: &Path,
+    session: i64,
+    status: &SharedStatus,
+    tell: &Sender<SupervisorEvent>,
 ) -> Result<ControlServer> {
     let tell = tell.clone();
     let on_stop = Arc::new(move |urgent: bool| {
@@ -292,7 +300,7 @@ fn start_control(
 }
 
 fn outcome_of(ending: &Ending, session: i64) -> Outcome {
-    let failed = |row: &&StopStage| row.outcome != neo_store::record::StageOutcome::Done;
+    let failed = |row: &&StopStage| matches!(row.outcome, StageOutcome::Failed | StageOutcome::TimedOut);
     Outcome {
         exit_code: ending.exit.code(),
         session,

@@ -26,7 +26,8 @@ fn tell(events: &Sender<SupervisorEvent>, reason: EndReason) {
 fn listen_to_termination(events: Sender<SupervisorEvent>) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime for signals")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime for signals")?;
     let (mut terminate, mut hangup) = {
         let _inside = runtime.enter();
         let terminate = signal(SignalKind::terminate()).context("no handler for SIGTERM")?;

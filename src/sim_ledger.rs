@@ -30,7 +30,9 @@ pub fn run(args: &SimLedgerArgs) -> Result<ExitCode> {
     let node = match &args.state {
         Some(path) if path.exists() => {
             let bytes = std::fs::read(path).with_context(|| format!("reading the world {}", path.display()))?;
-            Node::load(&bytes, &scenario).with_context(|| format!("the world {}", path.display()))?
+            let mut node = Node::load(&bytes, &scenario).with_context(|| format!("the world {}", path.display()))?;
+            node.begin_run(args.seed);
+            node
         }
         _ => Node::new(&scenario, args.seed).context("a new world")?,
     };

@@ -141,7 +141,8 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 fn running(folder: &Path) -> Result<Option<Simulator>> {
     let Some(endpoint) = read_json::<Endpoint>(&endpoint_file(folder))? else { return Ok(None) };
     let address = endpoint.url.trim_start_matches("ws://").trim_end_matches('/');
-    let address: SocketAddr = address.parse().with_context(|| format!("the address {address:?} in the endpoint file"))?;
+    let address: SocketAddr =
+        address.parse().with_context(|| format!("the address {address:?} in the endpoint file"))?;
     match TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
         Ok(_) => Ok(Some(Simulator { url: endpoint.url, folder: folder.to_path_buf() })),
         Err(error) => {
@@ -154,14 +155,18 @@ fn running(folder: &Path) -> Result<Option<Simulator>> {
 
 fn start(folder: &Path, launch: &Launch) -> Result<()> {
     let program = std::env::current_exe().context("finding this program")?;
-    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("ledger.log")).context("the ledger's log")?;
+    let log =
+        fs::OpenOptions::new().create(true).append(true).open(folder.join("ledger.log")).context("the ledger's log")?;
     let mut command = Command::new(program);
     command
         .arg("sim-ledger")
         .args(["--listen", "127.0.0.1:0", "--speed", &launch.speed, "--seed", &launch.seed.to_string()])
-        .arg("--scenario").arg(folder.join("scenario.toml"))
-        .arg("--state").arg(folder.join("state.json"))
-        .arg("--endpoint").arg(endpoint_file(folder))
+        .arg("--scenario")
+        .arg(folder.join("scenario.toml"))
+        .arg("--state")
+        .arg(folder.join("state.json"))
+        .arg("--endpoint")
+        .arg(endpoint_file(folder))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log);

@@ -17,9 +17,7 @@ use neo_actors::clock::{monotonic_ms, now};
 use neo_actors::status::Phase;
 use neo_actors::{ActorName, SharedStatus, SupervisorEvent};
 use neo_store::close::{amend_end, close_directly};
-use neo_store::record::{
-    EndReason, EndedAtSource, Fault, Record, SessionEnd, SessionNumber, StageOutcome, StopStage,
-};
+use neo_store::record::{EndReason, EndedAtSource, Fault, Record, SessionEnd, SessionNumber, StageOutcome, StopStage};
 use neo_store::writer::{Writer, WriterThread};
 
 use crate::exit::ExitCode;
@@ -143,7 +141,8 @@ impl Supervisor {
                 }
             }
             if !live && now_ms.saturating_sub(started_ms) > self.start_deadline_ms {
-                let cause = Some(format!("no validated ledger within {} ms; is network.url right?", self.start_deadline_ms));
+                let cause =
+                    Some(format!("no validated ledger within {} ms; is network.url right?", self.start_deadline_ms));
                 self.record_fault_text(&cause);
                 return StopCause { reason: EndReason::Fault, cause };
             }
@@ -153,7 +152,13 @@ impl Supervisor {
 
     fn record_fault(&self, event: &SupervisorEvent, actor: ActorName, action: &str) {
         let cause = format!("{event:?}");
-        self.record(Fault { actor: actor.to_string(), cause, backtrace: None, action: action.into(), recorded_at: now() });
+        self.record(Fault {
+            actor: actor.to_string(),
+            cause,
+            backtrace: None,
+            action: action.into(),
+            recorded_at: now(),
+        });
     }
 
     fn record_fault_text(&self, cause: &Option<String>) {

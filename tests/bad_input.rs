@@ -42,7 +42,10 @@ fn a_file_that_is_not_ours_is_refused_and_left_as_it_is() {
 #[test]
 fn another_programs_database_is_refused_and_left_as_it_is() {
     let engine = Engine::new();
-    let made = std::process::Command::new("sqlite3").arg(engine.db()).arg("CREATE TABLE t(x); INSERT INTO t VALUES(1)").status();
+    let made = std::process::Command::new("sqlite3")
+        .arg(engine.db())
+        .arg("CREATE TABLE t(x); INSERT INTO t VALUES(1)")
+        .status();
     if made.is_err() {
         println!("sqlite3 is not installed: not tried");
         return;

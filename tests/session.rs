@@ -35,8 +35,10 @@ fn a_real_tape_over_a_thousand_ledgers_ends_closed_filled_and_balanced() {
 
     let fills = record.fills(1).unwrap();
     assert!(fills.len() >= 100, "{} fills", fills.len());
-    let keys: BTreeSet<_> =
-        fills.iter().map(|fill| (fill.record.tx_hash.clone(), fill.record.offer_sequence, fill.record.role.as_str())).collect();
+    let keys: BTreeSet<_> = fills
+        .iter()
+        .map(|fill| (fill.record.tx_hash.clone(), fill.record.offer_sequence, fill.record.role.as_str()))
+        .collect();
     assert_eq!(keys.len(), fills.len(), "a fill is recorded twice");
 
     let books = record.reconcile(1).unwrap();
@@ -67,7 +69,15 @@ fn at_most_speed_the_result_depends_on_the_seed_alone() {
             .fills(1)
             .unwrap()
             .into_iter()
-            .map(|fill| (fill.record.tx_hash, fill.record.offer_sequence, fill.record.xrp, fill.record.rlusd, fill.record.ledger_index))
+            .map(|fill| {
+                (
+                    fill.record.tx_hash,
+                    fill.record.offer_sequence,
+                    fill.record.xrp,
+                    fill.record.rlusd,
+                    fill.record.ledger_index,
+                )
+            })
             .collect();
         (record.session(None).unwrap().ending_value_rlusd, fills)
     };
@@ -86,7 +96,7 @@ fn the_next_session_goes_on_in_the_same_world_with_the_next_number() {
     let sessions = engine.record().sessions().unwrap();
     assert_eq!(sessions.iter().map(|row| row.number).collect::<BTreeSet<_>>(), BTreeSet::from([1, 2]));
     let (first, second) = (engine.record().session(Some(1)).unwrap(), engine.record().session(Some(2)).unwrap());
-    assert!(second.starting_ledger_index > first.ending_ledger_index, "{first:?} {second:?}");
+    assert!(second.starting_ledger_index >= first.ending_ledger_index, "{first:?} {second:?}");
     assert_eq!(second.resumed_from, None);
 }
 

@@ -20,7 +20,11 @@ fn session(seed: u64, trade_for_s: u32) -> Runner {
 
 fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(30)..].iter().map(|line| &line[..line.len().min(300)]).collect::<Vec<_>>().join("\n")
+    lines[lines.len().saturating_sub(30)..]
+        .iter()
+        .map(|line| &line[..line.len().min(300)])
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn fills(runner: &Runner) -> Vec<&neo_store::record::Fill> {

@@ -66,8 +66,11 @@ impl Handler<Done> for CheckpointTimer {
             Ok(done) if done.busy => {
                 self.blocked += 1;
                 if self.blocked >= BLOCKED_LIMIT {
-                    tracing::error!(wal_bytes = done.wal_bytes, attempts = self.blocked,
-                        "checkpoints are blocked by a reader and the WAL grows; end the program that holds the file open");
+                    tracing::error!(
+                        wal_bytes = done.wal_bytes,
+                        attempts = self.blocked,
+                        "checkpoints are blocked by a reader and the WAL grows; end the program that holds the file open"
+                    );
                 }
                 RETRY.min(self.every)
             }

@@ -40,7 +40,11 @@ impl Feed {
     /// A feed that connects to `url` when it starts.
     #[must_use]
     pub fn new(
-        core: FeedCore, url: String, guard: Guard, orders: Recipient<LedgerUpdate>, valuer: Recipient<LedgerUpdate>,
+        core: FeedCore,
+        url: String,
+        guard: Guard,
+        orders: Recipient<LedgerUpdate>,
+        valuer: Recipient<LedgerUpdate>,
         replies: Recipient<SubmissionReply>,
     ) -> Feed {
         Feed { core, url, guard, connection: 0, outgoing: None, orders, valuer, replies }

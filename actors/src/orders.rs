@@ -12,9 +12,7 @@ use parking_lot::Mutex;
 
 use crate::clock::now;
 use crate::guard::{Guard, SupervisorEvent};
-use crate::messages::{
-    Beat, IntentsDurable, LedgerDone, LedgerUpdate, OrdersCommand, Submission, SubmissionReply,
-};
+use crate::messages::{Beat, IntentsDurable, LedgerDone, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
 use crate::status::{Phase, SharedStatus};
 use core::{OrdersCore, OrdersEffect, OrdersInput};
 

@@ -60,15 +60,18 @@ impl Crew {
     /// Must be called on a thread where an actix system exists.
     #[must_use]
     pub fn start(
-        config: CrewConfig, key: Keypair, writer: Writer, status: SharedStatus, events: Sender<SupervisorEvent>,
+        config: CrewConfig,
+        key: Keypair,
+        writer: Writer,
+        status: SharedStatus,
+        events: Sender<SupervisorEvent>,
     ) -> Crew {
         let core: SharedOrders = Arc::new(Mutex::new(OrdersCore::new(config.orders.clone(), key)));
         let watch = member(ActorName::Writer, &events, {
             let (writer, status) = (writer.clone(), Arc::clone(&status));
             move |guard| WriterWatch::new(writer, status, guard)
         });
-        let checkpoint =
-            config.checkpoint_every.map(|every| start_checkpoint(every, &writer, &status, &events));
+        let checkpoint = config.checkpoint_every.map(|every| start_checkpoint(every, &writer, &status, &events));
         let valuer = member(ActorName::Valuer, &events, {
             let (writer, status) = (writer.clone(), Arc::clone(&status));
             move |guard| Valuer::new(writer, status, guard)
@@ -103,8 +106,7 @@ impl Crew {
                 // From the last ledger that was passed on: the gap is repaired before anybody quotes.
                 config.last_processed = self.core.lock().ledger_index().or(config.last_processed);
                 self.feed.arbiter.stop();
-                self.feed =
-                    start_feed(&self.config, config, &self.orders.address, &self.valuer.address, &self.events);
+                self.feed = start_feed(&self.config, config, &self.orders.address, &self.valuer.address, &self.events);
                 self.link_feed();
             }
             ActorName::Checkpoint => {
@@ -166,8 +168,13 @@ impl Crew {
     /// When a thread panicked or does not end; the process ends anyway.
     pub fn disband(self) -> Result<()> {
         let checkpoint = self.checkpoint.map(|member| member.arbiter);
-        let arbiters = [Some(self.feed.arbiter), Some(self.orders.arbiter), Some(self.valuer.arbiter), checkpoint,
-            Some(self.watch.arbiter)];
+        let arbiters = [
+            Some(self.feed.arbiter),
+            Some(self.orders.arbiter),
+            Some(self.valuer.arbiter),
+            checkpoint,
+            Some(self.watch.arbiter),
+        ];
         for arbiter in arbiters.into_iter().flatten() {
             if arbiter.stop() {
                 arbiter.join().map_err(|_| anyhow::anyhow!("panicked")).context("an actor's thread")?;
@@ -177,7 +184,11 @@ impl Crew {
     }
 }
 
-fn member<A>(actor: ActorName, events: &Sender<SupervisorEvent>, make: impl FnOnce(Guard) -> A + Send + 'static) -> Member<A>
+fn member<A>(
+    actor: ActorName,
+    events: &Sender<SupervisorEvent>,
+    make: impl FnOnce(Guard) -> A + Send + 'static,
+) -> Member<A>
 where
     A: Actor<Context = actix::Context<A>>,
 {
@@ -188,14 +199,20 @@ where
 }
 
 fn start_checkpoint(
-    every: Duration, writer: &Writer, status: &SharedStatus, events: &Sender<SupervisorEvent>,
+    every: Duration,
+    writer: &Writer,
+    status: &SharedStatus,
+    events: &Sender<SupervisorEvent>,
 ) -> Member<CheckpointTimer> {
     let (writer, status) = (writer.clone(), Arc::clone(status));
     member(ActorName::Checkpoint, events, move |guard| CheckpointTimer::new(every, writer, status, guard))
 }
 
 fn start_feed(
-    config: &CrewConfig, feed: FeedConfig, orders: &Addr<Orders>, valuer: &Addr<Valuer>,
+    config: &CrewConfig,
+    feed: FeedConfig,
+    orders: &Addr<Orders>,
+    valuer: &Addr<Valuer>,
     events: &Sender<SupervisorEvent>,
 ) -> Member<Feed> {
     let (url, orders, valuer) = (config.url.clone(), orders.clone(), valuer.clone());

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use actix::SystemRunner;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use neo_actors::SupervisorEvent;
 use neo_actors::clock::{monotonic_ms, now, to_utc};
 use neo_actors::messages::{ClosingValue, OrdersCommand, TakeClosingValue};
-use neo_actors::SupervisorEvent;
 use neo_store::record::{
     CheckpointCause, EndReason, EndedAtSource, SessionEnd, SessionNumber, Stage, StageOutcome, StopStage,
 };
@@ -113,7 +113,8 @@ impl EngineStages<'_> {
             return Ok(());
         }
         let (offers, _) = self.crew.orders_core().lock().open_items();
-        let text = format!("offers {offers:?} were not seen gone in a validated ledger; their Expiration withdraws them");
+        let text =
+            format!("offers {offers:?} were not seen gone in a validated ledger; their Expiration withdraws them");
         Err(if self.urgent { StageError::Skipped(text) } else { StageError::TimedOut(text) })
     }
 
@@ -161,7 +162,9 @@ impl EngineStages<'_> {
 
     fn checkpoint(&self, budget: Duration) -> Result<(), StageError> {
         if !self.own_checkpoints {
-            return Err(StageError::Skipped("store.checkpoint is \"external\": the replicator checkpoints".to_string()));
+            return Err(StageError::Skipped(
+                "store.checkpoint is \"external\": the replicator checkpoints".to_string(),
+            ));
         }
         self.ask_writer(budget, "checkpoint", |writer, answer| {
             writer.checkpoint(CheckpointCause::Stop, Box::new(move |result| send(&answer, busy_is_error(result))))
@@ -236,7 +239,9 @@ impl EngineStages<'_> {
     }
 
     fn ask_writer(
-        &self, budget: Duration, what: &str,
+        &self,
+        budget: Duration,
+        what: &str,
         ask: impl FnOnce(&Writer, crossbeam_channel::Sender<Result<(), String>>) -> Result<(), QueueError>,
     ) -> Result<(), StageError> {
         let (answer, answered) = crossbeam_channel::bounded(1);

@@ -56,7 +56,11 @@ const LOCAL_STAGE_MS: u64 = 5_000;
 const CHECKPOINT_STAGE_MS: u64 = 500;
 
 /// Runs all stages and returns their outcomes, in the order they ran. `observe` hears each as it ends.
-pub fn run_stages(stages: &mut impl Stages, deadlines: Deadlines, mut observe: impl FnMut(&StopStage)) -> Vec<StopStage> {
+pub fn run_stages(
+    stages: &mut impl Stages,
+    deadlines: Deadlines,
+    mut observe: impl FnMut(&StopStage),
+) -> Vec<StopStage> {
     let started_ms = stages.now_ms();
     let mut outcomes: Vec<StopStage> = Vec::with_capacity(Stage::ALL.len());
     while let Some(stage) = next_stage(&outcomes, stages.urgent()) {

@@ -294,6 +294,7 @@ impl Runner {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::milliseconds(i64::try_from(self.now_ms).unwrap())
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+            + TimeDelta::milliseconds(i64::try_from(self.now_ms).unwrap())
     }
 }

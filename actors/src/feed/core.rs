@@ -8,13 +8,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use neo_ledger::ProtocolError;
 use neo_ledger::book::Book;
 use neo_ledger::message::{self, LedgerClosed, Message, NodeError, Response, ValidatedTransaction};
 use neo_ledger::meta::{self, OwnTransaction};
 use neo_ledger::request::{self, Index};
 use neo_ledger::result::{AccountInfo, AccountLines, AccountOffers, AccountTx, BookOffers, ServerInfo, SubmitResult};
 use neo_ledger::types::{Address, Asset, Hash, LedgerTime, Token};
-use neo_ledger::ProtocolError;
 use neo_market::{AmountError, Dec, Drops};
 use thiserror::Error;
 
@@ -83,7 +83,9 @@ pub enum FeedEffect {
 #[derive(Debug, Error)]
 pub enum FeedError {
     /// The node is on another network.
-    #[error("the node is on network {found}, the configuration says {expected}; correct network.url or network.network_id")]
+    #[error(
+        "the node is on network {found}, the configuration says {expected}; correct network.url or network.network_id"
+    )]
     WrongNetwork {
         /// From the configuration.
         expected: u32,
@@ -281,7 +283,9 @@ impl FeedCore {
 
     fn submit(&mut self, submission: Submission, now_ms: u64, effects: &mut Vec<FeedEffect>) {
         if matches!(self.phase, Phase::Live | Phase::Syncing(_)) {
-            self.ask(Asked::Submit(submission.hash), now_ms, effects, |id| request::submit(id, &submission.blob, false));
+            self.ask(Asked::Submit(submission.hash), now_ms, effects, |id| {
+                request::submit(id, &submission.blob, false)
+            });
         } else {
             let result = Err("not sent: there is no connection to a node".to_string());
             effects.push(FeedEffect::Reply(SubmissionReply { hash: submission.hash, result, open_ledger_cost: None }));
@@ -311,7 +315,10 @@ impl FeedCore {
     }
 
     fn ledger_closed(
-        &mut self, closed: LedgerClosed, now_ms: u64, effects: &mut Vec<FeedEffect>,
+        &mut self,
+        closed: LedgerClosed,
+        now_ms: u64,
+        effects: &mut Vec<FeedEffect>,
     ) -> Result<(), FeedError> {
         let index = closed.ledger_index;
         let newest = self.closed.keys().next_back().copied();
@@ -320,7 +327,8 @@ impl FeedCore {
             return self.complete_sync(now_ms, effects);
         }
         if newest.is_some_and(|newest| index > newest + 1) {
-            effects.push(FeedEffect::Warn(format!("ledgers before {index} are missing from the stream; reading afresh")));
+            effects
+                .push(FeedEffect::Warn(format!("ledgers before {index} are missing from the stream; reading afresh")));
             self.start_sync(now_ms, effects);
             return Ok(());
         }
@@ -406,7 +414,9 @@ impl FeedCore {
     /// The parts of a fresh picture that are also compared in an audit.
     fn ask_state(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
         let (account, token) = (self.config.account, self.config.token);
-        self.ask(Asked::Lines, now_ms, effects, |id| request::account_lines(id, account, Some(token.issuer), Index::Validated, None));
+        self.ask(Asked::Lines, now_ms, effects, |id| {
+            request::account_lines(id, account, Some(token.issuer), Index::Validated, None)
+        });
         self.ask(Asked::Offers, now_ms, effects, |id| request::account_offers(id, account, Index::Validated, None));
         self.ask(Asked::Asks, now_ms, effects, |id| {
             request::book_offers(id, Asset::Xrp, Asset::Token(token), None, 200)
@@ -417,7 +427,11 @@ impl FeedCore {
     }
 
     fn read_part(
-        &mut self, asked: &Asked, value: &serde_json::Value, now_ms: u64, effects: &mut Vec<FeedEffect>,
+        &mut self,
+        asked: &Asked,
+        value: &serde_json::Value,
+        now_ms: u64,
+        effects: &mut Vec<FeedEffect>,
     ) -> Result<(), ProtocolError> {
         match asked {
             Asked::History => return self.read_history(value, now_ms, effects),
@@ -443,7 +457,9 @@ impl FeedCore {
                 }
                 match lines.marker {
                     Some(marker) => more = Some((Asked::Lines, marker)),
-                    None => snapshot.token = Some((of_ledger(lines.ledger_index, "account_lines")?, snapshot.token_pages)),
+                    None => {
+                        snapshot.token = Some((of_ledger(lines.ledger_index, "account_lines")?, snapshot.token_pages))
+                    }
                 }
             }
             Asked::Offers => {
@@ -455,10 +471,12 @@ impl FeedCore {
                 }));
                 match page.marker {
                     Some(marker) => more = Some((Asked::Offers, marker)),
-                    None => snapshot.offers = Some((
-                        of_ledger(page.ledger_index, "account_offers")?,
-                        std::mem::take(&mut snapshot.offer_pages),
-                    )),
+                    None => {
+                        snapshot.offers = Some((
+                            of_ledger(page.ledger_index, "account_offers")?,
+                            std::mem::take(&mut snapshot.offer_pages),
+                        ))
+                    }
                 }
             }
             Asked::Asks => snapshot.asks = Some(BookOffers::from_value(value)?),
@@ -478,7 +496,10 @@ impl FeedCore {
     }
 
     fn read_history(
-        &mut self, value: &serde_json::Value, now_ms: u64, effects: &mut Vec<FeedEffect>,
+        &mut self,
+        value: &serde_json::Value,
+        now_ms: u64,
+        effects: &mut Vec<FeedEffect>,
     ) -> Result<(), ProtocolError> {
         let page = AccountTx::from_value(value)?;
         for transaction in page.transactions {
@@ -517,12 +538,8 @@ impl FeedCore {
             self.leave(&format!("the node's book is not understood: {error}"), effects);
             return Ok(());
         }
-        let account = AccountState {
-            xrp: info.balance,
-            rlusd: *token,
-            sequence: info.sequence,
-            owner_count: info.owner_count,
-        };
+        let account =
+            AccountState { xrp: info.balance, rlusd: *token, sequence: info.sequence, owner_count: info.owner_count };
         let root = info.previous_txn_id;
         let Some(header) = self.header(index) else { return Ok(()) };
         let offers = snapshot_offers(&mut self.phase);
@@ -552,12 +569,8 @@ impl FeedCore {
         self.proof = None;
         self.root_txn = root;
         let rlusd = self.token_after(index);
-        self.account = Some(AccountState {
-            xrp: info.balance,
-            rlusd,
-            sequence: info.sequence,
-            owner_count: info.owner_count,
-        });
+        self.account =
+            Some(AccountState { xrp: info.balance, rlusd, sequence: info.sequence, owner_count: info.owner_count });
         if self.config.audit_ledgers > 0 && index >= self.audited_at.saturating_add(self.config.audit_ledgers) {
             // An audit is a synchronisation from a live feed: same reads, same joining up, no quote lost meanwhile.
             self.start_sync(now_ms, effects);
@@ -601,7 +614,10 @@ impl FeedCore {
 
     /// Tells the others of a ledger and everything of ours since the one before.
     fn emit(
-        &mut self, ledger: LedgerHeader, offers: Option<Vec<OpenOffer>>, book_is_fresh: bool,
+        &mut self,
+        ledger: LedgerHeader,
+        offers: Option<Vec<OpenOffer>>,
+        book_is_fresh: bool,
         effects: &mut Vec<FeedEffect>,
     ) -> Result<(), FeedError> {
         let later = self.pending.split_off(&(ledger.index + 1, 0));
@@ -656,11 +672,9 @@ fn submission_reply(hash: Hash, result: Result<serde_json::Value, NodeError>) ->
     match result {
         Err(error) => SubmissionReply { hash, result: Err(error.to_string()), open_ledger_cost: None },
         Ok(value) => match SubmitResult::from_value(&value) {
-            Ok(submit) => SubmissionReply {
-                hash,
-                result: Ok(submit.engine_result),
-                open_ledger_cost: submit.open_ledger_cost,
-            },
+            Ok(submit) => {
+                SubmissionReply { hash, result: Ok(submit.engine_result), open_ledger_cost: submit.open_ledger_cost }
+            }
             Err(error) => SubmissionReply { hash, result: Err(error.to_string()), open_ledger_cost: None },
         },
     }

@@ -257,8 +257,18 @@ fn hostile_messages_are_no_panic_and_no_update() {
     let huge = format!("{{\"type\":\"ledgerClosed\",\"ledger_index\":{}}}", "9".repeat(400));
     let absurd = closed(101).to_string().replace("1000000", "99999999999999999999");
     let texts = [
-        "", "nonsense", "[]", "null", "{}", "{\"type\":7}", "{\"id\":1}", "{\"type\":\"transaction\",\"validated\":true}",
-        "{\"type\":\"ledgerClosed\"}", "{\"id\":99999999999999999999,\"result\":{}}", &huge, &absurd,
+        "",
+        "nonsense",
+        "[]",
+        "null",
+        "{}",
+        "{\"type\":7}",
+        "{\"id\":1}",
+        "{\"type\":\"transaction\",\"validated\":true}",
+        "{\"type\":\"ledgerClosed\"}",
+        "{\"id\":99999999999999999999,\"result\":{}}",
+        &huge,
+        &absurd,
     ];
     for text in texts {
         let mut bench = Bench::live(None);

@@ -330,7 +330,10 @@ impl OrdersCore {
     }
 
     fn update(
-        &mut self, update: &LedgerUpdate, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>,
+        &mut self,
+        update: &LedgerUpdate,
+        now: DateTime<Utc>,
+        effects: &mut Vec<OrdersEffect>,
     ) -> Result<(), OrdersError> {
         let mid_before = self.mid;
         self.ledger_index = update.ledger.index;
@@ -348,10 +351,7 @@ impl OrdersCore {
         if let Some(offers) = &update.offers {
             self.compare(offers, now, &mut records);
         }
-        records.push(Record::LedgerProcessed {
-            ledger_index: self.ledger_index,
-            close_time: to_utc(self.close_time),
-        });
+        records.push(Record::LedgerProcessed { ledger_index: self.ledger_index, close_time: to_utc(self.close_time) });
         effects.push(OrdersEffect::Record(records));
         self.mid = update.view.mid()?;
         self.check_elapsed(effects);
@@ -400,9 +400,10 @@ impl OrdersCore {
             self.settle_cancel(&flight, succeeded);
             return;
         }
-        let rests = transaction.offers.iter().any(|change| {
-            change.sequence == transaction.sequence && matches!(change.kind, OfferChangeKind::Created)
-        });
+        let rests = transaction
+            .offers
+            .iter()
+            .any(|change| change.sequence == transaction.sequence && matches!(change.kind, OfferChangeKind::Created));
         if !rests {
             // A failed transaction leaves no offer; a successful one without a resting offer was filled at once.
             let filled = transaction.fills.iter().any(|fill| fill.offer_sequence == transaction.sequence);
@@ -421,7 +422,11 @@ impl OrdersCore {
     }
 
     fn fills_of(
-        &mut self, transaction: &OwnTransaction, mid: Option<Dec>, now: DateTime<Utc>, records: &mut Vec<Record>,
+        &mut self,
+        transaction: &OwnTransaction,
+        mid: Option<Dec>,
+        now: DateTime<Utc>,
+        records: &mut Vec<Record>,
     ) {
         for fill in &transaction.fills {
             match fill.side {
@@ -436,7 +441,11 @@ impl OrdersCore {
     }
 
     fn fill_record(
-        &self, transaction: &OwnTransaction, fill: &FilledOffer, mid: Option<Dec>, now: DateTime<Utc>,
+        &self,
+        transaction: &OwnTransaction,
+        fill: &FilledOffer,
+        mid: Option<Dec>,
+        now: DateTime<Utc>,
     ) -> Fill {
         Fill {
             tx_hash: transaction.hash.to_string(),
@@ -533,7 +542,10 @@ impl OrdersCore {
     }
 
     fn requote(
-        &mut self, update: &LedgerUpdate, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>,
+        &mut self,
+        update: &LedgerUpdate,
+        now: DateTime<Utc>,
+        effects: &mut Vec<OrdersEffect>,
     ) -> Result<(), OrdersError> {
         if self.hole {
             self.withheld = Some("waiting until the transactions after a dead one are settled".to_string());
@@ -602,7 +614,11 @@ impl OrdersCore {
 
     /// What the limits are held against: everything open but what this action, or one in flight, replaces.
     fn risk_state(
-        &self, action: &Action, balances: Balances, reserve_inc: Drops, desired: Option<&Desired>,
+        &self,
+        action: &Action,
+        balances: Balances,
+        reserve_inc: Drops,
+        desired: Option<&Desired>,
     ) -> Result<RiskState, AmountError> {
         let replaced_now = match action {
             Action::Replace { offer_sequence, .. } => Some(*offer_sequence),
@@ -637,7 +653,11 @@ impl OrdersCore {
     }
 
     fn place(
-        &mut self, quote: &Quote, replaces: Option<u32>, now: DateTime<Utc>, batch: &mut Batch,
+        &mut self,
+        quote: &Quote,
+        replaces: Option<u32>,
+        now: DateTime<Utc>,
+        batch: &mut Batch,
     ) -> Result<(), OrdersError> {
         let xrp = Amount::Xrp(quote.size);
         let rlusd = Amount::Token { value: quote.rlusd, token: self.config.token };
@@ -682,7 +702,11 @@ impl OrdersCore {
     }
 
     fn cancel(
-        &mut self, offer_sequence: u32, level: Option<(Side, u8)>, now: DateTime<Utc>, batch: &mut Batch,
+        &mut self,
+        offer_sequence: u32,
+        level: Option<(Side, u8)>,
+        now: DateTime<Utc>,
+        batch: &mut Batch,
     ) -> Result<(), OrdersError> {
         let body = Body::OfferCancel { offer_sequence };
         self.sign(body, Purpose::Cancel, level, Some(offer_sequence), now, batch)?;
@@ -729,7 +753,12 @@ impl OrdersCore {
     }
 
     fn sign(
-        &mut self, body: Body, purpose: Purpose, level: Option<(Side, u8)>, target: Option<u32>, now: DateTime<Utc>,
+        &mut self,
+        body: Body,
+        purpose: Purpose,
+        level: Option<(Side, u8)>,
+        target: Option<u32>,
+        now: DateTime<Utc>,
         batch: &mut Batch,
     ) -> Result<(u32, Hash), OrdersError> {
         let sequence = self.next_sequence;
@@ -777,7 +806,10 @@ impl OrdersCore {
 
     /// The record holds the intents: now, and not before, they may be sent. In sequence order.
     fn durable(
-        &mut self, durable: &IntentsDurable, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>,
+        &mut self,
+        durable: &IntentsDurable,
+        now: DateTime<Utc>,
+        effects: &mut Vec<OrdersEffect>,
     ) -> Result<(), OrdersError> {
         if let Err(reason) = &durable.result {
             return Err(OrdersError::RecordLost { reason: reason.clone() });
@@ -822,7 +854,11 @@ impl OrdersCore {
     }
 
     fn intent_update(
-        &self, hash: &Hash, state: IntentState, engine_result: Option<String>, ledger_index: Option<u32>,
+        &self,
+        hash: &Hash,
+        state: IntentState,
+        engine_result: Option<String>,
+        ledger_index: Option<u32>,
         now: DateTime<Utc>,
     ) -> Record {
         Record::IntentUpdate(IntentUpdate {
@@ -835,8 +871,13 @@ impl OrdersCore {
     }
 
     fn event(
-        &self, offer_sequence: u32, state: OrderState, remaining: Drops, tx_hash: Option<String>,
-        detail: Option<String>, now: DateTime<Utc>,
+        &self,
+        offer_sequence: u32,
+        state: OrderState,
+        remaining: Drops,
+        tx_hash: Option<String>,
+        detail: Option<String>,
+        now: DateTime<Utc>,
     ) -> Record {
         Record::OrderEvent(OrderEvent {
             offer_sequence,

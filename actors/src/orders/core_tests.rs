@@ -35,7 +35,12 @@ fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap()
 }
 
-fn update(index: u32, sequence: u32, transactions: Vec<OwnTransaction>, offers: Option<Vec<OpenOffer>>) -> LedgerUpdate {
+fn update(
+    index: u32,
+    sequence: u32,
+    transactions: Vec<OwnTransaction>,
+    offers: Option<Vec<OpenOffer>>,
+) -> LedgerUpdate {
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
     LedgerUpdate {
         ledger: LedgerHeader {

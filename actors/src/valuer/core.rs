@@ -97,8 +97,7 @@ impl ValuerCore {
     pub fn close(&mut self, now: DateTime<Utc>) -> Result<(Records, ClosingValue), AmountError> {
         let Some(snapshot) = self.snapshot(SnapshotKind::Closing, now)? else {
             let reason = "no validated ledger was seen".to_string();
-            let closing =
-                ClosingValue { total_value_rlusd: Err(reason), ledger_index: 0, close_time: LedgerTime(0) };
+            let closing = ClosingValue { total_value_rlusd: Err(reason), ledger_index: 0, close_time: LedgerTime(0) };
             return Ok((Records::new(), closing));
         };
         let total_value_rlusd = snapshot.total_value_rlusd.ok_or_else(|| snapshot.mark_source.clone());
@@ -121,7 +120,10 @@ impl ValuerCore {
 
     /// What a transaction changed beyond its fills: our fee, and a payment or anything else.
     fn flows_of(
-        &self, transaction: &OwnTransaction, update: &LedgerUpdate, now: DateTime<Utc>,
+        &self,
+        transaction: &OwnTransaction,
+        update: &LedgerUpdate,
+        now: DateTime<Utc>,
     ) -> Result<Records, AmountError> {
         let mut xrp = transaction.xrp_change;
         let mut rlusd = transaction.token_change;

@@ -122,6 +122,22 @@ impl Generator {
         self.quotes = saved.quotes.into_iter().collect();
     }
 
+    /// A new run on a world that goes on: a tape is played from its first trade, and another seed draws other numbers.
+    pub fn begin_run(&mut self, seed: u64) {
+        self.elapsed_ms = 0;
+        if self.rng.place().seed != seed {
+            self.rng = Rng::new(seed);
+        }
+    }
+
+    /// The background maker's quotes around the price as it is, before anybody trades.
+    #[must_use]
+    pub fn opening_quotes(&self) -> Vec<Draft> {
+        let mut drafts = Vec::new();
+        self.quote(&mut drafts);
+        drafts
+    }
+
     /// The background maker's account.
     #[must_use]
     pub fn maker_account() -> Address {

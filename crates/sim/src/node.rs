@@ -162,7 +162,8 @@ impl Node {
     /// A saved world, to go on with the scenario given. Accounts are not funded again.
     ///
     /// # Errors
-    /// [`ScenarioError::Saved`] when the bytes are no world, or one of another network or issuer; else as [`Node::new`].
+    /// [`ScenarioError::Saved`] when the bytes are no world, or one of another network or issuer; else as
+    /// [`Node::new`].
     pub fn load(bytes: &[u8], scenario: &Scenario) -> Result<Node, ScenarioError> {
         let tape = check(scenario)?;
         let refuse = |reason: String| ScenarioError::Saved { reason };
@@ -185,6 +186,12 @@ impl Node {
         let mut history = saved.history;
         history.keep(scenario.history_ledgers);
         Ok(Node::assemble(scenario, saved.seed, saved.first_index, chain, history, generator))
+    }
+
+    /// Begins a new run on a world that was loaded: a tape is played from its first trade, and another seed than the
+    /// world's draws other numbers from here on.
+    pub fn begin_run(&mut self, seed: u64) {
+        self.generator.begin_run(seed);
     }
 
     /// A client connects.
@@ -371,6 +378,11 @@ impl Node {
         if maker_drops > 0 && !maker_value.is_zero() {
             let amount = amount_json(Value::Token(maker_value), rlusd);
             self.found("issuing to the maker", issuer, pay(maker, amount))?;
+        }
+        self.close();
+        // A market is there before anybody looks at it: the first ledger that a client sees has a price.
+        for draft in self.generator.opening_quotes() {
+            self.send_draft(draft);
         }
         self.close();
         Ok(())

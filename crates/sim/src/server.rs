@@ -185,7 +185,8 @@ impl Server {
                     self.save_now_and_then();
                     // After a pause of the machine the ledgers missed are not made up for.
                     let late = Instant::now().saturating_duration_since(next_close);
-                    next_close = if late > Duration::from_secs(1) { Instant::now() } else { next_close } + self.interval;
+                    let from = if late > Duration::from_secs(1) { Instant::now() } else { next_close };
+                    next_close = from + self.interval;
                 }
                 () = sleep_until(last_seen + self.options.linger), if alone => break,
             }

@@ -47,7 +47,8 @@ results! {
     TEF_NO_TICKET = -180, "tefNO_TICKET", "Ticket is not in ledger.";
     TEL_INSUF_FEE_P = -394, "telINSUF_FEE_P", "Fee insufficient.";
     TEL_CAN_NOT_QUEUE = -392, "telCAN_NOT_QUEUE", "Can not queue at this time.";
-    TEL_WRONG_NETWORK = -386, "telWRONG_NETWORK", "Transaction specifies a Network ID that differs from that of the local node.";
+    TEL_WRONG_NETWORK = -386, "telWRONG_NETWORK",
+        "Transaction specifies a Network ID that differs from that of the local node.";
     TEL_REQUIRES_NETWORK_ID = -385, "telREQUIRES_NETWORK_ID",
         "Transactions submitted to this node/network must include a correct NetworkID field.";
     TEL_NETWORK_ID_MAKES_TX_NON_CANONICAL = -384, "telNETWORK_ID_MAKES_TX_NON_CANONICAL",

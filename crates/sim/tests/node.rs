@@ -243,11 +243,16 @@ fn refusals_are_those_of_a_real_node() {
     assert_eq!(outcome(&mut node, offer.clone(), next), "tesSUCCESS");
     node.close_ledger();
     assert_eq!(sequence(&mut node, id, account), next + 2);
-    let mut elsewhere = offer.clone();
-    elsewhere["Memos"] = json!([]);
     let stranger = Keypair::from_entropy([3; 16], neo_ledger::keys::Algorithm::Ed25519).unwrap();
     let signed = sign(&node, &stranger, offer, 1);
     assert_eq!(submit(&mut node, id, &signed)["engine_result"], "terNO_ACCOUNT");
+    let mut forged = ask_offer(&node, "3");
+    for (field, value) in [("Account", json!(account)), ("Sequence", json!(next + 2)), ("Fee", json!("10"))] {
+        forged[field] = value;
+    }
+    forged["NetworkID"] = json!(node.scenario().network_id);
+    let forged = stranger.sign_json(&forged).unwrap();
+    assert_eq!(submit(&mut node, id, &forged)["engine_result"], "tefBAD_AUTH");
     let good = sign(&node, &pair, ask_offer(&node, "3"), next + 2).blob;
     let flipped = good.replacen("0F4240", "0F4241", 1);
     assert_ne!(flipped, good);

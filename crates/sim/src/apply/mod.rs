@@ -186,7 +186,7 @@ fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
         return if root.balance > 0 && !context.open { Ter::TEC_INSUFF_FEE } else { Ter::TER_INSUF_FEE_B };
     }
     if matches!(tx.signer, Signer::Key(key) if key != tx.account) {
-        return Ter::SUCCESS;
+        return Ter::TEF_BAD_AUTH;
     }
     match &tx.body {
         Body::OfferCreate { taker_gets, taker_pays, expiration, offer_sequence } => {
