@@ -14,8 +14,7 @@ use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use neo_market::{AmountError, Dec, Drops, FillPoint, Side, SpreadStats};
 use neo_store::record::{
-    Checkpoint, EndReason, EndedAtSource, Fault, Fill, Flow, FlowCause, Order, Stage, StageOutcome, StopStage,
-    ValuationSnapshot,
+    Checkpoint, EndReason, EndedAtSource, Fault, Fill, Flow, FlowCause, Order, Stage, StopStage, ValuationSnapshot,
 };
 use neo_store::{Reader, Reconciliation, Recorded, SessionRow, StoreError};
 use serde::Serialize;
@@ -24,6 +23,7 @@ use serde_json::Value;
 use crate::exit::ExitCode;
 use crate::output::Out;
 use crate::sessions::{trading_s, value_change};
+use crate::supervisor::stop::is_done;
 
 /// Faults that are listed; the record has all of them.
 const FAULTS_SHOWN: usize = 20;
@@ -353,7 +353,7 @@ fn problems(rows: &Rows) -> Vec<String> {
         ),
     }
     for row in &rows.stages {
-        if matches!(row.outcome, StageOutcome::Failed | StageOutcome::TimedOut) {
+        if !is_done(row) {
             let error = row.error.as_deref().unwrap_or("no reason is recorded");
             found.push(format!("stop stage {} {}: {error}", row.stage, row.outcome));
         }
@@ -367,8 +367,8 @@ fn problems(rows: &Rows) -> Vec<String> {
     match &rows.books {
         Ok(books) if books.adds_up() => {}
         Ok(books) => found.push(format!(
-            "fills and flows do not explain the balances: {} XRP and {} RLUSD are left over",
-            books.difference_xrp, books.difference_rlusd
+            "fills and flows do not explain the balances: {} XRP and {} RLUSD are left over, in {} unexplained changes",
+            books.difference_xrp, books.difference_rlusd, books.unexplained_count
         )),
         Err(reason) => found.push(format!("the books cannot be checked: {reason}")),
     }

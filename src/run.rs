@@ -1,8 +1,9 @@
 //! `neo run`: puts one session together, from the configuration to the exit code.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -12,12 +13,13 @@ use neo_actors::orders::core::OrdersConfig;
 use neo_actors::status::Phase;
 use neo_actors::{SharedStatus, Status, SupervisorEvent};
 use neo_ledger::keys::Keypair;
-use neo_ledger::types::Token;
+use neo_ledger::types::{Hash, Token};
 use neo_market::{Drops, Rounding};
 use neo_sim::tape::Tape;
+use neo_store::close_directly;
 use neo_store::lock::{Lock, lock_path};
 use neo_store::open::{Identity, Options, Store};
-use neo_store::record::{EndReason, Mode, NewSession, StageOutcome, StopStage};
+use neo_store::record::{EndReason, EndedAtSource, Mode, NewSession, SessionEnd};
 use neo_store::writer::WriterFault;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -32,7 +34,7 @@ use crate::output::Out;
 use crate::signals;
 use crate::simulator::{self, Launch, Simulator};
 use crate::supervisor::crew::{Crew, CrewConfig};
-use crate::supervisor::stop::Deadlines;
+use crate::supervisor::stop::{Deadlines, is_done};
 use crate::supervisor::{Ending, Supervisor};
 
 /// What the supervisor may have to hear before it reads.
@@ -89,7 +91,7 @@ fn end_with_the_tape(config: &mut Config) -> Result<()> {
         && let Some(tape) = &config.sim.tape
     {
         let tape = Tape::read(tape)?;
-        config.session.duration = Some(std::time::Duration::from_millis(tape.duration_ms()));
+        config.session.duration = Some(Duration::from_millis(tape.duration_ms()));
     }
     Ok(())
 }
@@ -110,7 +112,7 @@ fn begin_afresh(db: &Path, yes: bool) -> Result<()> {
         let _lock = Lock::acquire(&lock_path(db), "setting the record aside")?;
         let aside = db.with_extension(format!("{}.db", now().format("%Y%m%dT%H%M%SZ")));
         for suffix in ["", "-wal", "-shm"] {
-            let with = |path: &Path| std::path::PathBuf::from(format!("{}{suffix}", path.display()));
+            let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
             let (from, to) = (with(db), with(&aside));
             if from.exists() {
                 std::fs::rename(&from, &to).with_context(|| format!("setting {} aside", from.display()))?;
@@ -166,9 +168,49 @@ impl Prepared {
     fn trade(self, config: &Config, json: bool) -> Result<ExitCode> {
         let Prepared { mut store, events: (tell, hear), simulator, key, token, _account_lock } = self;
         let db = store.path().to_path_buf();
-        let crew_config = crew_config(config, &simulator, &key, token, store.last_processed_ledger()?)?;
+        let crew_config = crew_config(config, &simulator, &key, token, &store)?;
+        signals::listen(&tell)?;
         let session = store.begin_session(&new_session(config)?)?;
         logging::set_session(session);
+        let parts = Parts { config, crew_config, key, session, db: db.clone(), json };
+        let assembled = parts.assemble(store, tell, hear);
+        let (supervisor, control, mut screen) = match assembled {
+            Ok(assembled) => assembled,
+            Err(error) => {
+                close_unstarted(&db, session, &error);
+                end_world(&simulator);
+                return Err(error);
+            }
+        };
+        screen.session_started(session, &db, simulator.url());
+        let (ending, watchdog) = supervisor.run(&mut screen);
+        end_world(&simulator);
+        screen.session_closed(&ending, &db, session);
+        control.finish(outcome_of(&ending, session));
+        watchdog.disarm();
+        Ok(ending.exit)
+    }
+}
+
+/// What a session that exists is put together from.
+struct Parts<'a> {
+    config: &'a Config,
+    crew_config: CrewConfig,
+    key: Keypair,
+    session: i64,
+    db: PathBuf,
+    json: bool,
+}
+
+impl Parts<'_> {
+    /// The writer, the surfaces, and last the actors.
+    fn assemble(
+        self,
+        store: Store,
+        tell: Sender<SupervisorEvent>,
+        hear: Receiver<SupervisorEvent>,
+    ) -> Result<(Supervisor, ControlServer, Dashboard)> {
+        let Parts { config, crew_config, key, session, db, json } = self;
         let (writer, thread) = store.start_writer(session)?;
         let status: SharedStatus = Arc::new(Mutex::new(Status {
             session,
@@ -178,10 +220,8 @@ impl Prepared {
             phase: Phase::Starting,
             ..Status::default()
         }));
-        signals::listen(&tell)?;
         let control = start_control(&db, session, &status, &tell)?;
-        let mut screen = Dashboard::new(Arc::clone(&status), json)?;
-        screen.session_started(session, &db, simulator.url());
+        let screen = Dashboard::new(Arc::clone(&status), json)?;
         let system = actix::System::new();
         let crew = Crew::start(crew_config, key, writer.clone(), Arc::clone(&status), tell);
         let supervisor = Supervisor {
@@ -191,19 +231,36 @@ impl Prepared {
             thread,
             events: hear,
             status,
-            path: db.clone(),
+            path: db,
             session,
             deadlines: Deadlines { whole_ms: config.stop.deadline_ms, urgent_ms: config.stop.urgent_deadline_ms },
             start_deadline_ms: START_DEADLINE_MS,
+            outage_limit_ms: config.feed.outage_ms,
             own_checkpoints: true,
         };
-        let ending = supervisor.run(&mut screen);
-        if let Err(error) = simulator.end() {
-            tracing::error!(%error, "the simulated ledger was not ended in order; it ends by itself");
-        }
-        screen.session_closed(&ending, &db, session);
-        control.finish(outcome_of(&ending, session));
-        Ok(ending.exit)
+        Ok((supervisor, control, screen))
+    }
+}
+
+/// A session that began and could not start is closed at once.
+fn close_unstarted(db: &Path, session: i64, error: &anyhow::Error) {
+    let end = SessionEnd {
+        ended_at: now(),
+        ended_at_source: EndedAtSource::Watchdog,
+        ending_value_rlusd: Err("the session never started".to_string()),
+        end_ledger_index: None,
+        end_close_time: None,
+        end_reason: EndReason::Fault,
+        end_detail: Some(serde_json::json!({ "cause": format!("{error:#}") }).to_string()),
+    };
+    if let Err(error) = close_directly(db, session, &end, &[]) {
+        tracing::error!(%error, "the session that could not start is not closed; the next start closes it");
+    }
+}
+
+fn end_world(simulator: &Simulator) {
+    if let Err(error) = simulator.end() {
+        tracing::error!(%error, "the simulated ledger was not ended in order; it ends by itself");
     }
 }
 
@@ -212,7 +269,7 @@ fn stop_on_storage_fault(tell: Sender<SupervisorEvent>) -> Arc<dyn Fn(WriterFaul
     Arc::new(move |fault| match fault {
         WriterFault::Storage { error, attempts, queued } => {
             tracing::error!(error, attempts, queued, "the database refuses to be written");
-            if let Err(error) = tell.try_send(SupervisorEvent::StopRequested(EndReason::Disk)) {
+            if let Err(error) = tell.try_send(SupervisorEvent::StorageRefuses { attempts, error }) {
                 tracing::error!(%error, "the supervisor does not listen");
             }
         }
@@ -236,9 +293,13 @@ fn crew_config(
     simulator: &Simulator,
     key: &Keypair,
     token: Token,
-    last_processed: Option<u32>,
+    store: &Store,
 ) -> Result<CrewConfig> {
-    let seconds = |duration: std::time::Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    // Ledger time is whole seconds: any part of one is a whole one.
+    let seconds = |duration: Duration| u32::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
+    let unsettled = store.unsettled_intents()?.into_iter().map(|row| -> Result<(Hash, u32)> {
+        Ok((row.intent.tx_hash.parse().context("an intent's hash in the record")?, row.intent.last_ledger_sequence))
+    });
     let network_id = config.sim.network_id;
     let (depth, dust) = (config.feed.depth, Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?);
     Ok(CrewConfig {
@@ -253,7 +314,7 @@ fn crew_config(
             silence_ms: config.feed.silence_ms,
             request_timeout_ms: config.feed.silence_ms,
             audit_ledgers: config.orders.audit_ledgers,
-            last_processed,
+            last_processed: store.last_processed_ledger()?,
         },
         orders: OrdersConfig {
             token,
@@ -264,8 +325,9 @@ fn crew_config(
             max_fee: config.orders.max_fee_drops,
             cancel_max_fee: config.orders.cancel_max_fee_drops,
             trade_for_s: config.session.duration.map(seconds),
+            unsettled: unsettled.collect::<Result<_>>()?,
         },
-        checkpoint_every: Some(std::time::Duration::from_secs(u64::from(config.store.checkpoint_s))),
+        checkpoint_every: Some(Duration::from_secs(u64::from(config.store.checkpoint_s))),
     })
 }
 
@@ -300,13 +362,12 @@ fn start_control(
 }
 
 fn outcome_of(ending: &Ending, session: i64) -> Outcome {
-    let failed = |row: &&StopStage| matches!(row.outcome, StageOutcome::Failed | StageOutcome::TimedOut);
     Outcome {
         exit_code: ending.exit.code(),
         session,
         end_reason: ending.end.as_ref().map(|end| end.end_reason.to_string()),
         ended_at: ending.end.as_ref().map(|end| end.ended_at),
         ended_at_source: ending.end.as_ref().map(|end| end.ended_at_source.to_string()),
-        failed_stages: ending.stages.iter().filter(failed).map(|row| row.stage.to_string()).collect(),
+        failed_stages: ending.stages.iter().filter(|row| !is_done(row)).map(|row| row.stage.to_string()).collect(),
     }
 }

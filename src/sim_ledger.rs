@@ -12,8 +12,6 @@ use crate::exit::ExitCode;
 /// A ledger that nobody is connected to ends by itself after this, when it was started with an endpoint file: its engine
 /// died and nobody came back.
 const LINGER: Duration = Duration::from_secs(600);
-/// Alone, it goes on until it is asked to stop; a century stands for ever.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Runs it until it is asked to stop.
 ///
@@ -45,7 +43,8 @@ pub fn run(args: &SimLedgerArgs) -> Result<ExitCode> {
                 _ => bail!("--speed {times}: give a number above 0, or max"),
             },
         },
-        linger: args.linger.unwrap_or(if args.endpoint.is_some() { LINGER } else { FOR_EVER }),
+        // Without an endpoint file nobody else looks after it: it goes on until it is asked to stop.
+        linger: args.linger.or(args.endpoint.is_some().then_some(LINGER)),
         state_file: args.state.clone(),
         endpoint_file: args.endpoint.clone(),
     };

@@ -5,22 +5,33 @@
 //! with our offers in it, and the next engine finds it here.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use neo_actors::clock::monotonic_ms;
 use neo_ledger::client::{self, ClientEvent};
+use neo_ledger::message::{self, Message};
 use neo_ledger::request;
+use neo_ledger::result::ServerInfo;
+use neo_sim::server::visiting_path;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+
+use crate::output::printable;
 
 /// How long a new ledger may take until it answers.
 const START_MS: u64 = 20_000;
 /// How long a ledger may take to save its state and end.
 const END_MS: u64 = 10_000;
+/// How long a ledger that runs may take to say who it is.
+const ASK: Duration = Duration::from_secs(2);
+/// The end of a dead ledger's log that an error quotes: so many lines, from so many bytes at most.
+const QUOTED_LINES: usize = 10;
+const QUOTED_BYTES: u64 = 4_096;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What a simulated ledger is started with.
@@ -39,6 +50,28 @@ pub struct Launch {
 struct Endpoint {
     url: String,
     pid: u32,
+    world: String,
+    network_id: u32,
+}
+
+/// What the endpoint file leads to.
+#[derive(Debug)]
+enum Found {
+    /// There is no such file.
+    Nothing,
+    /// The ledger that wrote it.
+    Ours(Simulator),
+    /// Something else, or nothing that answers.
+    NotOurs { endpoint: Endpoint, why: String },
+}
+
+/// A ledger that was started and has not been heard of yet.
+#[derive(Debug)]
+struct Started {
+    child: Child,
+    log: PathBuf,
+    /// Where in the log its own lines begin.
+    log_from: u64,
 }
 
 /// A simulated ledger that runs.
@@ -88,15 +121,7 @@ impl Simulator {
         }
         fs::write(folder.join("scenario.toml"), &launch.scenario).context("writing the scenario")?;
         fs::write(&launch_file, serde_json::to_vec_pretty(launch)?).context("writing the launch file")?;
-        start(&folder, launch)?;
-        let deadline_ms = monotonic_ms() + START_MS;
-        while monotonic_ms() < deadline_ms {
-            if let Some(running) = running(&folder)? {
-                return Ok(running);
-            }
-            std::thread::sleep(LOOK);
-        }
-        bail!("the simulated ledger did not start within {START_MS} ms; see {}", folder.join("ledger.log").display())
+        start(&folder, launch)?.until_it_answers(&folder)
     }
 
     /// Its WebSocket address.
@@ -137,26 +162,119 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     }
 }
 
-/// The ledger that the endpoint file names, if it answers.
+/// The ledger that the endpoint file names, if it is the one that answers there. A file that leads elsewhere is
+/// removed.
 fn running(folder: &Path) -> Result<Option<Simulator>> {
-    let Some(endpoint) = read_json::<Endpoint>(&endpoint_file(folder))? else { return Ok(None) };
-    let address = endpoint.url.trim_start_matches("ws://").trim_end_matches('/');
-    let address: SocketAddr =
-        address.parse().with_context(|| format!("the address {address:?} in the endpoint file"))?;
-    match TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
-        Ok(_) => Ok(Some(Simulator { url: endpoint.url, folder: folder.to_path_buf() })),
-        Err(error) => {
-            tracing::info!(pid = endpoint.pid, %error, "the simulated ledger that was here has died; its saved state goes on");
+    match find(folder)? {
+        Found::Nothing => Ok(None),
+        Found::Ours(simulator) => Ok(Some(simulator)),
+        Found::NotOurs { endpoint: Endpoint { url, pid, .. }, why } => {
+            tracing::warn!(url, pid, why, "the simulated ledger that was here is gone; its saved state goes on");
             fs::remove_file(endpoint_file(folder)).context("removing a dead ledger's endpoint file")?;
             Ok(None)
         }
     }
 }
 
-fn start(folder: &Path, launch: &Launch) -> Result<()> {
+fn find(folder: &Path) -> Result<Found> {
+    let Some(endpoint) = read_json::<Endpoint>(&endpoint_file(folder))? else { return Ok(Found::Nothing) };
+    Ok(match not_ours(&endpoint)? {
+        None => Found::Ours(Simulator { url: endpoint.url, folder: folder.to_path_buf() }),
+        Some(why) => Found::NotOurs { endpoint, why },
+    })
+}
+
+/// Asks who answers at the endpoint. After a ledger has died, its port may be anyone's, another engine's ledger too:
+/// that one refuses the path. Gives why it is not the ledger that wrote the file; `None` when it is.
+fn not_ours(endpoint: &Endpoint) -> Result<Option<String>> {
+    let url = format!("{}{}", endpoint.url.trim_end_matches('/'), visiting_path(&endpoint.world, endpoint.pid));
+    let (outgoing, to_send) = mpsc::unbounded_channel();
+    outgoing.send(request::server_info(1)).context("the request for server_info")?;
+    let mut outgoing = Some(outgoing);
+    let (mut answer, mut ended) = (None, None);
+    let talk = client::run(url, to_send, |event| match event {
+        ClientEvent::Connected => {}
+        ClientEvent::Text(text) => {
+            answer.get_or_insert(text);
+            // Without a sender the connection closes.
+            outgoing = None;
+        }
+        ClientEvent::Failed { error } => ended = Some(error),
+        ClientEvent::Closed { reason, .. } => ended = Some(reason),
+    });
+    let in_time = runtime()?.block_on(async { tokio::time::timeout(ASK, talk).await });
+    Ok(match (answer, ended, in_time) {
+        (Some(answer), ..) => check(&answer, endpoint.network_id).err(),
+        (None, Some(ended), _) => Some(ended),
+        (None, None, Ok(())) => Some("it ended the connection".to_string()),
+        (None, None, Err(_)) => Some(format!("no answer within {} s", ASK.as_secs())),
+    })
+}
+
+/// Whether the answer is `server_info` of a node of this network.
+fn check(answer: &str, network_id: u32) -> Result<(), String> {
+    let Message::Response(response) = message::parse(answer).map_err(|error| error.to_string())? else {
+        return Err("it answers server_info with something else".to_string());
+    };
+    let value = response.result.map_err(|error| error.to_string())?;
+    let info = ServerInfo::from_value(&value).map_err(|error| error.to_string())?;
+    if info.network_id == Some(network_id) {
+        return Ok(());
+    }
+    Err(format!("it is a node of network {:?}, not {network_id}", info.network_id))
+}
+
+fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")
+}
+
+impl Started {
+    /// Waits until it answers, it dies, or the time is over.
+    fn until_it_answers(mut self, folder: &Path) -> Result<Simulator> {
+        let deadline_ms = monotonic_ms() + START_MS;
+        let mut last = "it has not told its address".to_string();
+        while monotonic_ms() < deadline_ms {
+            // Before the look at the endpoint: a ledger that wrote its address and died must not be taken for one.
+            if let Some(status) = self.child.try_wait().context("looking after the simulated ledger")? {
+                bail!("the simulated ledger did not start ({status}). {}", self.quoted_log());
+            }
+            match find(folder)? {
+                Found::Nothing => {}
+                Found::Ours(simulator) => return Ok(simulator),
+                Found::NotOurs { why, .. } => last = why,
+            }
+            std::thread::sleep(LOOK);
+        }
+        bail!("the simulated ledger did not start within {START_MS} ms: {last}. {}", self.quoted_log())
+    }
+
+    fn quoted_log(&self) -> String {
+        let log = self.log.display();
+        match last_lines(&self.log, self.log_from) {
+            Ok(lines) if lines.is_empty() => format!("It wrote nothing to its log {log}"),
+            Ok(lines) => format!("Its log {log} ends with:\n{}", lines.join("\n")),
+            Err(error) => format!("Its log {log} cannot be read: {error}"),
+        }
+    }
+}
+
+/// The last lines of a file, not from before `from`.
+fn last_lines(path: &Path, from: u64) -> std::io::Result<Vec<String>> {
+    let mut file = fs::File::open(path)?;
+    let end = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(from.max(end.saturating_sub(QUOTED_BYTES))))?;
+    let mut bytes = Vec::new();
+    file.take(QUOTED_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(printable).collect();
+    Ok(lines.into_iter().rev().take(QUOTED_LINES).rev().collect())
+}
+
+fn start(folder: &Path, launch: &Launch) -> Result<Started> {
     let program = std::env::current_exe().context("finding this program")?;
-    let log =
-        fs::OpenOptions::new().create(true).append(true).open(folder.join("ledger.log")).context("the ledger's log")?;
+    let log_path = folder.join("ledger.log");
+    let log = fs::OpenOptions::new().create(true).append(true).open(&log_path).context("the ledger's log")?;
+    let log_from = log.metadata().context("the ledger's log")?.len();
     let mut command = Command::new(program);
     command
         .arg("sim-ledger")
@@ -171,8 +289,8 @@ fn start(folder: &Path, launch: &Launch) -> Result<()> {
         .stdout(Stdio::null())
         .stderr(log);
     detach(&mut command);
-    command.spawn().context("starting the simulated ledger")?;
-    Ok(())
+    let child = command.spawn().context("starting the simulated ledger")?;
+    Ok(Started { child, log: log_path, log_from })
 }
 
 /// The ledger must not hear the terminal's Ctrl-C: it ends when the engine says so.
@@ -194,17 +312,134 @@ fn detach(command: &mut Command) {
 fn send_stop(url: &str) -> Result<String> {
     let (outgoing, to_send) = mpsc::unbounded_channel();
     outgoing.send(request::stop(1)).context("the stop request")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
     let mut ended = "it keeps the connection open".to_string();
     let talk = client::run(url.to_string(), to_send, |event| match event {
         ClientEvent::Failed { error } => ended = error,
         ClientEvent::Closed { reason, .. } => ended = reason,
         ClientEvent::Connected | ClientEvent::Text(_) => {}
     });
-    let in_time = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(END_MS), talk).await });
+    let in_time = runtime()?.block_on(async { tokio::time::timeout(Duration::from_millis(END_MS), talk).await });
     drop(outgoing);
     if in_time.is_err() {
         tracing::warn!(url, "the simulated ledger keeps the connection open after the stop request");
     }
     Ok(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+
+    use neo_sim::{Node, Scenario, ServeOptions, Speed};
+
+    use super::*;
+
+    /// A database's name whose world's folder exists, and that folder.
+    fn place() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let place = tempfile::tempdir().unwrap();
+        let db = place.path().join("test.db");
+        let folder = folder_of(&db);
+        fs::create_dir_all(&folder).unwrap();
+        (place, db, folder)
+    }
+
+    /// A ledger that runs in this process until it is stopped.
+    fn serve(folder: &Path) -> JoinHandle<()> {
+        let node = Node::new(&Scenario::default(), 3).unwrap();
+        let endpoint = endpoint_file(folder);
+        let options = ServeOptions {
+            speed: Speed::Manual,
+            linger: None,
+            state_file: None,
+            endpoint_file: Some(endpoint.clone()),
+        };
+        let serving = neo_sim::serve("127.0.0.1:0".parse().unwrap(), node, options);
+        let thread = std::thread::spawn(move || runtime().unwrap().block_on(serving).unwrap());
+        while !endpoint.exists() {
+            std::thread::yield_now();
+        }
+        thread
+    }
+
+    fn write_endpoint(folder: &Path, endpoint: &serde_json::Value) {
+        fs::write(endpoint_file(folder), endpoint.to_string()).unwrap();
+    }
+
+    fn launch() -> Launch {
+        Launch { scenario: String::new(), seed: 3, speed: "max".to_string() }
+    }
+
+    #[test]
+    fn the_ledger_that_wrote_the_endpoint_is_found_and_ended() {
+        let (_place, db, folder) = place();
+        fs::write(folder.join("launch.json"), serde_json::to_vec(&launch()).unwrap()).unwrap();
+        let thread = serve(&folder);
+        let found = Simulator::ensure(&db, &launch()).unwrap();
+        found.end().unwrap();
+        thread.join().unwrap();
+        assert!(!endpoint_file(&folder).exists());
+    }
+
+    #[test]
+    fn an_open_port_that_says_nothing_is_not_our_ledger() {
+        let (_place, _, folder) = place();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}", port.local_addr().unwrap());
+        write_endpoint(&folder, &serde_json::json!({ "url": url, "pid": 1, "world": "00", "network_id": 65_001 }));
+        assert!(running(&folder).unwrap().is_none());
+        assert!(!endpoint_file(&folder).exists());
+    }
+
+    #[test]
+    fn another_ledger_on_the_port_is_not_ours_and_is_left_alone() {
+        let (_place, _, folder) = place();
+        let (_elsewhere, _, other_folder) = place();
+        let thread = serve(&other_folder);
+        let other: serde_json::Value = read_json(&endpoint_file(&other_folder)).unwrap().unwrap();
+        for (field, value) in [("pid", serde_json::json!(1)), ("world", "00".into()), ("network_id", 0.into())] {
+            let mut endpoint = other.clone();
+            endpoint[field] = value;
+            write_endpoint(&folder, &endpoint);
+            assert!(running(&folder).unwrap().is_none(), "{field}");
+            assert!(!endpoint_file(&folder).exists(), "{field}");
+        }
+        running(&other_folder).unwrap().unwrap().end().unwrap();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_ledger_that_dies_at_once_is_an_error_that_quotes_its_log() {
+        let (_place, db, folder) = place();
+        fs::write(folder.join("ledger.log"), "a line of an earlier ledger\n").unwrap();
+        // This program is the test's own, which knows no such options: it ends at once and says so.
+        let error = Simulator::ensure(&db, &launch()).unwrap_err().to_string();
+        assert!(error.contains("did not start") && error.contains("Unrecognized option"), "{error}");
+        assert!(!error.contains("earlier"), "{error}");
+        assert!(!error.contains("within"), "{error}");
+    }
+
+    #[test]
+    fn only_the_last_lines_of_a_log_are_quoted() {
+        let (_place, _, folder) = place();
+        let log = folder.join("ledger.log");
+        let lines: Vec<String> = (0..2_000).map(|number| format!("line {number}")).collect();
+        fs::write(&log, lines.join("\n")).unwrap();
+        assert_eq!(last_lines(&log, 0).unwrap(), lines[1_990..]);
+        assert!(last_lines(&log, fs::metadata(&log).unwrap().len()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_server_info_of_the_network_is_taken() {
+        let info = r#"{"build_version":"2.6.1","complete_ledgers":"2-3","network_id":7}"#;
+        let response =
+            |info: &str| format!(r#"{{"id":1,"type":"response","status":"success","result":{{"info":{info}}}}}"#);
+        assert_eq!(check(&response(info), 7), Ok(()));
+        assert!(check(&response(info), 8).unwrap_err().contains("network"));
+        for wrong in ["", "hello", "{}", r#"{"type":"ledgerClosed"}"#, &response("{}"), &response("5")] {
+            assert!(check(wrong, 7).is_err(), "{wrong}");
+        }
+        let refused = r#"{"id":1,"type":"response","status":"error","error":"unknownCmd","error_code":32}"#;
+        assert!(check(refused, 7).unwrap_err().contains("unknownCmd"));
+    }
 }

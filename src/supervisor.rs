@@ -16,15 +16,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use neo_actors::clock::{monotonic_ms, now};
 use neo_actors::status::Phase;
 use neo_actors::{ActorName, SharedStatus, SupervisorEvent};
-use neo_store::close::{amend_end, close_directly};
-use neo_store::record::{EndReason, EndedAtSource, Fault, Record, SessionEnd, SessionNumber, StageOutcome, StopStage};
+use neo_store::close::{amend_end, close_directly, is_closed};
+use neo_store::record::{EndReason, EndedAtSource, Fault, Record, SessionEnd, SessionNumber, StopStage};
 use neo_store::writer::{Writer, WriterThread};
 
 use crate::exit::ExitCode;
 use crew::Crew;
 use policy::{Decision, Policy};
 use stages::EngineStages;
-use stop::Deadlines;
+use stop::{Deadlines, Verdict, verdict};
 use watchdog::Watchdog;
 
 /// How long the loop waits for an event before it looks at heartbeats and the screen.
@@ -64,6 +64,8 @@ pub struct Supervisor {
     pub deadlines: Deadlines,
     /// A session that has not seen a validated ledger after so long ends.
     pub start_deadline_ms: u64,
+    /// A session that has lost every node for so long ends.
+    pub outage_limit_ms: u64,
     /// False when a replicator owns checkpoints.
     pub own_checkpoints: bool,
 }
@@ -85,23 +87,29 @@ pub struct Ending {
 struct StopCause {
     reason: EndReason,
     cause: Option<String>,
+    /// Since when no node is reached.
+    node_lost_ms: Option<u64>,
 }
 
 impl Supervisor {
-    /// Runs the session until something ends it, then the stop sequence.
-    pub fn run(mut self, screen: &mut impl Screen) -> Ending {
+    /// Runs the session until something ends it, then the stop sequence. The watchdog comes back armed: what is done
+    /// after the stop sequence may hang too.
+    pub fn run(mut self, screen: &mut impl Screen) -> (Ending, Watchdog) {
         let stop = self.watch(screen);
-        self.status.lock().phase = Phase::Stopping;
+        let watchdog = Watchdog::start(self.path.clone(), self.session, self.deadlines);
+        if let Some(mut status) = self.status.try_lock_for(TICK) {
+            status.phase = Phase::Stopping;
+        }
         tracing::info!(reason = stop.reason.as_str(), cause = stop.cause, "stopping");
         screen.stopping(stop.reason);
-        self.stop(stop, screen)
+        self.stop(stop, screen, watchdog)
     }
 
     fn watch(&mut self, screen: &mut impl Screen) -> StopCause {
-        let mut policy = Policy::new();
+        let mut policy = Policy::new(self.outage_limit_ms);
         let mut live = false;
         let started_ms = monotonic_ms();
-        let mut next_beat_ms = started_ms;
+        let (mut next_beat_ms, mut looked_ms, mut judge_from_ms) = (started_ms, started_ms, started_ms);
         let mut restarts: Vec<(ActorName, u64)> = Vec::new();
         loop {
             let now_ms = monotonic_ms();
@@ -118,33 +126,43 @@ impl Supervisor {
                             if reason == EndReason::Fault {
                                 self.record_fault_text(&cause);
                             }
-                            return StopCause { reason, cause };
+                            return StopCause { reason, cause, node_lost_ms: policy.node_lost_ms() };
                         }
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     let cause = Some("every actor is gone".to_string());
-                    return StopCause { reason: EndReason::Fault, cause };
+                    return StopCause { reason: EndReason::Fault, cause, node_lost_ms: policy.node_lost_ms() };
                 }
             }
             for (actor, _) in restarts.extract_if(.., |(_, due_ms)| *due_ms <= now_ms) {
                 tracing::warn!(actor = actor.as_str(), "restarting");
                 self.crew.restart(actor);
             }
+            // A process that was stopped or a machine that slept: nobody could answer, so nobody is judged for a while.
+            if now_ms.saturating_sub(looked_ms) > HEARTBEAT_MS * 3 {
+                judge_from_ms = now_ms + policy::FROZEN_MS;
+            }
+            looked_ms = now_ms;
             if now_ms >= next_beat_ms {
                 next_beat_ms = now_ms + HEARTBEAT_MS;
-                if let Some(actor) = self.crew.frozen(policy::FROZEN_MS).first() {
+                let frozen = self.crew.frozen(policy::FROZEN_MS);
+                if let (Some(actor), true) = (frozen.first(), now_ms >= judge_from_ms) {
                     let cause = Some(format!("the {actor} actor is frozen"));
                     self.record_fault_text(&cause);
-                    return StopCause { reason: EndReason::Fault, cause };
+                    return StopCause { reason: EndReason::Fault, cause, node_lost_ms: policy.node_lost_ms() };
                 }
+            }
+            if let Decision::Stop { reason, cause } = policy.tick(now_ms) {
+                self.record_fault_text(&cause);
+                return StopCause { reason, cause, node_lost_ms: policy.node_lost_ms() };
             }
             if !live && now_ms.saturating_sub(started_ms) > self.start_deadline_ms {
                 let cause =
                     Some(format!("no validated ledger within {} ms; is network.url right?", self.start_deadline_ms));
                 self.record_fault_text(&cause);
-                return StopCause { reason: EndReason::Fault, cause };
+                return StopCause { reason: EndReason::Fault, cause, node_lost_ms: policy.node_lost_ms() };
             }
             screen.tick();
         }
@@ -174,10 +192,9 @@ impl Supervisor {
         }
     }
 
-    fn stop(self, stop: StopCause, screen: &mut impl Screen) -> Ending {
-        let watchdog = Watchdog::start(self.path.clone(), self.session, self.deadlines);
+    fn stop(mut self, stop: StopCause, screen: &mut impl Screen, watchdog: Watchdog) -> (Ending, Watchdog) {
         let mut stages = EngineStages {
-            crew: &self.crew,
+            crew: &mut self.crew,
             system: &self.system,
             writer: &self.writer,
             thread: Some(self.thread),
@@ -191,17 +208,15 @@ impl Supervisor {
             flat: false,
             closing: None,
             end: None,
+            node_lost_ms: stop.node_lost_ms,
+            watchdog: &watchdog,
             left_open: (Vec::new(), Vec::new()),
         };
         let outcomes = stop::run_stages(&mut stages, self.deadlines, |row| screen.stage(row));
         let (closed, end) = ensure_closed(&mut stages, &outcomes);
         drop(stages);
-        watchdog.disarm();
-        if let Err(error) = self.crew.disband() {
-            tracing::error!(%error, "an actor's thread did not end in order");
-        }
         let exit = exit_code(stop.reason, &outcomes, closed);
-        Ending { exit, end, stages: outcomes, closed }
+        (Ending { exit, end, stages: outcomes, closed }, watchdog)
     }
 }
 
@@ -213,31 +228,35 @@ fn ensure_closed(stages: &mut EngineStages<'_>, outcomes: &[StopStage]) -> (bool
     let detail = stages.detail(outcomes);
     let amend = || amend_end(&path, session, outcomes, detail.as_deref(), keep_wal);
     let mut end = stages.end.clone();
-    let mut closed = amend();
-    if matches!(closed, Ok(false)) {
-        let last_resort = stages.session_end(outcomes, EndedAtSource::Watchdog);
-        if let Err(error) = close_directly(&path, session, &last_resort, outcomes) {
-            tracing::error!(%error, "ended_at could not be written; the next start writes it");
+    // Another program may hold the file for a while: three attempts, each waits half a second for the lock.
+    for attempt in 1..=3 {
+        match amend() {
+            Ok(true) => return (true, end.map(|end| SessionEnd { end_detail: detail, ..end })),
+            Ok(false) => {
+                let last_resort = stages.session_end(outcomes, EndedAtSource::Watchdog);
+                match close_directly(&path, session, &last_resort, outcomes) {
+                    Ok(true) => end = Some(last_resort),
+                    Ok(false) => {}
+                    Err(error) => tracing::error!(%error, attempt, "ended_at could not be written"),
+                }
+            }
+            Err(error) => tracing::error!(%error, attempt, "the end of the session could not be read back"),
         }
-        end = Some(last_resort);
-        closed = amend();
     }
-    match closed {
-        Ok(closed) => (closed, end.map(|end| SessionEnd { end_detail: detail, ..end })),
-        Err(error) => {
-            tracing::error!(%error, "the end of the session could not be read back");
-            (false, end)
-        }
+    let closed = is_closed(&path, session);
+    if let Err(error) = &closed {
+        tracing::error!(%error, "whether the session is closed is unknown; if not, the next start closes it");
     }
+    (matches!(closed, Ok(true)), end)
 }
 
 fn exit_code(reason: EndReason, outcomes: &[StopStage], closed: bool) -> ExitCode {
-    let not_done = |row: &&StopStage| row.outcome != StageOutcome::Done && row.outcome != StageOutcome::Skipped;
-    match reason {
-        EndReason::Fault => ExitCode::Fault,
-        EndReason::Disk => ExitCode::Database,
+    match (reason, verdict(outcomes)) {
+        (EndReason::Fault, _) => ExitCode::Fault,
+        (EndReason::Disk, _) => ExitCode::Database,
         _ if !closed => ExitCode::Database,
-        _ if outcomes.iter().any(|row| not_done(&row)) => ExitCode::Failed,
-        _ => ExitCode::Clean,
+        (_, Verdict::TimedOut) => ExitCode::Deadline,
+        (_, Verdict::NotDone) => ExitCode::Failed,
+        (_, Verdict::Clean) => ExitCode::Clean,
     }
 }

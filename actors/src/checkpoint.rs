@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
 use neo_store::record::{Checkpoint, CheckpointCause};
 use neo_store::writer::Writer;
 
@@ -41,6 +41,7 @@ impl CheckpointTimer {
         });
         if let Err(error) = self.writer.checkpoint(CheckpointCause::Timer, reply) {
             self.guard.fault(format!("no checkpoint: {error}"));
+            ctx.stop();
         }
     }
 }

@@ -9,7 +9,7 @@ use neo_ledger::client::{self, ClientEvent};
 use tokio::sync::mpsc;
 
 use crate::clock::monotonic_ms;
-use crate::guard::Guard;
+use crate::guard::{Guard, SupervisorEvent};
 use crate::messages::{Beat, LedgerDone, LedgerUpdate, Submission, SubmissionReply};
 use core::{FeedCore, FeedEffect, FeedInput};
 
@@ -28,6 +28,7 @@ pub struct Feed {
     orders: Recipient<LedgerUpdate>,
     valuer: Recipient<LedgerUpdate>,
     replies: Recipient<SubmissionReply>,
+    live_told: bool,
 }
 
 /// Something the socket of one connection said; `None` when its queue ended.
@@ -47,7 +48,7 @@ impl Feed {
         valuer: Recipient<LedgerUpdate>,
         replies: Recipient<SubmissionReply>,
     ) -> Feed {
-        Feed { core, url, guard, connection: 0, outgoing: None, orders, valuer, replies }
+        Feed { core, url, guard, connection: 0, outgoing: None, orders, valuer, replies, live_told: false }
     }
 
     fn feed(&mut self, input: FeedInput<'_>, ctx: &mut Context<Self>) {
@@ -58,6 +59,10 @@ impl Feed {
         if let Err(cause) = done {
             self.guard.fault(cause);
             ctx.stop();
+        }
+        if self.live_told != self.core.is_following() {
+            self.live_told = self.core.is_following();
+            self.guard.tell(SupervisorEvent::NodeSeen(self.live_told));
         }
     }
 

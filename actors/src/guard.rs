@@ -64,6 +64,15 @@ pub enum SupervisorEvent {
     },
     /// The first validated ledger has been processed: the engine sees the market and its account.
     Live,
+    /// The feed follows a node again, or has lost it.
+    NodeSeen(bool),
+    /// The database refuses to be written; this many attempts in a row have failed.
+    StorageRefuses {
+        /// How many.
+        attempts: u32,
+        /// What it said.
+        error: String,
+    },
     /// The session's trading time is over; the orders are being withdrawn.
     Elapsed,
     /// A validated ledger shows no offer of ours and nothing in flight.

@@ -73,6 +73,8 @@ pub struct LedgerUpdate {
     pub transactions: Vec<OwnTransaction>,
     /// The validated list of our offers, where it was asked for: at the start, after a gap, and for an audit.
     pub offers: Option<Vec<OpenOffer>>,
+    /// Why the ledgers before this one could not be joined up with the record, if they could not.
+    pub history_lost: Option<String>,
 }
 
 /// A signed transaction for the node.

@@ -1,6 +1,6 @@
 //! The orders: our offers, our sequence numbers, our key. The rules are in [`core`]; this is its mailbox.
 //!
-//! The core is shared with the supervisor, which can drive it on when the mailbox is lost.
+//! The core is shared with the supervisor, which asks it what is still open while the session is being closed.
 
 pub mod core;
 

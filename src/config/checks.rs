@@ -214,6 +214,9 @@ impl Checks<'_> {
         let silence = (5_000..=600_000).contains(&feed.silence_ms);
         let reason = "a node sends a message every 4 s, and a dead connection must be noticed";
         self.require(silence, "feed.silence_ms", feed.silence_ms, reason, "use 5000 to 600000, such as 20000");
+        let outage = (1_000..=86_400_000).contains(&feed.outage_ms);
+        let reason = "a session without a node trades nothing, and a short cut must not end it";
+        self.require(outage, "feed.outage_ms", feed.outage_ms, reason, "use 1000 to 86400000, such as 60000");
         let fix = "use 0 or more, such as 1";
         self.require(!feed.dust_xrp.is_negative(), "feed.dust_xrp", feed.dust_xrp, "a size is not negative", fix);
         let depth = (1..=400).contains(&feed.depth);

@@ -258,6 +258,8 @@ impl Default for Stop {
 pub struct Feed {
     /// Real time without a message from the node after which the connection is given up.
     pub silence_ms: u64,
+    /// Real time without any node after which the session ends.
+    pub outage_ms: u64,
     /// Book levels of less XRP than this are overlooked.
     pub dust_xrp: Dec,
     /// Book levels a side that are kept.
@@ -266,7 +268,7 @@ pub struct Feed {
 
 impl Default for Feed {
     fn default() -> Feed {
-        Feed { silence_ms: 20_000, dust_xrp: Dec::one(), depth: 20 }
+        Feed { silence_ms: 20_000, outage_ms: 60_000, dust_xrp: Dec::one(), depth: 20 }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reports of made-up rows, and one of a real file.
 
 use chrono::TimeDelta;
-use neo_store::record::{CheckpointCause, Mode, Role, SnapshotKind};
+use neo_store::record::{CheckpointCause, Mode, Role, SnapshotKind, StageOutcome};
 
 use super::*;
 
@@ -161,6 +161,9 @@ fn books() -> Reconciliation {
         fees_xrp: Drops::new(-20),
         flows_xrp: Drops::ZERO,
         flows_rlusd: Dec::zero(),
+        unexplained_xrp: Drops::ZERO,
+        unexplained_rlusd: Dec::zero(),
+        unexplained_count: 0,
         difference_xrp: Drops::ZERO,
         difference_rlusd: Dec::zero(),
         outside: 0,
@@ -265,7 +268,9 @@ fn books_that_do_not_balance_are_not_clean() {
     let report = Report::new(off).unwrap();
     assert_eq!(
         report.problems,
-        ["fills and flows do not explain the balances: 0.000001 XRP and 0 RLUSD are left over"]
+        [
+            "fills and flows do not explain the balances: 0.000001 XRP and 0 RLUSD are left over, in 0 unexplained changes"
+        ]
     );
     assert!(report.lines().join("\n").contains("change of balances: NO, 0.000001 XRP"));
     let mut digit = rows();

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
-use anyhow::{Context as _, Result};
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, bounded};
 use neo_actors::checkpoint::CheckpointTimer;
 use neo_actors::clock::monotonic_ms;
 use neo_actors::feed::Feed;
@@ -36,11 +35,10 @@ pub struct CrewConfig {
 /// A running actor.
 struct Member<A: Actor> {
     address: Addr<A>,
-    arbiter: Arbiter,
     pulse: Pulse,
 }
 
-/// The running actors. Dropping it leaves their threads; [`Crew::disband`] ends them.
+/// The running actors. Dropping it leaves their threads; [`Crew::retire`] ends them.
 pub struct Crew {
     config: CrewConfig,
     writer: Writer,
@@ -52,6 +50,8 @@ pub struct Crew {
     valuer: Member<Valuer>,
     orders: Member<Orders>,
     feed: Member<Feed>,
+    /// The threads, those of lost actors included.
+    arbiters: Vec<Arbiter>,
 }
 
 impl Crew {
@@ -67,21 +67,24 @@ impl Crew {
         events: Sender<SupervisorEvent>,
     ) -> Crew {
         let core: SharedOrders = Arc::new(Mutex::new(OrdersCore::new(config.orders.clone(), key)));
-        let watch = member(ActorName::Writer, &events, {
+        let mut arbiters = Vec::new();
+        let watch = member(ActorName::Writer, &events, &mut arbiters, {
             let (writer, status) = (writer.clone(), Arc::clone(&status));
             move |guard| WriterWatch::new(writer, status, guard)
         });
-        let checkpoint = config.checkpoint_every.map(|every| start_checkpoint(every, &writer, &status, &events));
-        let valuer = member(ActorName::Valuer, &events, {
+        let checkpoint =
+            config.checkpoint_every.map(|every| start_checkpoint(every, &writer, &status, &events, &mut arbiters));
+        let valuer = member(ActorName::Valuer, &events, &mut arbiters, {
             let (writer, status) = (writer.clone(), Arc::clone(&status));
             move |guard| Valuer::new(writer, status, guard)
         });
-        let orders = member(ActorName::Orders, &events, {
+        let orders = member(ActorName::Orders, &events, &mut arbiters, {
             let (core, writer, status) = (Arc::clone(&core), writer.clone(), Arc::clone(&status));
             move |guard| Orders::new(core, writer, status, guard)
         });
-        let feed = start_feed(&config, config.feed.clone(), &orders.address, &valuer.address, &events);
-        let crew = Crew { config, writer, status, events, core, watch, checkpoint, valuer, orders, feed };
+        let links = (orders.address.clone(), valuer.address.clone());
+        let feed = start_feed(&config, config.feed.clone(), links, &events, &mut arbiters);
+        let crew = Crew { config, writer, status, events, core, watch, checkpoint, valuer, orders, feed, arbiters };
         crew.link_feed();
         crew
     }
@@ -104,14 +107,15 @@ impl Crew {
             ActorName::Feed => {
                 let mut config = self.config.feed.clone();
                 // From the last ledger that was passed on: the gap is repaired before anybody quotes.
-                config.last_processed = self.core.lock().ledger_index().or(config.last_processed);
-                self.feed.arbiter.stop();
-                self.feed = start_feed(&self.config, config, &self.orders.address, &self.valuer.address, &self.events);
+                config.last_processed = self.last_ledger().or(config.last_processed);
+                let links = (self.orders.address.clone(), self.valuer.address.clone());
+                self.feed = start_feed(&self.config, config, links, &self.events, &mut self.arbiters);
                 self.link_feed();
             }
             ActorName::Checkpoint => {
                 if let Some(every) = self.config.checkpoint_every {
-                    self.checkpoint = Some(start_checkpoint(every, &self.writer, &self.status, &self.events));
+                    let (writer, status, events) = (&self.writer, &self.status, &self.events);
+                    self.checkpoint = Some(start_checkpoint(every, writer, status, events, &mut self.arbiters));
                 }
             }
             ActorName::Orders | ActorName::Valuer | ActorName::Writer => {
@@ -144,6 +148,11 @@ impl Crew {
             .collect()
     }
 
+    /// The newest ledger that the orders have worked through; unknown while they hold their lock for long.
+    fn last_ledger(&self) -> Option<u32> {
+        self.core.try_lock_for(Duration::from_secs(1)).and_then(|core| core.ledger_index())
+    }
+
     /// The orders' rules and state, shared with their actor.
     #[must_use]
     pub fn orders_core(&self) -> &SharedOrders {
@@ -162,31 +171,35 @@ impl Crew {
         &self.valuer.address
     }
 
-    /// Ends the actors' threads.
+    /// Ends the actors' threads; from here on nobody records. A thread that does not end within `limit` is left alone.
     ///
     /// # Errors
-    /// When a thread panicked or does not end; the process ends anyway.
-    pub fn disband(self) -> Result<()> {
-        let checkpoint = self.checkpoint.map(|member| member.arbiter);
-        let arbiters = [
-            Some(self.feed.arbiter),
-            Some(self.orders.arbiter),
-            Some(self.valuer.arbiter),
-            checkpoint,
-            Some(self.watch.arbiter),
-        ];
-        for arbiter in arbiters.into_iter().flatten() {
-            if arbiter.stop() {
-                arbiter.join().map_err(|_| anyhow::anyhow!("panicked")).context("an actor's thread")?;
+    /// What did not end in order.
+    pub fn retire(&mut self, limit: Duration) -> Result<(), String> {
+        let arbiters = std::mem::take(&mut self.arbiters);
+        let threads = arbiters.len();
+        // An arbiter that has ended already cannot be told to stop; joining it is at once.
+        let told = arbiters.iter().filter(|arbiter| arbiter.stop()).count();
+        tracing::debug!(threads, told, "the actors' threads are told to end");
+        let (ended, all_ended) = bounded(1);
+        std::thread::spawn(move || {
+            let panicked = arbiters.into_iter().filter_map(|arbiter| arbiter.join().err()).count();
+            if ended.try_send(panicked).is_err() {
+                tracing::warn!("the actors' threads ended late");
             }
+        });
+        match all_ended.recv_timeout(limit) {
+            Ok(0) => Ok(()),
+            Ok(panicked) => Err(format!("{panicked} of the actors' threads panicked")),
+            Err(_) => Err(format!("an actor's thread did not end within {} ms", limit.as_millis())),
         }
-        Ok(())
     }
 }
 
 fn member<A>(
     actor: ActorName,
     events: &Sender<SupervisorEvent>,
+    arbiters: &mut Vec<Arbiter>,
     make: impl FnOnce(Guard) -> A + Send + 'static,
 ) -> Member<A>
 where
@@ -195,7 +208,8 @@ where
     let (guard, pulse) = Guard::new(actor, events.clone());
     let arbiter = Arbiter::new();
     let address = A::start_in_arbiter(&arbiter.handle(), move |_| make(guard));
-    Member { address, arbiter, pulse }
+    arbiters.push(arbiter);
+    Member { address, pulse }
 }
 
 fn start_checkpoint(
@@ -203,20 +217,21 @@ fn start_checkpoint(
     writer: &Writer,
     status: &SharedStatus,
     events: &Sender<SupervisorEvent>,
+    arbiters: &mut Vec<Arbiter>,
 ) -> Member<CheckpointTimer> {
     let (writer, status) = (writer.clone(), Arc::clone(status));
-    member(ActorName::Checkpoint, events, move |guard| CheckpointTimer::new(every, writer, status, guard))
+    member(ActorName::Checkpoint, events, arbiters, move |guard| CheckpointTimer::new(every, writer, status, guard))
 }
 
 fn start_feed(
     config: &CrewConfig,
     feed: FeedConfig,
-    orders: &Addr<Orders>,
-    valuer: &Addr<Valuer>,
+    (orders, valuer): (Addr<Orders>, Addr<Valuer>),
     events: &Sender<SupervisorEvent>,
+    arbiters: &mut Vec<Arbiter>,
 ) -> Member<Feed> {
-    let (url, orders, valuer) = (config.url.clone(), orders.clone(), valuer.clone());
-    member(ActorName::Feed, events, move |guard| {
+    let url = config.url.clone();
+    member(ActorName::Feed, events, arbiters, move |guard| {
         let core = FeedCore::new(feed);
         let replies = orders.clone().recipient();
         Feed::new(core, url, guard, orders.recipient(), valuer.recipient(), replies)

@@ -1,6 +1,6 @@
 //! What the supervisor decides: restart an actor, end the session, or hurry. Pure: events and times in, decisions out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use neo_actors::{ActorName, SupervisorEvent};
 use neo_store::record::EndReason;
@@ -13,6 +13,8 @@ const RESTART_WINDOW_MS: u64 = 60_000;
 const BACKOFF_MS: u64 = 100;
 /// An actor that has not answered a heartbeat for so long is frozen.
 pub const FROZEN_MS: u64 = 10_000;
+/// A database that refuses so many attempts in a row (each waits two seconds for a lock) ends the session.
+const STORAGE_ATTEMPTS: u32 = 3;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,16 +43,36 @@ pub enum Decision {
 #[derive(Debug, Default)]
 pub struct Policy {
     restarts_ms: BTreeMap<ActorName, Vec<u64>>,
-    causes: BTreeMap<ActorName, String>,
-    asked: u32,
+    /// Actors that reported a fault: decided already, their end is expected.
+    ending: BTreeSet<ActorName>,
+    node_lost_ms: Option<u64>,
+    outage_limit_ms: u64,
     stopping: bool,
 }
 
 impl Policy {
-    /// A policy that has seen nothing yet.
+    /// A policy that has seen nothing yet. A session without a node ends after `outage_limit_ms`.
     #[must_use]
-    pub fn new() -> Policy {
-        Policy::default()
+    pub fn new(outage_limit_ms: u64) -> Policy {
+        Policy { outage_limit_ms, ..Policy::default() }
+    }
+
+    /// Since when no node is reached, if none is.
+    #[must_use]
+    pub fn node_lost_ms(&self) -> Option<u64> {
+        self.node_lost_ms
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now_ms: u64) -> Decision {
+        match self.node_lost_ms {
+            Some(since_ms) if now_ms.saturating_sub(since_ms) > self.outage_limit_ms => {
+                let limit_ms = self.outage_limit_ms;
+                let cause = format!("no node was reached for {limit_ms} ms; is it running, and is network.url right?");
+                self.stop(EndReason::Fault, Some(cause))
+            }
+            _ => Decision::GoOn,
+        }
     }
 
     /// One event; `now_ms` is monotonic.
@@ -58,26 +80,31 @@ impl Policy {
         match event {
             SupervisorEvent::Live | SupervisorEvent::Flat => Decision::GoOn,
             SupervisorEvent::Elapsed => self.stop(EndReason::Elapsed, None),
-            SupervisorEvent::StopRequested(reason) => {
-                self.asked += 1;
-                if self.stopping { Decision::Hurry } else { self.stop(*reason, None) }
-            }
-            SupervisorEvent::Fault { actor, cause } => {
-                // The actor stops itself next; what is done is decided when it is gone, and this says why it went.
-                self.causes.insert(*actor, cause.clone());
+            SupervisorEvent::NodeSeen(seen) => {
+                self.node_lost_ms = (!seen).then_some(now_ms);
                 Decision::GoOn
             }
-            SupervisorEvent::Gone(actor) => self.gone(*actor, now_ms),
+            SupervisorEvent::StorageRefuses { attempts, error } if *attempts >= STORAGE_ATTEMPTS => {
+                self.stop(EndReason::Disk, Some(format!("the database refuses to be written: {error}")))
+            }
+            SupervisorEvent::StorageRefuses { .. } => Decision::GoOn,
+            SupervisorEvent::StopRequested(_) if self.stopping => Decision::Hurry,
+            SupervisorEvent::StopRequested(reason) => self.stop(*reason, None),
+            SupervisorEvent::Fault { actor, cause } => {
+                self.ending.insert(*actor);
+                self.lost(*actor, cause, now_ms)
+            }
+            SupervisorEvent::Gone(actor) if self.ending.remove(actor) => Decision::GoOn,
+            SupervisorEvent::Gone(actor) => self.lost(*actor, "it panicked or was stopped", now_ms),
         }
     }
 
-    fn gone(&mut self, actor: ActorName, now_ms: u64) -> Decision {
+    fn lost(&mut self, actor: ActorName, cause: &str, now_ms: u64) -> Decision {
         if self.stopping {
             return Decision::GoOn;
         }
-        let cause = self.causes.remove(&actor).unwrap_or_else(|| "it panicked or was stopped".to_string());
         match actor {
-            ActorName::Feed | ActorName::Checkpoint => self.restart(actor, &cause, now_ms),
+            ActorName::Feed | ActorName::Checkpoint => self.restart(actor, cause, now_ms),
             ActorName::Orders | ActorName::Valuer | ActorName::Writer => {
                 self.stop(EndReason::Fault, Some(format!("the {actor} actor was lost: {cause}")))
             }
@@ -111,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_lost_feed_is_restarted_with_growing_waits_and_then_ends_the_session() {
-        let mut policy = Policy::new();
+        let mut policy = Policy::new(60_000);
         let waits: Vec<Decision> =
             (0..6).map(|n| policy.on(&SupervisorEvent::Gone(ActorName::Feed), n * 1_000)).collect();
         assert_eq!(waits[0], Decision::Restart { actor: ActorName::Feed, wait_ms: 100 });
@@ -121,7 +148,7 @@ mod tests {
 
     #[test]
     fn restarts_long_ago_are_forgiven() {
-        let mut policy = Policy::new();
+        let mut policy = Policy::new(60_000);
         for n in 0..20 {
             let decision = policy.on(&SupervisorEvent::Gone(ActorName::Checkpoint), n * RESTART_WINDOW_MS);
             assert_eq!(decision, Decision::Restart { actor: ActorName::Checkpoint, wait_ms: 100 });
@@ -130,19 +157,49 @@ mod tests {
 
     #[test]
     fn lost_orders_end_the_session_and_say_why() {
-        let mut policy = Policy::new();
+        let mut policy = Policy::new(60_000);
         let fault = SupervisorEvent::Fault { actor: ActorName::Orders, cause: "no key".to_string() };
-        assert_eq!(policy.on(&fault, 0), Decision::GoOn);
-        let Decision::Stop { reason, cause } = policy.on(&SupervisorEvent::Gone(ActorName::Orders), 1) else {
-            panic!("the session must end");
-        };
+        let Decision::Stop { reason, cause } = policy.on(&fault, 0) else { panic!("the session must end") };
         assert_eq!(reason, EndReason::Fault);
         assert!(cause.unwrap().contains("no key"));
+        assert_eq!(policy.on(&SupervisorEvent::Gone(ActorName::Orders), 1), Decision::GoOn);
+    }
+
+    #[test]
+    fn a_fault_and_the_end_that_follows_it_are_one_loss() {
+        let mut policy = Policy::new(60_000);
+        for n in 0..MAX_RESTARTS as u64 {
+            let fault = SupervisorEvent::Fault { actor: ActorName::Feed, cause: "x".to_string() };
+            assert!(matches!(policy.on(&fault, n), Decision::Restart { .. }));
+            assert_eq!(policy.on(&SupervisorEvent::Gone(ActorName::Feed), n), Decision::GoOn);
+        }
+        let decision = policy.on(&SupervisorEvent::Gone(ActorName::Feed), 9);
+        assert!(matches!(decision, Decision::Stop { reason: EndReason::Fault, .. }));
+    }
+
+    #[test]
+    fn a_node_that_stays_away_ends_the_session_and_one_that_comes_back_does_not() {
+        let mut policy = Policy::new(60_000);
+        policy.on(&SupervisorEvent::NodeSeen(false), 1_000);
+        assert_eq!(policy.tick(61_000), Decision::GoOn);
+        policy.on(&SupervisorEvent::NodeSeen(true), 61_000);
+        assert_eq!(policy.tick(900_000), Decision::GoOn);
+        policy.on(&SupervisorEvent::NodeSeen(false), 900_000);
+        assert!(matches!(policy.tick(960_001), Decision::Stop { reason: EndReason::Fault, .. }));
+    }
+
+    #[test]
+    fn a_database_that_goes_on_refusing_ends_the_session_once_and_never_hurries_it() {
+        let mut policy = Policy::new(60_000);
+        let refuses = |attempts| SupervisorEvent::StorageRefuses { attempts, error: "full".to_string() };
+        assert_eq!(policy.on(&refuses(1), 0), Decision::GoOn);
+        assert!(matches!(policy.on(&refuses(3), 1), Decision::Stop { reason: EndReason::Disk, .. }));
+        assert_eq!(policy.on(&refuses(4), 2), Decision::GoOn);
     }
 
     #[test]
     fn a_second_request_hurries_and_the_first_reason_stays() {
-        let mut policy = Policy::new();
+        let mut policy = Policy::new(60_000);
         let stop = policy.on(&SupervisorEvent::StopRequested(EndReason::Signal), 0);
         assert_eq!(stop, Decision::Stop { reason: EndReason::Signal, cause: None });
         assert_eq!(policy.on(&SupervisorEvent::StopRequested(EndReason::StopCommand), 1), Decision::Hurry);

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use neo_actors::SupervisorEvent;
 use neo_actors::clock::{monotonic_ms, now, to_utc};
 use neo_actors::messages::{ClosingValue, OrdersCommand, TakeClosingValue};
+use neo_actors::orders::core::OrdersCore;
 use neo_store::record::{
     CheckpointCause, EndReason, EndedAtSource, SessionEnd, SessionNumber, Stage, StageOutcome, StopStage,
 };
@@ -18,16 +19,23 @@ use serde_json::json;
 use super::crew::Crew;
 use super::failpoint;
 use super::stop::{StageError, Stages};
+use super::watchdog::Watchdog;
 
 /// How often a wait looks whether the writer thread still lives: an answer from a dead thread never comes.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long the orders' core may be held by their actor before it counts as frozen.
+const CORE_PATIENCE: Duration = Duration::from_millis(500);
+/// A stop waits no longer than this for a node that is gone: without one nothing can be proven.
+const NODE_PATIENCE_MS: u64 = 5_000;
+/// How long the actors' threads may take to end.
+const RETIRE: Duration = Duration::from_secs(1);
 /// In a hurry, so long is given to signed cancels to become durable and leave for the node.
 const URGENT_SEND: Duration = Duration::from_millis(700);
 
 /// The engine while it is being stopped.
 pub struct EngineStages<'a> {
     /// The actors.
-    pub crew: &'a Crew,
+    pub crew: &'a mut Crew,
     /// Runs the futures of actor messages.
     pub system: &'a SystemRunner,
     /// The database's only writer.
@@ -54,6 +62,10 @@ pub struct EngineStages<'a> {
     pub closing: Option<ClosingValue>,
     /// What was written as the session's end.
     pub end: Option<SessionEnd>,
+    /// Since when no node is reached.
+    pub node_lost_ms: Option<u64>,
+    /// Tells a hanging stop from one that goes on.
+    pub watchdog: &'a Watchdog,
     /// What was still open when the session was closed: offers by number, transactions by hash.
     pub left_open: (Vec<u32>, Vec<String>),
 }
@@ -91,13 +103,21 @@ impl EngineStages<'_> {
             .map_err(|error| StageError::Failed(format!("the orders do not take {command:?}: {error}")))
     }
 
+    /// Looks into the orders' core, which a frozen actor may hold for ever.
+    fn orders<T>(&self, look: impl FnOnce(&mut OrdersCore) -> T) -> Result<T, StageError> {
+        match self.crew.orders_core().try_lock_for(CORE_PATIENCE) {
+            Some(mut core) => Ok(look(&mut core)),
+            None => Err(StageError::Failed("the orders are frozen".to_string())),
+        }
+    }
+
     /// Sends the cancels and waits until nothing is in flight any more. The cancels go out with what is in flight, not
     /// after it: both end when validated ledgers prove every outcome.
     fn settle(&mut self, budget: Duration) -> Result<(), StageError> {
-        self.command(OrdersCommand::Withdraw)?;
+        self.withdraw()?;
         let patience = if self.urgent { URGENT_SEND.min(budget) } else { budget };
-        self.wait_flat(patience, |stages| stages.crew.orders_core().lock().in_flight() == 0);
-        let in_flight = self.crew.orders_core().lock().in_flight();
+        self.wait_flat(patience, |stages| matches!(stages.orders(|core| core.in_flight()), Ok(0)));
+        let in_flight = self.orders(|core| core.in_flight())?;
         if self.flat || in_flight == 0 {
             return Ok(());
         }
@@ -106,23 +126,37 @@ impl EngineStages<'_> {
     }
 
     fn cancel(&mut self, budget: Duration) -> Result<(), StageError> {
+        self.withdraw()?;
         if !self.urgent {
             self.wait_flat(budget, |_| false);
         }
-        if self.flat || self.crew.orders_core().lock().is_flat() {
+        let (is_flat, (offers, _)) = self.orders(|core| (core.is_flat(), core.open_items()))?;
+        if self.flat || is_flat {
             return Ok(());
         }
-        let (offers, _) = self.crew.orders_core().lock().open_items();
         let text =
             format!("offers {offers:?} were not seen gone in a validated ledger; their Expiration withdraws them");
         Err(if self.urgent { StageError::Skipped(text) } else { StageError::TimedOut(text) })
     }
 
-    /// Listens until `Flat`, a hurry, or `enough`.
+    /// Asks for the withdrawal; again does no harm. Before the first ledger there is nothing to withdraw and nothing
+    /// to wait for.
+    fn withdraw(&self) -> Result<(), StageError> {
+        self.command(OrdersCommand::Withdraw)?;
+        if self.orders(|core| core.has_seen_a_ledger())? {
+            return Ok(());
+        }
+        let text = "no validated ledger was seen; offers of an earlier session stay until their Expiration";
+        Err(StageError::Skipped(text.to_string()))
+    }
+
+    /// Listens until `Flat`, a hurry, the loss of the orders, or `enough`.
     fn wait_flat(&mut self, patience: Duration, enough: impl Fn(&Self) -> bool) {
         let until_ms = monotonic_ms().saturating_add(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
         let was_urgent = self.urgent;
-        while !self.flat && !enough(self) && self.urgent == was_urgent && monotonic_ms() < until_ms {
+        let no_node = |since_ms: u64| monotonic_ms().saturating_sub(since_ms) > NODE_PATIENCE_MS;
+        let lost = |stages: &Self| !stages.crew.orders().connected() || stages.node_lost_ms.is_some_and(no_node);
+        while !self.flat && self.urgent == was_urgent && monotonic_ms() < until_ms && !enough(self) && !lost(self) {
             match self.events.recv_timeout(LOOK) {
                 Ok(event) => self.heard(&event),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -134,13 +168,29 @@ impl EngineStages<'_> {
     fn heard(&mut self, event: &SupervisorEvent) {
         match event {
             SupervisorEvent::Flat => self.flat = true,
-            SupervisorEvent::StopRequested(_) => self.urgent = true,
-            SupervisorEvent::Gone(actor) => tracing::error!(actor = actor.as_str(), "lost while stopping"),
-            SupervisorEvent::Fault { .. } | SupervisorEvent::Live | SupervisorEvent::Elapsed => {}
+            SupervisorEvent::StopRequested(_) if !self.urgent => {
+                tracing::warn!("asked again: the stop is urgent from here on");
+                self.urgent = true;
+                self.watchdog.hurry();
+            }
+            SupervisorEvent::Gone(actor) => tracing::debug!(actor = actor.as_str(), "ended while stopping"),
+            SupervisorEvent::NodeSeen(seen) => self.node_lost_ms = (!seen).then(monotonic_ms),
+            SupervisorEvent::StopRequested(_)
+            | SupervisorEvent::Fault { .. }
+            | SupervisorEvent::Live
+            | SupervisorEvent::StorageRefuses { .. }
+            | SupervisorEvent::Elapsed => {}
         }
     }
 
+    /// Takes the last snapshot and ends the actors: what comes after this is the record's alone.
     fn value(&mut self, budget: Duration) -> Result<(), StageError> {
+        let valued = self.take_value(budget);
+        let retired = self.crew.retire(RETIRE);
+        valued.and(retired.map_err(StageError::Failed))
+    }
+
+    fn take_value(&mut self, budget: Duration) -> Result<(), StageError> {
         let request = self.crew.valuer().send(TakeClosingValue);
         let answer = self.system.block_on(async { tokio::time::timeout(budget, request).await });
         match answer {
@@ -154,13 +204,13 @@ impl EngineStages<'_> {
         }
     }
 
-    fn flush(&self, budget: Duration) -> Result<(), StageError> {
+    fn flush(&mut self, budget: Duration) -> Result<(), StageError> {
         self.ask_writer(budget, "flush", |writer, answer| {
             writer.flush(Box::new(move |result| send(&answer, result.map(|_| ()))))
         })
     }
 
-    fn checkpoint(&self, budget: Duration) -> Result<(), StageError> {
+    fn checkpoint(&mut self, budget: Duration) -> Result<(), StageError> {
         if !self.own_checkpoints {
             return Err(StageError::Skipped(
                 "store.checkpoint is \"external\": the replicator checkpoints".to_string(),
@@ -172,11 +222,16 @@ impl EngineStages<'_> {
     }
 
     fn close(&mut self, budget: Duration, so_far: &[StopStage]) -> Result<(), StageError> {
-        self.left_open = self.crew.orders_core().lock().open_items();
-        for record in self.crew.orders_core().lock().abandon(now()) {
-            if let Err(error) = self.writer.record(record) {
-                tracing::error!(%error, "what is unknown could not be recorded");
+        match self.orders(|core| (core.open_items(), core.abandon(now()))) {
+            Ok((left_open, records)) => {
+                self.left_open = left_open;
+                for record in records {
+                    if let Err(error) = self.writer.record(record) {
+                        tracing::error!(%error, "what is unknown could not be recorded");
+                    }
+                }
             }
+            Err(_) => tracing::error!("the orders are frozen: what they left open is not in the record"),
         }
         let end = self.session_end(so_far, EndedAtSource::Clean);
         self.end = Some(end.clone());
@@ -239,7 +294,7 @@ impl EngineStages<'_> {
     }
 
     fn ask_writer(
-        &self,
+        &mut self,
         budget: Duration,
         what: &str,
         ask: impl FnOnce(&Writer, crossbeam_channel::Sender<Result<(), String>>) -> Result<(), QueueError>,
@@ -257,7 +312,12 @@ impl EngineStages<'_> {
                     let ms = budget.as_millis();
                     return Err(StageError::TimedOut(format!("{what}: no answer from the writer within {ms} ms")));
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                // A second request is heard in every stage.
+                Err(RecvTimeoutError::Timeout) => {
+                    while let Ok(event) = self.events.try_recv() {
+                        self.heard(&event);
+                    }
+                }
             }
         }
     }

@@ -122,10 +122,34 @@ fn budget(stage: Stage, urgent: bool, deadlines: Deadlines, spent_ms: u64) -> u6
     }
 }
 
-/// True when every stage did what it is for. A stage skipped in a hurry did not.
+/// What the outcomes of all stages add up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every stage did what it is for; a checkpoint that is another program's was left to it.
+    Clean,
+    /// A stage failed, or something of ours was left on the ledger.
+    NotDone,
+    /// A stage did not end within its deadline.
+    TimedOut,
+}
+
+/// The one rule of what counts as done: a checkpoint that was left to another program is, a cancel that was not waited
+/// for is not.
 #[must_use]
-pub fn all_done(outcomes: &[StopStage]) -> bool {
-    outcomes.iter().all(|row| row.outcome == StageOutcome::Done)
+pub fn is_done(row: &StopStage) -> bool {
+    row.outcome == StageOutcome::Done || (row.outcome == StageOutcome::Skipped && row.stage == Stage::Checkpoint)
+}
+
+/// Adds the outcomes up.
+#[must_use]
+pub fn verdict(outcomes: &[StopStage]) -> Verdict {
+    if outcomes.iter().any(|row| row.outcome == StageOutcome::TimedOut) {
+        Verdict::TimedOut
+    } else if outcomes.iter().any(|row| !is_done(row)) {
+        Verdict::NotDone
+    } else {
+        Verdict::Clean
+    }
 }
 
 #[cfg(test)]
@@ -173,9 +197,18 @@ mod tests {
             let failed: Vec<Stage> =
                 outcomes.iter().filter(|row| row.outcome == StageOutcome::Failed).map(|row| row.stage).collect();
             assert_eq!(failed, [failing]);
-            assert!(!all_done(&outcomes));
+            assert_eq!(verdict(&outcomes), Verdict::NotDone);
         }
-        assert!(all_done(&run_stages(&mut script(None), DEADLINES, |_| {})));
+        assert_eq!(verdict(&run_stages(&mut script(None), DEADLINES, |_| {})), Verdict::Clean);
+    }
+
+    #[test]
+    fn a_skipped_checkpoint_is_clean_and_a_skipped_cancel_is_not() {
+        let row = |stage, outcome| StopStage { stage, outcome, ms: 0, error: None };
+        assert_eq!(verdict(&[row(Stage::Checkpoint, StageOutcome::Skipped)]), Verdict::Clean);
+        assert_eq!(verdict(&[row(Stage::Cancel, StageOutcome::Skipped)]), Verdict::NotDone);
+        let hung = [row(Stage::Cancel, StageOutcome::TimedOut), row(Stage::Flush, StageOutcome::Failed)];
+        assert_eq!(verdict(&hung), Verdict::TimedOut);
     }
 
     #[test]

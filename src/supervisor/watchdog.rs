@@ -14,9 +14,16 @@ use crate::exit::ExitCode;
 /// What the stages may take beyond their own deadlines before they count as hanging.
 const GRACE_MS: u64 = 10_000;
 
-/// Armed while the stop sequence runs.
+/// Armed from the first moment of the stop until the process is about to end.
 pub struct Watchdog {
-    disarm: Sender<()>,
+    tell: Sender<Word>,
+}
+
+enum Word {
+    /// Somebody is in a hurry: the urgent deadline counts from now.
+    Hurry,
+    /// The sequence is over.
+    Disarm,
 }
 
 impl Watchdog {
@@ -24,25 +31,39 @@ impl Watchdog {
     /// process ends with the deadline's exit code.
     #[must_use]
     pub fn start(path: PathBuf, session: SessionNumber, deadlines: Deadlines) -> Watchdog {
-        let (disarm, disarmed) = bounded::<()>(1);
-        let patience = Duration::from_millis(deadlines.whole_ms.saturating_add(GRACE_MS));
+        let (tell, told) = bounded(4);
+        let patience = |ms: u64| Duration::from_millis(ms.saturating_add(GRACE_MS));
         std::thread::spawn(move || {
-            if disarmed.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
-                bite(&path, session);
+            let mut wait = patience(deadlines.whole_ms);
+            loop {
+                match told.recv_timeout(wait) {
+                    Ok(Word::Hurry) => wait = patience(deadlines.urgent_ms),
+                    Ok(Word::Disarm) | Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => bite(&path, session),
+                }
             }
         });
-        Watchdog { disarm }
+        Watchdog { tell }
+    }
+
+    /// Somebody is in a hurry.
+    pub fn hurry(&self) {
+        self.say(Word::Hurry);
     }
 
     /// The sequence is over.
     pub fn disarm(self) {
-        if self.disarm.try_send(()).is_err() {
-            tracing::warn!("the watchdog's thread is gone");
+        self.say(Word::Disarm);
+    }
+
+    fn say(&self, word: Word) {
+        if self.tell.try_send(word).is_err() {
+            tracing::warn!("the watchdog does not listen");
         }
     }
 }
 
-fn bite(path: &std::path::Path, session: SessionNumber) {
+fn bite(path: &std::path::Path, session: SessionNumber) -> ! {
     tracing::error!("the stop sequence hangs; the watchdog closes the session");
     let end = SessionEnd {
         ended_at: now(),
@@ -57,5 +78,5 @@ fn bite(path: &std::path::Path, session: SessionNumber) {
         Ok(wrote) => tracing::error!(wrote, "closed by the watchdog"),
         Err(error) => tracing::error!(%error, "the watchdog could not close the session; the next start does"),
     }
-    std::process::exit(ExitCode::Deadline.code());
+    std::process::exit(ExitCode::Deadline.code())
 }

@@ -81,16 +81,22 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Ends the simulated ledger without a word, as a crash would.
+    pub fn kill_world(&self) {
+        let endpoint = self.db().with_extension("ledger").join("endpoint.json");
+        let Ok(text) = std::fs::read_to_string(endpoint) else { return };
+        if let Some(pid) = serde_json::from_str::<Value>(&text).ok().and_then(|value| value["pid"].as_u64()) {
+            let killed = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status();
+            assert!(killed.is_ok(), "the simulated ledger {pid} could not be ended: {killed:?}");
+        }
+    }
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
         // A failed test may leave the world running; it must not outlive its folder.
-        let endpoint = self.db().with_extension("ledger").join("endpoint.json");
-        let Ok(text) = std::fs::read_to_string(endpoint) else { return };
-        if let Some(pid) = serde_json::from_str::<Value>(&text).ok().and_then(|value| value["pid"].as_u64())
-            && let Err(error) = Command::new("kill").arg(pid.to_string()).status()
-        {
-            panic!("the simulated ledger {pid} could not be ended: {error}");
-        }
+        self.kill_world();
     }
 }
 

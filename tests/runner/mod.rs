@@ -125,6 +125,7 @@ impl Runner {
                 max_fee: Drops::new(5_000),
                 cancel_max_fee: Drops::new(50_000),
                 trade_for_s: Some(trade_for_s),
+                unsettled: Vec::new(),
             },
             key,
         );

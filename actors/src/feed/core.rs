@@ -3,8 +3,9 @@
 //! No socket lives here. The shell hands over what arrived and carries out the effects, so the same core runs against a
 //! real node, in a single-threaded simulation, and on a recording.
 //!
-//! The proof that a ledger is completely known: its `ledgerClosed` was seen, and the account's `PreviousTxnID` at that
-//! ledger is the last transaction that we saw touch the account. Where the proof fails, `account_tx` fills the hole.
+//! The proof that a ledger is completely known: its `ledgerClosed` was seen, each transaction that touched the account's
+//! root names the one before it, and the root at that ledger names the last. Where the chain is broken, `account_tx`
+//! fills the hole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -101,7 +102,25 @@ pub enum FeedError {
     /// Amounts that cannot be added up.
     #[error("the node states amounts that do not add up: {0}")]
     Amount(#[from] AmountError),
+    /// A transaction of ours that cannot be read, however often it is asked for.
+    #[error("transaction {hash} was read {attempts} times and is not understood: {reason}; use another node")]
+    Metadata {
+        /// Which.
+        hash: Hash,
+        /// How often it was read.
+        attempts: u32,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
+
+/// A transaction that is not understood is read again so often before the session ends.
+const MAX_READS: u32 = 4;
+/// A `ledgerClosed` further ahead than this is a node's mistake.
+const MAX_LEDGERS_AHEAD: u32 = 100_000;
+
+/// What a node answers when `account_tx` asks for ledgers that it does not have (rippled, `RPCLedgerHelpers`).
+const HISTORY_LOST: [&str; 2] = ["invalidLgrRange", "lgrIdxMalformed"];
 
 /// What an unanswered request was for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +185,10 @@ pub struct FeedCore {
     /// Account state read for the proof, waiting for its ledger.
     proof: Option<AccountInfo>,
     audited_at: u32,
+    /// How often a transaction that is not understood was read.
+    unreadable: BTreeMap<Hash, u32>,
+    /// Why history could not be joined up, for the next update to tell.
+    history_lost: Option<String>,
 }
 
 impl FeedCore {
@@ -191,6 +214,8 @@ impl FeedCore {
             root_txn: None,
             proof: None,
             audited_at: 0,
+            unreadable: BTreeMap::new(),
+            history_lost: None,
         }
     }
 
@@ -198,6 +223,12 @@ impl FeedCore {
     #[must_use]
     pub fn is_live(&self) -> bool {
         matches!(self.phase, Phase::Live)
+    }
+
+    /// True while a node is followed, a fresh reading of its state included.
+    #[must_use]
+    pub fn is_following(&self) -> bool {
+        matches!(self.phase, Phase::Live | Phase::Syncing(_))
     }
 
     /// One event; `now_ms` is monotonic.
@@ -322,11 +353,15 @@ impl FeedCore {
     ) -> Result<(), FeedError> {
         let index = closed.ledger_index;
         let newest = self.closed.keys().next_back().copied();
+        if newest.is_some_and(|newest| index > newest.saturating_add(MAX_LEDGERS_AHEAD)) {
+            self.leave(&format!("the node closed ledger {index} after {}", newest.unwrap_or(0)), effects);
+            return Ok(());
+        }
         self.closed.insert(index, closed);
         if !self.is_live() {
             return self.complete_sync(now_ms, effects);
         }
-        if newest.is_some_and(|newest| index > newest + 1) {
+        if newest.is_some_and(|newest| index > newest.saturating_add(1)) {
             effects
                 .push(FeedEffect::Warn(format!("ledgers before {index} are missing from the stream; reading afresh")));
             self.start_sync(now_ms, effects);
@@ -349,6 +384,15 @@ impl FeedCore {
             }
             // A ledger that the node no longer has: ask for a newer picture.
             (_, Err(error)) if error.error == "lgrNotFound" => {
+                self.start_sync(now_ms, effects);
+                return Ok(());
+            }
+            // The node does not have our history: its world begins later, or went back. What lies between is unknown, and
+            // said so; from here on nothing is missing.
+            (Asked::History, Err(error)) if HISTORY_LOST.contains(&error.error.as_str()) => {
+                let from = self.processed.take().unwrap_or(0);
+                self.history_lost = Some(format!("the node has no history from ledger {from} on: {error}"));
+                self.pending.clear();
                 self.start_sync(now_ms, effects);
                 return Ok(());
             }
@@ -592,15 +636,18 @@ impl FeedCore {
         })
     }
 
-    /// The last transaction up to `index` that changed our account's root.
+    /// Walks the transactions up to `index` that touched our account's root: each names the one before, so none is
+    /// missing when the chain holds from the last one told of. Gives the last, or `None` where the chain is broken.
     fn root_after(&self, index: u32) -> Option<Hash> {
-        let account = self.config.account;
-        self.pending
-            .range(..=(index, u32::MAX))
-            .rev()
-            .map(|(_, transaction)| transaction)
-            .find(|transaction| transaction.meta.touches_root(account))
-            .map_or(self.root_txn, |transaction| Some(transaction.hash))
+        let mut last = self.root_txn?;
+        for transaction in self.pending.range(..=(index, u32::MAX)).map(|(_, transaction)| transaction) {
+            let Some(root) = transaction.meta.root(self.config.account) else { continue };
+            if root.previous_txn_id.is_some_and(|before| before != last) {
+                return None;
+            }
+            last = transaction.hash;
+        }
+        Some(last)
     }
 
     fn token_after(&self, index: u32) -> Dec {
@@ -612,7 +659,8 @@ impl FeedCore {
             .unwrap_or_else(|| self.account.map_or_else(Dec::zero, |state| state.rlusd))
     }
 
-    /// Tells the others of a ledger and everything of ours since the one before.
+    /// Tells the others of a ledger and everything of ours since the one before. What is not understood is read again
+    /// first: a ledger is told of whole or not at all.
     fn emit(
         &mut self,
         ledger: LedgerHeader,
@@ -620,30 +668,32 @@ impl FeedCore {
         book_is_fresh: bool,
         effects: &mut Vec<FeedEffect>,
     ) -> Result<(), FeedError> {
-        let later = self.pending.split_off(&(ledger.index + 1, 0));
-        let ready = std::mem::replace(&mut self.pending, later);
+        let Some(account) = self.account else { return Ok(()) };
         // Without a record of earlier ledgers, history begins with this one.
         let processed = self.processed.unwrap_or(if book_is_fresh { ledger.index } else { 0 });
         let mut transactions: Vec<OwnTransaction> = Vec::new();
-        for transaction in ready.into_values() {
-            if !book_is_fresh && let Err(error) = self.book.apply(&transaction) {
-                let hash = transaction.hash;
-                self.leave(&format!("what {hash} did to the book is not understood: {error}"), effects);
+        let mut problem = None;
+        for transaction in self.pending.range(..=(ledger.index, u32::MAX)).map(|(_, transaction)| transaction) {
+            if !book_is_fresh && let Err(error) = self.book.apply(transaction) {
+                problem = Some((transaction.hash, error.to_string()));
+                break;
             }
             if transaction.ledger_index <= processed {
                 continue;
             }
-            let (account, token) = (self.config.account, self.config.token);
-            match meta::own_transaction(&transaction, account, token, self.last_close_time) {
+            match meta::own_transaction(transaction, self.config.account, self.config.token, self.last_close_time) {
                 Ok(own) => transactions.extend(own),
                 Err(error) => {
-                    let hash = transaction.hash;
-                    self.leave(&format!("the metadata of {hash} is not understood: {error}"), effects);
+                    problem = Some((transaction.hash, error.to_string()));
+                    break;
                 }
             }
         }
-        let Some(account) = self.account else { return Ok(()) };
+        if let Some((hash, reason)) = problem {
+            return self.read_again(hash, reason, effects);
+        }
         let view = self.book.view(ledger.index, self.config.depth, ledger.close_time, self.config.dust)?;
+        self.pending = self.pending.split_off(&(ledger.index.saturating_add(1), 0));
         self.processed = Some(ledger.index);
         self.last_close_time = Some(ledger.close_time);
         self.closed.retain(|index, _| *index >= ledger.index);
@@ -651,7 +701,23 @@ impl FeedCore {
         if self.seen.len() > 4_096 {
             self.seen_before = std::mem::take(&mut self.seen);
         }
-        effects.push(FeedEffect::Update(Box::new(LedgerUpdate { ledger, view, account, transactions, offers })));
+        let history_lost = self.history_lost.take();
+        let update = LedgerUpdate { ledger, view, account, transactions, offers, history_lost };
+        effects.push(FeedEffect::Update(Box::new(update)));
+        Ok(())
+    }
+
+    /// Forgets a transaction that is not understood and leaves the node: the next connection reads it from history.
+    fn read_again(&mut self, hash: Hash, reason: String, effects: &mut Vec<FeedEffect>) -> Result<(), FeedError> {
+        let attempts = self.unreadable.entry(hash).or_default();
+        *attempts += 1;
+        if *attempts >= MAX_READS {
+            return Err(FeedError::Metadata { hash, attempts: *attempts, reason });
+        }
+        self.pending.retain(|_, transaction| transaction.hash != hash);
+        self.seen.remove(&hash);
+        self.seen_before.remove(&hash);
+        self.leave(&format!("transaction {hash} is not understood: {reason}"), effects);
         Ok(())
     }
 }

@@ -35,7 +35,8 @@ fn hash(letter: char) -> String {
 }
 
 fn closed(index: u32) -> Value {
-    json!({"type": "ledgerClosed", "ledger_index": index, "ledger_hash": hash('9'), "ledger_time": 800_000_000 + index * 4,
+    let time = 800_000_000_u32.saturating_add(index.saturating_mul(4));
+    json!({"type": "ledgerClosed", "ledger_index": index, "ledger_hash": hash('9'), "ledger_time": time,
         "fee_base": 10, "reserve_base": 1_000_000, "reserve_inc": 200_000, "txn_count": 1, "validated_ledgers": "1-9"})
 }
 
@@ -64,10 +65,15 @@ struct FakeNode {
     balance: u64,
     root: char,
     history: Vec<Value>,
+    has_history: bool,
 }
 
 impl FakeNode {
     fn answer(&self, request: &Value) -> Value {
+        if request["command"] == "account_tx" && !self.has_history {
+            return json!({"id": request["id"], "type": "response", "status": "error", "error": "invalidLgrRange",
+                "error_code": 79, "error_message": "Ledger range is invalid."});
+        }
         let result = match request["command"].as_str().unwrap() {
             "server_info" => json!({"info": {"network_id": 65_001, "build_version": "2.6.1", "complete_ledgers": "1-9",
                 "server_state": "full", "validated_ledger": {"seq": self.index, "hash": hash('9'), "age": 1,
@@ -102,7 +108,7 @@ struct Bench {
 
 impl Bench {
     fn new(last_processed: Option<u32>) -> Bench {
-        let node = FakeNode { index: 100, balance: 50_000_000, root: ROOT[0], history: Vec::new() };
+        let node = FakeNode { index: 100, balance: 50_000_000, root: ROOT[0], history: Vec::new(), has_history: true };
         Bench { core: core(last_processed), node, updates: vec![], replies: vec![], others: vec![] }
     }
 
@@ -279,5 +285,52 @@ fn hostile_messages_are_no_panic_and_no_update() {
         let mut bench = Bench::live(None);
         bench.on(FeedInput::Text(text), 10);
         assert!(bench.left(), "a node that does not speak the protocol is left: {text:.60}");
+    }
+}
+
+#[test]
+fn a_node_without_our_history_is_followed_from_now_on_and_the_hole_is_told() {
+    let mut bench = Bench::new(Some(90));
+    bench.node.has_history = false;
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    assert!(bench.core.is_live());
+    assert!(bench.updates[0].history_lost.as_ref().unwrap().contains("90"));
+    (bench.node.index, bench.node.balance, bench.node.root) = (101, 50_000_005, ROOT[1]);
+    bench.hear(&stream(payment(101, ROOT[1], 50_000_000)));
+    bench.hear(&closed(101));
+    let next = bench.updates.last().unwrap();
+    assert_eq!((next.ledger.index, next.transactions.len(), &next.history_lost), (101, 1, &None));
+}
+
+#[test]
+fn a_transaction_that_is_not_understood_is_read_again_before_its_ledger_is_told() {
+    let mut bench = Bench::live(None);
+    // An offer of ours without its Sequence: whose it is cannot be told.
+    let mut broken = payment(101, ROOT[1], 50_000_000);
+    let offer = json!({"ModifiedNode": {"LedgerEntryType": "Offer", "LedgerIndex": hash('7'), "FinalFields": {
+        "Account": account().to_string(), "TakerGets": "5", "TakerPays": {"currency": token().currency.to_string(),
+        "issuer": token().issuer.to_string(), "value": "1"}}, "PreviousFields": {"TakerGets": "9"}}});
+    broken["meta"]["AffectedNodes"].as_array_mut().unwrap().push(offer);
+    (bench.node.index, bench.node.balance, bench.node.root) = (101, 50_000_005, ROOT[1]);
+    bench.hear(&stream(broken));
+    bench.hear(&closed(101));
+    assert_eq!(bench.updates.len(), 1, "half a ledger is not told");
+    assert!(bench.left());
+    bench.node.history = vec![payment(101, ROOT[1], 50_000_000)];
+    bench.on(FeedInput::Disconnected("left"), 20);
+    bench.on(FeedInput::Tick, 10_000);
+    bench.on(FeedInput::Connected, 10_001);
+    let update = bench.updates.last().unwrap();
+    assert_eq!((update.ledger.index, update.transactions.len()), (101, 1), "read whole, it is told once");
+}
+
+#[test]
+fn an_absurd_ledger_index_is_a_node_to_leave() {
+    for index in [u32::MAX, 100 + MAX_LEDGERS_AHEAD + 1] {
+        let mut bench = Bench::live(None);
+        bench.hear(&closed(index));
+        assert!(bench.left(), "{index}");
+        assert_eq!(bench.updates.len(), 1);
     }
 }

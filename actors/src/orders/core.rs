@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use neo_ledger::keys::{Keypair, SignError};
-use neo_ledger::meta::{FilledOffer, OfferChange, OfferChangeKind, OwnTransaction, Removal};
+use neo_ledger::own::{self, FilledOffer, OfferChange, OfferChangeKind, OwnTransaction, Removal};
 use neo_ledger::tx::{Body, Transaction};
 use neo_ledger::types::{Amount, Hash, LedgerTime, Token};
 use neo_market::plan::{self, Action, Resting};
@@ -16,7 +16,7 @@ use neo_market::quote::{self, Desired, Funds, Quote, QuoteConfig};
 use neo_market::risk::{RiskConfig, RiskLimits, RiskState};
 use neo_market::{AmountError, Balances, Dec, Drops, Side};
 use neo_store::record::{
-    Fill, Intent, IntentState, IntentUpdate, Order, OrderEvent, OrderState, Purpose, Record, Role,
+    Fault, Fill, Intent, IntentState, IntentUpdate, Order, OrderEvent, OrderState, Processor, Purpose, Record, Role,
 };
 use thiserror::Error;
 
@@ -43,6 +43,8 @@ pub struct OrdersConfig {
     pub cancel_max_fee: Drops,
     /// Trading time after which the session ends by itself, in seconds.
     pub trade_for_s: Option<u32>,
+    /// Transactions of earlier sessions whose fate the record does not know: hash and LastLedgerSequence.
+    pub unsettled: Vec<(Hash, u32)>,
 }
 
 /// What happens to the orders.
@@ -111,6 +113,8 @@ enum Intention {
     Hold,
     /// Everything is to go.
     Withdraw,
+    /// The session's record is closed: nothing is signed any more.
+    Closed,
 }
 
 /// An offer of ours.
@@ -124,15 +128,18 @@ struct Offer {
     expires: Option<LedgerTime>,
     /// False until a validated ledger shows it resting.
     resting: bool,
-    /// The middle price before the newest ledger, for the fills of that ledger.
-    state: OrderState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sending {
-    AwaitsRecord { batch: u64 },
+    AwaitsRecord {
+        batch: u64,
+    },
     AwaitsReply,
+    /// The node has answered.
     Sent,
+    /// No node has answered: the same blob is sent again with the next ledger.
+    Unanswered,
 }
 
 /// A signed transaction whose fate is open.
@@ -173,6 +180,8 @@ pub struct OrdersCore {
     withheld: Option<String>,
     failed_transactions: u64,
     fills: (u64, u64),
+    /// What earlier sessions left unsettled: hash and LastLedgerSequence.
+    inherited: BTreeMap<Hash, u32>,
 }
 
 impl OrdersCore {
@@ -180,6 +189,7 @@ impl OrdersCore {
     #[must_use]
     pub fn new(config: OrdersConfig, key: Keypair) -> OrdersCore {
         OrdersCore {
+            inherited: config.unsettled.iter().copied().collect(),
             config,
             key,
             intention: Intention::Quote,
@@ -214,13 +224,14 @@ impl OrdersCore {
             OrdersInput::Durable(durable) => self.durable(&durable, now, &mut effects)?,
             OrdersInput::Reply(reply) => self.reply(reply, now, &mut effects),
             OrdersInput::Command(OrdersCommand::Quiesce) => self.quiesce(),
-            OrdersInput::Command(OrdersCommand::Withdraw) => {
+            OrdersInput::Command(OrdersCommand::Withdraw) if self.intention != Intention::Closed => {
                 self.intention = Intention::Withdraw;
                 self.withheld = Some("withdrawing all offers".to_string());
-                if self.next_sequence > 0 {
+                if self.has_seen_a_ledger() {
                     self.withdraw(now, &mut effects)?;
                 }
             }
+            OrdersInput::Command(OrdersCommand::Withdraw) => {}
         }
         self.conclude(&mut effects);
         Ok(effects)
@@ -235,17 +246,24 @@ impl OrdersCore {
 
     /// Says `Flat` or `LedgerDone` once each, when nothing waits for the record or the node any more.
     fn conclude(&mut self, effects: &mut Vec<OrdersEffect>) {
-        let flat = self.intention == Intention::Withdraw && self.next_sequence > 0 && self.is_flat();
+        let flat = self.intention == Intention::Withdraw && self.has_seen_a_ledger() && self.is_flat();
         if flat && !self.flat_told {
             self.flat_told = true;
             effects.push(OrdersEffect::Flat);
         }
-        let waiting = self.in_flight.values().any(|tx| tx.sending != Sending::Sent);
+        let waits = |sending: Sending| matches!(sending, Sending::AwaitsRecord { .. } | Sending::AwaitsReply);
+        let waiting = self.in_flight.values().any(|tx| waits(tx.sending));
         // A session that is flat and over asks for no further ledger: its last one is the same on every machine.
         if !self.done && !waiting && !flat {
             self.done = true;
             effects.push(OrdersEffect::LedgerDone(self.ledger_index));
         }
+    }
+
+    /// True once a validated ledger has shown the account and its offers. Before that nothing can be said of them.
+    #[must_use]
+    pub fn has_seen_a_ledger(&self) -> bool {
+        self.ledger_index > 0
     }
 
     /// True when no offer of ours is on the ledger and no transaction of ours has an open fate.
@@ -316,15 +334,17 @@ impl OrdersCore {
     }
 
     /// Records that say what is unknown of every transaction whose fate is still open, for a session that must end now.
+    /// From here on nothing is signed.
     #[must_use]
     pub fn abandon(&mut self, now: DateTime<Utc>) -> Vec<Record> {
+        self.intention = Intention::Closed;
         let mut records = Vec::new();
         for transaction in std::mem::take(&mut self.in_flight).into_values() {
-            records.push(self.intent_update(&transaction.hash, IntentState::Unknown, None, None, now));
+            records.push(intent_update(&transaction.hash, IntentState::Unknown, None, None, now));
         }
         for sequence in std::mem::take(&mut self.offers).into_keys() {
             let detail = Some("the session ended before its fate was known".to_string());
-            records.push(self.event(sequence, OrderState::Unknown, Drops::ZERO, None, detail, now));
+            records.push(self.event(sequence, OrderState::Unknown, Drops::ZERO, detail, now));
         }
         records
     }
@@ -346,19 +366,49 @@ impl OrdersCore {
             self.fills_of(transaction, mid_before, now, &mut records);
             self.offer_changes(transaction, now, &mut records);
         }
+        if let Some(cause) = &update.history_lost {
+            tracing::error!(cause, "the record has a hole that no node can fill");
+            let action = "followed on from the newest ledger; balances are the ledger's".to_string();
+            let cause = cause.clone();
+            records.push(Record::Fault(Fault {
+                actor: "feed".into(),
+                cause,
+                backtrace: None,
+                action,
+                recorded_at: now,
+            }));
+        }
         self.bury_the_dead(now, &mut records);
         self.resynchronise(update.account.sequence);
         if let Some(offers) = &update.offers {
             self.compare(offers, now, &mut records);
         }
-        records.push(Record::LedgerProcessed { ledger_index: self.ledger_index, close_time: to_utc(self.close_time) });
+        records.push(Record::LedgerProcessed {
+            ledger_index: self.ledger_index,
+            close_time: to_utc(self.close_time),
+            by: Processor::Orders,
+        });
         effects.push(OrdersEffect::Record(records));
+        self.send_again(now, effects);
         self.mid = update.view.mid()?;
         self.check_elapsed(effects);
         match self.intention {
             Intention::Quote => self.requote(update, now, effects),
-            Intention::Hold => Ok(()),
+            Intention::Hold | Intention::Closed => Ok(()),
             Intention::Withdraw => self.withdraw(now, effects),
+        }
+    }
+
+    /// Sends what no node has answered for again: the same blob, so it can only ever count once.
+    fn send_again(&mut self, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) {
+        let mut records = Vec::new();
+        for flight in self.in_flight.values_mut().filter(|tx| tx.sending == Sending::Unanswered) {
+            flight.sending = Sending::AwaitsReply;
+            records.push(intent_update(&flight.hash, IntentState::Submitted, None, None, now));
+            effects.push(OrdersEffect::Submit(Submission { hash: flight.hash, blob: flight.blob.clone() }));
+        }
+        if !records.is_empty() {
+            effects.push(OrdersEffect::Record(records));
         }
     }
 
@@ -377,19 +427,24 @@ impl OrdersCore {
         if !transaction.ours {
             return;
         }
-        let known = self.in_flight.get(&transaction.sequence).is_some_and(|tx| tx.hash == transaction.hash);
-        if !known {
-            if self.in_flight.remove(&transaction.sequence).is_some() {
-                tracing::error!(hash = %transaction.hash, sequence = transaction.sequence,
-                    "a transaction that this engine did not sign has used its sequence number");
-                self.hole = true;
-            }
-            return;
+        // The record may know it from an earlier session even where this one does not.
+        self.inherited.remove(&transaction.hash);
+        let (result, index) = (Some(transaction.result.clone()), Some(transaction.ledger_index));
+        records.push(intent_update(&transaction.hash, IntentState::Validated, result, index, now));
+        match self.in_flight.remove(&transaction.sequence) {
+            Some(flight) if flight.hash == transaction.hash => self.settle_ours(&flight, transaction, now, records),
+            Some(flight) => self.settle_robbed(&flight, transaction, now, records),
+            None => {}
         }
-        let Some(flight) = self.in_flight.remove(&transaction.sequence) else { return };
-        let result = Some(transaction.result.clone());
-        let index = Some(transaction.ledger_index);
-        records.push(self.intent_update(&flight.hash, IntentState::Validated, result, index, now));
+    }
+
+    fn settle_ours(
+        &mut self,
+        flight: &InFlight,
+        transaction: &OwnTransaction,
+        now: DateTime<Utc>,
+        records: &mut Vec<Record>,
+    ) {
         let succeeded = transaction.result == "tesSUCCESS";
         if !succeeded {
             self.failed_transactions += 1;
@@ -397,24 +452,42 @@ impl OrdersCore {
                 "a transaction of ours was included without success");
         }
         if flight.purpose == Purpose::Cancel {
-            self.settle_cancel(&flight, succeeded);
+            self.settle_cancel(flight, succeeded);
             return;
         }
-        let rests = transaction
-            .offers
-            .iter()
-            .any(|change| change.sequence == transaction.sequence && matches!(change.kind, OfferChangeKind::Created));
-        if !rests {
+        if !creates(transaction) {
             // A failed transaction leaves no offer; a successful one without a resting offer was filled at once.
             let filled = transaction.fills.iter().any(|fill| fill.offer_sequence == transaction.sequence);
             let state = if succeeded && filled { OrderState::Filled } else { OrderState::Failed };
             self.offers.remove(&transaction.sequence);
-            let hash = Some(flight.hash.to_string());
-            records.push(self.event(transaction.sequence, state, Drops::ZERO, hash, result_detail(transaction), now));
+            records.push(self.event_in(transaction, transaction.sequence, state, Drops::ZERO, now));
         }
     }
 
-    /// A validated cancel ends its target even where the target's deletion happened in an earlier transaction.
+    /// Another transaction of our account has used the number that ours was signed for: ours can never be included.
+    fn settle_robbed(
+        &mut self,
+        flight: &InFlight,
+        transaction: &OwnTransaction,
+        now: DateTime<Utc>,
+        records: &mut Vec<Record>,
+    ) {
+        tracing::error!(hash = %transaction.hash, sequence = transaction.sequence,
+            "a transaction that this session did not sign has used its sequence number");
+        self.hole = true;
+        self.failed_transactions += 1;
+        let index = Some(transaction.ledger_index);
+        records.push(intent_update(&flight.hash, IntentState::Dead, None, index, now));
+        if flight.purpose != Purpose::Cancel && self.offers.remove(&transaction.sequence).is_some() {
+            records.push(self.event_in(transaction, transaction.sequence, OrderState::Failed, Drops::ZERO, now));
+        }
+        if creates(transaction) {
+            self.orphans.insert(transaction.sequence);
+        }
+    }
+
+    /// A validated cancel proves an orphan gone even where a fill had removed it before. Offers of this session are
+    /// followed by what removes them.
     fn settle_cancel(&mut self, flight: &InFlight, succeeded: bool) {
         if let (true, Some(target)) = (succeeded, flight.target) {
             self.orphans.remove(&target);
@@ -458,15 +531,15 @@ impl OrdersCore {
             mid_price: mid,
             ledger_index: transaction.ledger_index,
             transaction_index: transaction.transaction_index,
-            close_time: to_utc(self.close_time),
+            close_time: to_utc(transaction.close_time.unwrap_or(self.close_time)),
             recorded_at: now,
         }
     }
 
     fn offer_changes(&mut self, transaction: &OwnTransaction, now: DateTime<Utc>, records: &mut Vec<Record>) {
-        let hash = Some(transaction.hash.to_string());
         for change in &transaction.offers {
-            let remaining = xrp_of(change);
+            let remaining =
+                own::xrp_and_token(&change.taker_gets, &change.taker_pays).map_or(Drops::ZERO, |(xrp, _)| xrp);
             let state = match change.kind {
                 OfferChangeKind::Created => OrderState::Resting,
                 OfferChangeKind::Modified => OrderState::PartlyFilled,
@@ -475,18 +548,24 @@ impl OrdersCore {
             if let Some(offer) = self.offers.get_mut(&change.sequence) {
                 offer.resting = true;
                 offer.remaining = remaining;
-                offer.state = state;
             }
             if matches!(change.kind, OfferChangeKind::Removed(_)) {
                 self.offers.remove(&change.sequence);
                 self.orphans.remove(&change.sequence);
             }
-            records.push(self.event(change.sequence, state, remaining, hash.clone(), None, now));
+            records.push(self.event_in(transaction, change.sequence, state, remaining, now));
         }
     }
 
     /// Transactions that no ledger can include any more. Their numbers are a hole: nothing signed after them can apply.
     fn bury_the_dead(&mut self, now: DateTime<Utc>, records: &mut Vec<Record>) {
+        let index = Some(self.ledger_index);
+        let over: Vec<Hash> =
+            self.inherited.iter().filter(|(_, last)| **last <= self.ledger_index).map(|(hash, _)| *hash).collect();
+        for hash in over {
+            self.inherited.remove(&hash);
+            records.push(intent_update(&hash, IntentState::Dead, None, index, now));
+        }
         let dead: Vec<u32> = self
             .in_flight
             .iter()
@@ -498,11 +577,10 @@ impl OrdersCore {
             tracing::warn!(hash = %flight.hash, sequence, purpose = %flight.purpose, "a transaction of ours is dead");
             self.hole = true;
             self.failed_transactions += 1;
-            let index = Some(self.ledger_index);
-            records.push(self.intent_update(&flight.hash, IntentState::Dead, None, index, now));
+            records.push(intent_update(&flight.hash, IntentState::Dead, None, index, now));
             if flight.purpose != Purpose::Cancel && self.offers.remove(&sequence).is_some() {
                 let detail = Some("no ledger included it up to its LastLedgerSequence".to_string());
-                records.push(self.event(sequence, OrderState::Failed, Drops::ZERO, None, detail, now));
+                records.push(self.event(sequence, OrderState::Failed, Drops::ZERO, detail, now));
             }
         }
     }
@@ -530,14 +608,14 @@ impl OrdersCore {
         let vanished: Vec<u32> = self
             .offers
             .iter()
-            .filter(|(sequence, offer)| offer.resting && !on_ledger.contains(sequence))
+            .filter(|(sequence, _)| !on_ledger.contains(sequence) && !self.in_flight.contains_key(sequence))
             .map(|(sequence, _)| *sequence)
             .collect();
         for sequence in vanished {
             tracing::error!(offer = sequence, "an offer of ours is gone and no transaction that we saw removed it");
             self.offers.remove(&sequence);
             let detail = Some("absent from the validated list of offers".to_string());
-            records.push(self.event(sequence, OrderState::Unknown, Drops::ZERO, None, detail, now));
+            records.push(self.event(sequence, OrderState::Unknown, Drops::ZERO, detail, now));
         }
     }
 
@@ -573,7 +651,7 @@ impl OrdersCore {
         };
         let limits = RiskLimits::new(self.config.risk.clone());
         for action in self.plan(desired.as_ref()) {
-            let state = self.risk_state(&action, balances, update.ledger.reserve_inc, desired.as_ref())?;
+            let state = self.risk_state(&action, update, balances, desired.as_ref())?;
             match limits.check(action, &state) {
                 Ok(approved) => self.act(approved.into_action(), now, &mut batch)?,
                 Err(refused) => {
@@ -616,8 +694,8 @@ impl OrdersCore {
     fn risk_state(
         &self,
         action: &Action,
+        update: &LedgerUpdate,
         balances: Balances,
-        reserve_inc: Drops,
         desired: Option<&Desired>,
     ) -> Result<RiskState, AmountError> {
         let replaced_now = match action {
@@ -637,8 +715,8 @@ impl OrdersCore {
             reference_price: desired.map(|desired| desired.reference_price),
             open_bid_xrp: open(Side::Bid)?,
             open_ask_xrp: open(Side::Ask)?,
-            reserve_inc,
-            data_age_ledgers: 0,
+            reserve_inc: update.ledger.reserve_inc,
+            data_age_ledgers: update.ledger.index.saturating_sub(update.view.ledger_index),
         })
     }
 
@@ -695,7 +773,6 @@ impl OrdersCore {
                 placed_ledger: self.ledger_index,
                 expires: Some(expires),
                 resting: false,
-                state: OrderState::Pending,
             },
         );
         Ok(())
@@ -823,7 +900,7 @@ impl OrdersCore {
             }
         }
         for submission in &submissions {
-            records.push(self.intent_update(&submission.hash, IntentState::Submitted, None, None, now));
+            records.push(intent_update(&submission.hash, IntentState::Submitted, None, None, now));
         }
         if !records.is_empty() {
             effects.push(OrdersEffect::Record(records));
@@ -835,47 +912,51 @@ impl OrdersCore {
     /// A reply is a hint: it is recorded, it teaches the fee, and it settles nothing.
     fn reply(&mut self, reply: SubmissionReply, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) {
         let Some(flight) = self.in_flight.values_mut().find(|tx| tx.hash == reply.hash) else { return };
-        flight.sending = Sending::Sent;
+        flight.sending = if reply.result.is_ok() { Sending::Sent } else { Sending::Unanswered };
         if let Some(cost) = reply.open_ledger_cost {
             self.open_ledger_cost = Some(cost);
         }
         let said = match reply.result {
             Ok(code) => code,
             Err(error) => {
-                tracing::warn!(hash = %reply.hash, error, "no answer to a submission; the ledger will tell");
+                tracing::warn!(hash = %reply.hash, error, "no answer to a submission; it is sent again with the next ledger");
                 return;
             }
         };
         if said != "tesSUCCESS" && said != "terQUEUED" {
             tracing::warn!(hash = %reply.hash, result = said, "a submission was not accepted as it is");
         }
-        let record = self.intent_update(&reply.hash, IntentState::Submitted, Some(said), None, now);
+        let record = intent_update(&reply.hash, IntentState::Submitted, Some(said), None, now);
         effects.push(OrdersEffect::Record(vec![record]));
     }
 
-    fn intent_update(
+    /// A change of an offer that a transaction of a validated ledger made.
+    fn event_in(
         &self,
-        hash: &Hash,
-        state: IntentState,
-        engine_result: Option<String>,
-        ledger_index: Option<u32>,
+        transaction: &OwnTransaction,
+        offer_sequence: u32,
+        state: OrderState,
+        remaining: Drops,
         now: DateTime<Utc>,
     ) -> Record {
-        Record::IntentUpdate(IntentUpdate {
-            tx_hash: hash.to_string(),
+        Record::OrderEvent(OrderEvent {
+            offer_sequence,
             state,
-            engine_result,
-            ledger_index,
+            remaining,
+            tx_hash: Some(transaction.hash.to_string()),
+            detail: (transaction.result != "tesSUCCESS").then(|| transaction.result.clone()),
+            ledger_index: transaction.ledger_index,
+            close_time: to_utc(transaction.close_time.unwrap_or(self.close_time)),
             recorded_at: now,
         })
     }
 
+    /// A change of an offer that no transaction made.
     fn event(
         &self,
         offer_sequence: u32,
         state: OrderState,
         remaining: Drops,
-        tx_hash: Option<String>,
         detail: Option<String>,
         now: DateTime<Utc>,
     ) -> Record {
@@ -883,7 +964,7 @@ impl OrdersCore {
             offer_sequence,
             state,
             remaining,
-            tx_hash,
+            tx_hash: None,
             detail,
             ledger_index: self.ledger_index,
             close_time: to_utc(self.close_time),
@@ -892,21 +973,31 @@ impl OrdersCore {
     }
 }
 
+fn intent_update(
+    hash: &Hash,
+    state: IntentState,
+    engine_result: Option<String>,
+    ledger_index: Option<u32>,
+    now: DateTime<Utc>,
+) -> Record {
+    Record::IntentUpdate(IntentUpdate {
+        tx_hash: hash.to_string(),
+        state,
+        engine_result,
+        ledger_index,
+        recorded_at: now,
+    })
+}
+
+/// True when the transaction left an offer of its own on the ledger.
+fn creates(transaction: &OwnTransaction) -> bool {
+    let own = |change: &OfferChange| change.sequence == transaction.sequence;
+    transaction.offers.iter().any(|change| own(change) && change.kind == OfferChangeKind::Created)
+}
+
 #[derive(Default)]
 struct Batch {
     records: Vec<Record>,
-}
-
-fn result_detail(transaction: &OwnTransaction) -> Option<String> {
-    (transaction.result != "tesSUCCESS").then(|| transaction.result.clone())
-}
-
-/// The XRP leg of an offer.
-fn xrp_of(change: &OfferChange) -> Drops {
-    match (change.taker_gets, change.taker_pays) {
-        (Amount::Xrp(drops), _) | (_, Amount::Xrp(drops)) => drops,
-        _ => Drops::ZERO,
-    }
 }
 
 fn removed_state(removal: Removal) -> OrderState {

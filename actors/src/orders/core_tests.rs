@@ -27,6 +27,7 @@ fn core(levels: u8) -> OrdersCore {
         max_fee: Drops::new(5_000),
         cancel_max_fee: Drops::new(50_000),
         trade_for_s: None,
+        unsettled: Vec::new(),
     };
     OrdersCore::new(config, key())
 }
@@ -59,6 +60,7 @@ fn update(
         },
         transactions,
         offers,
+        history_lost: None,
     }
 }
 
@@ -124,6 +126,7 @@ fn included(intent: &Intent, index: u32, result: &str, offers: Vec<OfferChange>)
         hash: intent.tx_hash.parse().unwrap(),
         ledger_index: index,
         transaction_index: 0,
+        close_time: None,
         ours: true,
         kind: if intent.purpose == Purpose::Cancel { "OfferCancel" } else { "OfferCreate" }.to_string(),
         sequence: intent.sequence,
@@ -352,13 +355,86 @@ fn after_quiesce_nothing_new_is_signed() {
 }
 
 #[test]
-fn a_sequence_number_used_by_somebody_else_is_seen() {
+fn a_sequence_number_used_by_somebody_else_kills_ours_and_leaves_nothing_behind() {
     let mut bench = Bench::new(1);
     bench.ledger(&update(100, 1, vec![], Some(vec![])));
     let intents = bench.acknowledge();
     let mut foreign = included(&intents[0], 101, "tesSUCCESS", vec![]);
     foreign.hash = Hash([3; 32]);
     bench.ledger(&update(101, 2, vec![foreign], None));
-    assert_eq!(bench.core.in_flight(), 1, "ours can never be included now");
-    assert!(bench.core.hole);
+    assert_eq!(dead_in(&bench.effects), 1);
+    assert!(bench.core.hole && bench.core.in_flight() == 1);
+    assert_eq!(bench.core.open_items().0, [intents[1].sequence], "the robbed offer is not believed to stand");
+}
+
+#[test]
+fn an_offer_of_an_earlier_session_that_validates_late_is_an_orphan() {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    let intents = bench.acknowledge();
+    let created = vec![change(intents[0].sequence, Side::Bid, OfferChangeKind::Created)];
+    let mut foreign = included(&intents[0], 101, "tesSUCCESS", created);
+    foreign.hash = Hash([3; 32]);
+    let second = included(&intents[1], 101, "tecKILLED", vec![]);
+    bench.ledger(&update(101, 3, vec![foreign, second], None));
+    let cancels = bench.acknowledge();
+    assert_eq!((cancels.len(), cancels[0].offer_sequence), (1, Some(intents[0].sequence)));
+}
+
+#[test]
+fn what_no_node_answered_for_is_sent_again_the_same_blob_while_it_can_live() {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    bench.take();
+    bench.on(OrdersInput::Durable(IntentsDurable { batch: 1, result: Ok(()) }));
+    let submissions = |effects: Vec<OrdersEffect>| -> Vec<Submission> {
+        effects
+            .into_iter()
+            .filter_map(|effect| match effect {
+                OrdersEffect::Submit(submission) => Some(submission),
+                _ => None,
+            })
+            .collect()
+    };
+    let first = submissions(bench.take());
+    for submission in &first {
+        let result = Err("no connection".to_string());
+        bench.on(OrdersInput::Reply(SubmissionReply { hash: submission.hash, result, open_ledger_cost: None }));
+    }
+    bench.take();
+    bench.ledger(&update(101, 1, vec![], None));
+    assert_eq!(submissions(bench.take()), first);
+    bench.ledger(&update(102, 1, vec![], None));
+    assert!(submissions(bench.take()).is_empty(), "an answer is awaited");
+}
+
+#[test]
+fn what_an_earlier_session_left_unsettled_is_settled_by_the_ledger() {
+    let (included_hash, dead_hash) = (Hash([4; 32]), Hash([5; 32]));
+    let mut bench = Bench::new(1);
+    bench.core.inherited = BTreeMap::from([(included_hash, 98), (dead_hash, 101)]);
+    let intent = Intent {
+        tx_hash: included_hash.to_string(),
+        purpose: Purpose::Place,
+        sequence: 9,
+        offer_sequence: None,
+        last_ledger_sequence: 98,
+        fee: Drops::new(10),
+        blob: String::new(),
+        ledger_index: 90,
+        recorded_at: now(),
+    };
+    bench.ledger(&update(100, 10, vec![included(&intent, 97, "tesSUCCESS", vec![])], Some(vec![])));
+    assert_eq!(dead_in(&bench.take()), 0);
+    bench.ledger(&update(101, 10, vec![], None));
+    assert_eq!(dead_in(&bench.take()), 1);
+}
+
+#[test]
+fn a_closed_session_signs_nothing_more() {
+    let (mut bench, _) = quoting();
+    assert_eq!(bench.core.abandon(now()).len(), 2, "both offers are recorded as unknown");
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    bench.ledger(&update(120, 3, vec![], None));
+    assert!(bench.acknowledge().is_empty());
 }

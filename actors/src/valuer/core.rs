@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use neo_ledger::meta::{OfferChangeKind, OwnTransaction};
-use neo_ledger::types::{Amount, LedgerTime};
+use neo_ledger::own::{self, OfferChangeKind, OwnTransaction};
+use neo_ledger::types::LedgerTime;
 use neo_market::value::value;
 use neo_market::{AmountError, Balances, Dec, Drops, Rounding, Side};
-use neo_store::record::{Flow, FlowCause, Record, SessionOpened, SnapshotKind, ValuationSnapshot};
+use neo_store::record::{Flow, FlowCause, Processor, Record, SessionOpened, SnapshotKind, ValuationSnapshot};
 
 use crate::clock::to_utc;
 use crate::messages::{AccountState, ClosingValue, LedgerUpdate};
@@ -87,6 +87,11 @@ impl ValuerCore {
             }
             records.push(Record::Valuation(snapshot));
         }
+        records.push(Record::LedgerProcessed {
+            ledger_index: update.ledger.index,
+            close_time: to_utc(update.ledger.close_time),
+            by: Processor::Valuer,
+        });
         Ok(records)
     }
 
@@ -142,7 +147,7 @@ impl ValuerCore {
                 rlusd,
                 detail,
                 ledger_index: transaction.ledger_index,
-                close_time: to_utc(update.ledger.close_time),
+                close_time: to_utc(transaction.close_time.unwrap_or(update.ledger.close_time)),
                 recorded_at: now,
             }));
         };
@@ -187,7 +192,10 @@ impl ValuerCore {
         for change in &transaction.offers {
             match change.kind {
                 OfferChangeKind::Created => {
-                    if let Some(price) = price_of(change.taker_gets, change.taker_pays)? {
+                    let legs = own::xrp_and_token(&change.taker_gets, &change.taker_pays);
+                    if let Some((xrp, rlusd)) = legs
+                        && let Some(price) = own::price(xrp, rlusd)?
+                    {
                         self.offers.insert(change.sequence, (change.side, price));
                     }
                 }
@@ -225,19 +233,4 @@ impl ValuerCore {
             recorded_at: now,
         }))
     }
-}
-
-/// RLUSD for one XRP, 16 digits; `None` for an offer that is not of the XRP book.
-fn price_of(taker_gets: Amount, taker_pays: Amount) -> Result<Option<Dec>, AmountError> {
-    let (xrp, rlusd) = match (taker_gets, taker_pays) {
-        (Amount::Xrp(xrp), Amount::Token { value, .. }) | (Amount::Token { value, .. }, Amount::Xrp(xrp)) => {
-            (xrp, value)
-        }
-        _ => return Ok(None),
-    };
-    if xrp == Drops::ZERO {
-        return Ok(None);
-    }
-    let price = rlusd.div(xrp.to_xrp()?, Rounding::HalfEven)?;
-    Ok(Some(price.round_digits(neo_market::decimal::LEDGER_DIGITS, Rounding::HalfEven)?))
 }

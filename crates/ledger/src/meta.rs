@@ -36,14 +36,15 @@ impl Meta {
         self.result == "tesSUCCESS"
     }
 
-    /// True when the transaction changed or threaded `account`'s root, so that the root's `PreviousTxnID` names it.
+    /// The entry of `account`'s root, when the transaction changed or threaded it: the root's `PreviousTxnID` then names
+    /// the transaction, and the entry's own names the one before.
     ///
     /// A threaded root is listed without its fields (rippled, `ApplyStateTable::threadOwners`), so the entry's index is
     /// what tells: SHA-512Half of the space key `a` and the account.
     #[must_use]
-    pub fn touches_root(&self, account: Address) -> bool {
+    pub fn root(&self, account: Address) -> Option<&Node> {
         let root = sha512_half(&[b"\0a".as_slice(), &account.0]);
-        self.nodes.iter().any(|node| node.entry == Entry::AccountRoot && node.index == root)
+        self.nodes.iter().find(|node| node.entry == Entry::AccountRoot && node.index == root)
     }
 
     /// Our balance of the token after the transaction; `None` when it did not touch it.
@@ -96,6 +97,8 @@ pub struct Node {
     pub fields: Fields,
     /// `PreviousFields`: only what changed.
     pub previous: Fields,
+    /// The transaction that changed the entry before, where the entry keeps that.
+    pub previous_txn_id: Option<Hash>,
 }
 
 /// Fields of accounts, trust lines and offers; `None` when absent or, for amounts, of a multi-purpose token.
@@ -165,6 +168,8 @@ impl<'de> Deserialize<'de> for Node {
             new_fields: Option<Fields>,
             #[serde(rename = "PreviousFields", default)]
             previous: Fields,
+            #[serde(rename = "PreviousTxnID", default)]
+            previous_txn_id: Option<Hash>,
         }
         let (action, body) = match Raw::deserialize(deserializer)? {
             Raw::Created(body) => (Action::Created, body),
@@ -181,6 +186,7 @@ impl<'de> Deserialize<'de> for Node {
             index: body.index,
             fields: fields.unwrap_or_default(),
             previous: body.previous,
+            previous_txn_id: body.previous_txn_id,
         })
     }
 }
@@ -285,7 +291,7 @@ mod tests {
             {"LedgerEntryType":"AccountRoot",
             "LedgerIndex":"0D67B417B2A64C1F4ED5A2103075ADE38A8FFA7938C015CB694BDE88E1B26EAB"}}]}"#;
         let meta: Meta = serde_json::from_str(text).unwrap();
-        assert!(meta.touches_root(account));
-        assert!(!meta.touches_root(Address([0; 20])));
+        assert!(meta.root(account).is_some());
+        assert!(meta.root(Address([0; 20])).is_none());
     }
 }

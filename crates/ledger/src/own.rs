@@ -54,6 +54,8 @@ pub struct OwnTransaction {
     pub transaction_index: u32,
     /// True when we sent it.
     pub ours: bool,
+    /// When that ledger closed, where the node said so with the transaction.
+    pub close_time: Option<LedgerTime>,
     /// The transaction type, such as `OfferCreate`.
     pub kind: String,
     /// Its sequence, or its ticket when it used one.
@@ -230,6 +232,7 @@ impl Reader<'_> {
             ledger_index: self.tx.ledger_index,
             transaction_index: self.tx.transaction_index,
             ours: self.ours,
+            close_time: self.tx.close_time,
             kind: self.tx.kind.clone(),
             sequence: self.tx.sequence,
             offer_sequence: self.tx.offer_sequence,
@@ -398,8 +401,9 @@ pub(crate) fn side_of(taker_gets: &Amount, taker_pays: &Amount, token: Token) ->
     }
 }
 
-/// The XRP and the token value of an offer's two amounts.
-pub(crate) fn xrp_and_token(taker_gets: &Amount, taker_pays: &Amount) -> Option<(Drops, Dec)> {
+/// The XRP and the token value of an offer's two amounts; `None` when it is not one of each.
+#[must_use]
+pub fn xrp_and_token(taker_gets: &Amount, taker_pays: &Amount) -> Option<(Drops, Dec)> {
     match (taker_gets, taker_pays) {
         (Amount::Xrp(xrp), Amount::Token { value, .. }) | (Amount::Token { value, .. }, Amount::Xrp(xrp)) => {
             Some((*xrp, *value))
@@ -409,7 +413,10 @@ pub(crate) fn xrp_and_token(taker_gets: &Amount, taker_pays: &Amount) -> Option<
 }
 
 /// Token for one XRP, rounded to 16 digits; `None` for no XRP.
-pub(crate) fn price(xrp: Drops, token: Dec) -> Result<Option<Dec>, AmountError> {
+///
+/// # Errors
+/// [`AmountError`] when the quotient is out of range.
+pub fn price(xrp: Drops, token: Dec) -> Result<Option<Dec>, AmountError> {
     if xrp.get() == 0 {
         return Ok(None);
     }

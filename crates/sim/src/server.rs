@@ -4,6 +4,7 @@
 //! what it is sent waits for it. A client that lets its queue fill is cut off with code 1008, as rippled does.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,9 +18,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, tungstenite};
 
 use crate::node::{ConnectionId, Node, Outgoing, SaveError};
 
@@ -37,13 +40,19 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Ledgers between two saves of the world.
 const SAVE_LEDGERS: u32 = 256;
+/// The slowest clock; a year is still a time that the timer can count to.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(365 * 86_400);
+/// Where the paths begin by which clients ask for one certain ledger.
+const WORLDS: &str = "/world/";
 
 /// How fast ledgers close.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Speed {
     /// So many times faster than real time.
     Times(f64),
-    /// On `ledger_accept`; in real time while nobody is connected.
+    /// On `ledger_accept`. Until the first client comes nothing closes, so that how long a client takes to start does
+    /// not show in the world; when all clients have left, it goes on in real time. Visitors ([`visiting_path`]) do not
+    /// count as clients here.
     Manual,
 }
 
@@ -52,11 +61,11 @@ pub enum Speed {
 pub struct ServeOptions {
     /// How fast ledgers close.
     pub speed: Speed,
-    /// How long it goes on without any client.
-    pub linger: Duration,
+    /// How long it goes on without any client; `None`: it never ends by itself.
+    pub linger: Option<Duration>,
     /// Where the world is saved.
     pub state_file: Option<PathBuf>,
-    /// Where the address is written for clients to find: JSON with `url`, `pid` and `world`.
+    /// Where the address is written for clients to find: JSON with `url`, `pid`, `world` and `network_id`.
     pub endpoint_file: Option<PathBuf>,
 }
 
@@ -92,7 +101,7 @@ pub enum ServeError {
 
 /// What a connection's task tells the node's task.
 enum Event {
-    Joined { client: Client, id: oneshot::Sender<ConnectionId> },
+    Joined { client: Client, visitor: bool, id: oneshot::Sender<ConnectionId> },
     Said { id: ConnectionId, text: String },
     Left { id: ConnectionId },
 }
@@ -101,6 +110,14 @@ enum Event {
 struct Client {
     queue: mpsc::Sender<String>,
     cut_off: Arc<Notify>,
+}
+
+/// The path that only the ledger of this world and process answers on, for the values of its endpoint file: other
+/// simulated ledgers refuse it with 404, so a client can tell that an address has not passed to another one. Who comes
+/// this way is a visitor: it is served, and does not start the clock of [`Speed::Manual`].
+#[must_use]
+pub fn visiting_path(world: &str, pid: u32) -> String {
+    format!("{WORLDS}{world}/{pid}")
 }
 
 /// Serves a node until a client stops it or nobody was connected for the time of `linger`.
@@ -117,11 +134,20 @@ pub async fn serve(listen: SocketAddr, node: Node, options: ServeOptions) -> Res
             "url": format!("ws://{address}"),
             "pid": std::process::id(),
             "world": node.world(),
+            "network_id": node.scenario().network_id,
         });
         write_whole(path, endpoint.to_string().as_bytes())?;
     }
     tracing::info!(%address, ledger = node.ledger_index(), "the simulated ledger listens");
-    let server = Server { saved_at: node.ledger_index(), node, options, interval, clients: BTreeMap::new() };
+    let server = Server {
+        own_path: visiting_path(&node.world().to_string(), std::process::id()).into(),
+        saved_at: node.ledger_index(),
+        node,
+        options,
+        interval,
+        clients: BTreeMap::new(),
+        had_clients: false,
+    };
     server.run(listener).await
 }
 
@@ -130,8 +156,9 @@ fn close_interval(node: &Node, speed: Speed) -> Result<Duration, ServeError> {
     match speed {
         Speed::Manual => Ok(real),
         Speed::Times(times) if times.is_finite() && times > 0.0 => {
+            let interval = Duration::try_from_secs_f64(real.as_secs_f64() / times).unwrap_or(LONGEST_INTERVAL);
             // A millisecond is the finest the timer knows.
-            Ok(Duration::try_from_secs_f64(real.as_secs_f64() / times).unwrap_or(real).max(Duration::from_millis(1)))
+            Ok(interval.clamp(Duration::from_millis(1), LONGEST_INTERVAL))
         }
         Speed::Times(speed) => Err(ServeError::Speed { speed }),
     }
@@ -143,6 +170,10 @@ struct Server {
     interval: Duration,
     clients: BTreeMap<ConnectionId, Client>,
     saved_at: u32,
+    /// Whether anyone but visitors was ever connected.
+    had_clients: bool,
+    /// What [`visiting_path`] gives for this ledger.
+    own_path: Arc<str>,
 }
 
 impl Server {
@@ -153,7 +184,8 @@ impl Server {
         let mut last_seen = Instant::now();
         while !self.node.stop_requested() {
             let alone = self.clients.is_empty();
-            let timed = alone || self.options.speed != Speed::Manual;
+            let timed = self.options.speed != Speed::Manual || (alone && self.had_clients);
+            let end_at = self.options.linger.filter(|_| alone).and_then(|linger| last_seen.checked_add(linger));
             tokio::select! {
                 // Requests go before the clock: at a high speed a client must still get a word in.
                 biased;
@@ -169,7 +201,7 @@ impl Server {
                 }
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) if tasks.len() < MAX_CLIENTS => {
-                        tasks.spawn(connection(stream, events.clone()));
+                        tasks.spawn(connection(stream, events.clone(), self.own_path.clone()));
                     }
                     Ok(_) => tracing::warn!(clients = MAX_CLIENTS, "a client was turned away: too many"),
                     Err(error) => tracing::warn!(%error, "a connection was not accepted"),
@@ -188,7 +220,7 @@ impl Server {
                     let from = if late > Duration::from_secs(1) { Instant::now() } else { next_close };
                     next_close = from + self.interval;
                 }
-                () = sleep_until(last_seen + self.options.linger), if alone => break,
+                () = until(end_at) => break,
             }
         }
         self.end(tasks).await
@@ -196,9 +228,10 @@ impl Server {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Joined { client, id } => {
+            Event::Joined { client, visitor, id } => {
                 let connection = self.node.connect();
                 if id.send(connection).is_ok() {
+                    self.had_clients |= !visitor;
                     self.clients.insert(connection, client);
                 } else {
                     self.node.disconnect(connection);
@@ -268,22 +301,29 @@ impl Server {
     }
 }
 
+/// Waits for a moment; `None` never comes.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
+}
+
 /// One client: from its handshake to its end. Its trouble is logged and hurts nobody else.
-async fn connection(stream: TcpStream, events: mpsc::Sender<Event>) {
-    let config =
-        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE_BYTES)).max_frame_size(Some(MAX_MESSAGE_BYTES));
+async fn connection(stream: TcpStream, events: mpsc::Sender<Event>, own_path: Arc<str>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
     }
-    let socket = match timeout(HANDSHAKE, accept_async_with_config(stream, Some(config))).await {
-        Ok(Ok(socket)) => socket,
+    let (socket, visitor) = match timeout(HANDSHAKE, shake_hands(stream, &own_path)).await {
+        Ok(Ok(met)) => met,
         Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
         Err(_) => return tracing::debug!("a handshake took too long"),
     };
     let (queue, outbox) = mpsc::channel(CLIENT_QUEUE);
     let cut_off = Arc::new(Notify::new());
     let (id, joined) = oneshot::channel();
-    if events.send(Event::Joined { client: Client { queue, cut_off: cut_off.clone() }, id }).await.is_err() {
+    let client = Client { queue, cut_off: cut_off.clone() };
+    if events.send(Event::Joined { client, visitor, id }).await.is_err() {
         return;
     }
     let Ok(id) = joined.await else { return };
@@ -291,6 +331,29 @@ async fn connection(stream: TcpStream, events: mpsc::Sender<Event>) {
     if events.send(Event::Left { id }).await.is_err() {
         tracing::debug!("the server ended before a client did");
     }
+}
+
+/// Opens the WebSocket, and tells whether the client came as a visitor. Visitors of another ledger are refused.
+async fn shake_hands(
+    stream: TcpStream,
+    own_path: &str,
+) -> Result<(WebSocketStream<TcpStream>, bool), tungstenite::Error> {
+    let config =
+        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE_BYTES)).max_frame_size(Some(MAX_MESSAGE_BYTES));
+    let mut visitor = false;
+    #[allow(clippy::result_large_err)] // the type is the library's
+    let check = |request: &Request, response: Response| {
+        let path = request.uri().path();
+        visitor = path == own_path;
+        if visitor || !path.starts_with(WORLDS) {
+            return Ok(response);
+        }
+        let mut refusal = ErrorResponse::new(Some("another ledger is served here".to_string()));
+        *refusal.status_mut() = StatusCode::NOT_FOUND;
+        Err(refusal)
+    };
+    let socket = accept_hdr_async_with_config(stream, check, Some(config)).await?;
+    Ok((socket, visitor))
 }
 
 async fn talk(

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::columns::{count, dec, dec_opt, time, time_opt};
 use crate::record::{
-    Checkpoint, Fault, Fill, Flow, Intent, IntentState, IntentUpdate, Order, OrderEvent, OrderState, Record,
+    Checkpoint, Fault, Fill, Flow, Intent, IntentState, IntentUpdate, Order, OrderEvent, OrderState, Processor, Record,
     SessionEnd, SessionNumber, SessionOpened, StopStage, ValuationSnapshot,
 };
 
@@ -52,13 +52,43 @@ pub(crate) fn is_storage(error: &rusqlite::Error) -> bool {
     )
 }
 
+/// A ledger that was marked, with its close time.
+pub(crate) type Mark = (u32, DateTime<Utc>);
+
+/// The newest mark of each processor in the session.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Processed {
+    orders: Option<Mark>,
+    valuer: Option<Mark>,
+}
+
+impl Processed {
+    /// A mark older than the newest of the same processor changes nothing.
+    fn mark(&mut self, by: Processor, mark: Mark) {
+        let newest = match by {
+            Processor::Orders => &mut self.orders,
+            Processor::Valuer => &mut self.valuer,
+        };
+        if newest.is_none_or(|(index, _)| index < mark.0) {
+            *newest = Some(mark);
+        }
+    }
+
+    /// The last ledger that is wholly recorded: the smaller mark. `None` until both have marked one, because an engine
+    /// killed before may have recorded one half only.
+    pub(crate) fn by_all(&self) -> Option<Mark> {
+        let (orders, valuer) = (self.orders?, self.valuer?);
+        Some(if valuer.0 < orders.0 { valuer } else { orders })
+    }
+}
+
 /// What a transaction changes beside its rows; taken back with the transaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Marks {
     /// The sequence number of the last row.
     pub(crate) seq: u64,
-    /// The last ledger whose transactions are all recorded, if it moved.
-    pub(crate) last_ledger: Option<(u32, DateTime<Utc>)>,
+    /// How far each processor's records go.
+    pub(crate) processed: Processed,
 }
 
 /// The word for a kind of record, for errors.
@@ -97,10 +127,8 @@ impl Rows<'_> {
             Record::Flow(flow) => self.flow(flow),
             Record::Valuation(snapshot) => self.valuation(snapshot),
             Record::Fault(fault) => self.fault(fault),
-            Record::LedgerProcessed { ledger_index, close_time } => {
-                if self.marks.last_ledger.is_none_or(|(index, _)| index < *ledger_index) {
-                    self.marks.last_ledger = Some((*ledger_index, *close_time));
-                }
+            Record::LedgerProcessed { ledger_index, close_time, by } => {
+                self.marks.processed.mark(*by, (*ledger_index, *close_time));
                 Ok(())
             }
         }

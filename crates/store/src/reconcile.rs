@@ -23,10 +23,17 @@ pub struct Reconciliation {
     pub fills_rlusd: Dec,
     /// XRP by transaction fees.
     pub fees_xrp: Drops,
-    /// XRP by flows that are no fees.
+    /// XRP by flows whose cause is known, without fees.
     pub flows_xrp: Drops,
-    /// RLUSD by flows.
+    /// RLUSD by flows whose cause is known.
     pub flows_rlusd: Dec,
+    /// XRP by unexplained flows. They say that a balance moved, not why: they explain nothing and so are part of the
+    /// difference, which is where a lost fill is seen.
+    pub unexplained_xrp: Drops,
+    /// RLUSD by unexplained flows; see `unexplained_xrp`.
+    pub unexplained_rlusd: Dec,
+    /// How many unexplained flows there are.
+    pub unexplained_count: u64,
     /// Change of XRP that the records do not explain; zero when they add up.
     pub difference_xrp: Drops,
     /// Change of RLUSD that the records do not explain; zero when they add up.
@@ -37,10 +44,10 @@ pub struct Reconciliation {
 }
 
 impl Reconciliation {
-    /// True when every drop and every digit is explained.
+    /// True when every drop and every digit is explained, and nothing was written down as unexplained.
     #[must_use]
     pub fn adds_up(&self) -> bool {
-        self.difference_xrp == Drops::ZERO && self.difference_rlusd.is_zero()
+        self.unexplained_count == 0 && self.difference_xrp == Drops::ZERO && self.difference_rlusd.is_zero()
     }
 }
 
@@ -90,6 +97,9 @@ fn reconcile<'a>(
         fees_xrp: Drops::ZERO,
         flows_xrp: Drops::ZERO,
         flows_rlusd: Dec::zero(),
+        unexplained_xrp: Drops::ZERO,
+        unexplained_rlusd: Dec::zero(),
+        unexplained_count: 0,
         difference_xrp: Drops::ZERO,
         difference_rlusd: Dec::zero(),
         outside: 0,
@@ -111,9 +121,16 @@ fn reconcile<'a>(
             r.outside += 1;
             continue;
         }
-        let xrp = if flow.cause == FlowCause::Fee { &mut r.fees_xrp } else { &mut r.flows_xrp };
+        let (xrp, rlusd) = match flow.cause {
+            FlowCause::Fee => (&mut r.fees_xrp, &mut r.flows_rlusd),
+            FlowCause::Deposit | FlowCause::Withdrawal => (&mut r.flows_xrp, &mut r.flows_rlusd),
+            FlowCause::Unexplained => {
+                r.unexplained_count += 1;
+                (&mut r.unexplained_xrp, &mut r.unexplained_rlusd)
+            }
+        };
         *xrp = xrp.add(flow.xrp)?;
-        r.flows_rlusd = r.flows_rlusd.add(flow.rlusd)?;
+        *rlusd = rlusd.add(flow.rlusd)?;
     }
     r.difference_xrp = r.xrp_change_drops.sub(r.fills_xrp)?.sub(r.fees_xrp)?.sub(r.flows_xrp)?;
     r.difference_rlusd = r.rlusd_change.sub(r.fills_rlusd)?.sub(r.flows_rlusd)?;

@@ -223,6 +223,16 @@ words! {
 }
 
 words! {
+    /// Who has put its part of a ledger into the record. A ledger counts as processed when all of them have.
+    Processor {
+        /// The keeper of intents, orders and fills.
+        Orders = "orders",
+        /// The keeper of flows and valuation snapshots.
+        Valuer = "valuer",
+    }
+}
+
+words! {
     /// When a valuation snapshot was taken.
     SnapshotKind {
         /// The first of the session.
@@ -425,7 +435,7 @@ pub struct Fill {
     pub recorded_at: DateTime<Utc>,
 }
 
-/// A change of our balances that is no fill.
+/// A change of our balances that is no fill. Unique by hash and cause; one without a hash is a row of its own always.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// The transaction that did it; `None` where none is known.
@@ -536,12 +546,15 @@ pub enum Record {
     Valuation(ValuationSnapshot),
     /// A fault.
     Fault(Fault),
-    /// The last ledger whose transactions are all in the record: where gap repair starts.
+    /// All that one processor makes of the ledgers up to this one is in the record, or queued before this. Gap repair
+    /// starts at the last ledger that every [`Processor`] has marked or passed.
     LedgerProcessed {
         /// Its index.
         ledger_index: u32,
         /// Its close time.
         close_time: DateTime<Utc>,
+        /// Who says so.
+        by: Processor,
     },
 }
 

@@ -41,7 +41,7 @@ pub struct SessionRow {
     pub starting_close_time: Option<DateTime<Utc>>,
     /// Value at the start, if a price was known.
     pub starting_value_rlusd: Option<Dec>,
-    /// The last ledger whose transactions are all recorded.
+    /// The last ledger that every processor has recorded its part of.
     pub last_ledger_index: Option<u32>,
     /// That ledger's close time.
     pub last_close_time: Option<DateTime<Utc>>,

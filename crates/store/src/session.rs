@@ -46,7 +46,8 @@ impl Store {
             .map_err(failed)
     }
 
-    /// The last ledger of the latest session that processed any: gap repair starts after it.
+    /// The last ledger that both the orders and the valuer have recorded, in the latest session where both recorded
+    /// any: gap repair starts from it. One of them may have recorded more; recording that again adds nothing.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`].

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, never, select_biased};
 use rusqlite::{Connection, params};
 
-use crate::apply::{ApplyError, Marks, Rows, end_session, kind, stop_stage};
+use crate::apply::{ApplyError, Marks, Processed, Rows, end_session, kind, stop_stage};
 use crate::checkpoint;
 use crate::columns::{count, time};
 use crate::error::WriteError;
@@ -46,6 +46,8 @@ pub(crate) struct Engine {
     control: Receiver<Control>,
     /// Taken from the queue and not durable yet: kept over attempts while the disk refuses.
     pending: VecDeque<Message>,
+    /// How far each processor's durable records go.
+    processed: Processed,
     /// Attempts that failed in a row.
     failures: u32,
     lock: Lock,
@@ -61,7 +63,8 @@ impl Engine {
     ) -> Engine {
         let Store { conn, path, options, lock, .. } = store;
         let wal_path = with_suffix(&path, "-wal");
-        Engine { conn, session, shared, options, wal_path, data, control, pending: VecDeque::new(), failures: 0, lock }
+        let (pending, processed) = (VecDeque::new(), Processed::default());
+        Engine { conn, session, shared, options, wal_path, data, control, pending, processed, failures: 0, lock }
     }
 
     /// Runs until it is sealed or nobody can reach it any more.
@@ -118,7 +121,7 @@ impl Engine {
     fn commit_and_report(&mut self) {
         match self.commit() {
             Ok((marks, outcomes)) => {
-                self.shared.durable.store(marks.seq, Ordering::Release);
+                self.committed(&marks);
                 if self.failures > 0 {
                     let attempts = std::mem::take(&mut self.failures);
                     tracing::info!(attempts, "the database accepts rows again");
@@ -132,6 +135,12 @@ impl Engine {
             }
             Err(error) => self.storage_failed(&error),
         }
+    }
+
+    /// Only what COMMIT kept counts: a batch that is tried again starts from the marks before it.
+    fn committed(&mut self, marks: &Marks) {
+        self.processed = marks.processed;
+        self.shared.durable.store(marks.seq, Ordering::Release);
     }
 
     fn storage_failed(&mut self, error: &ApplyError) {
@@ -175,7 +184,7 @@ impl Engine {
         &self,
         work: impl FnOnce(&mut Rows<'_>) -> Result<T, ApplyError>,
     ) -> Result<(Marks, T), ApplyError> {
-        let marks = Marks { seq: self.shared.durable.load(Ordering::Acquire), last_ledger: None };
+        let marks = Marks { seq: self.shared.durable.load(Ordering::Acquire), processed: self.processed };
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut rows = Rows { conn: &self.conn, session: self.session, marks };
         let result = work(&mut rows)?;
@@ -188,7 +197,8 @@ impl Engine {
     /// Moves `last_seen_at`, the processed ledger, the count of dropped rows and the watermark with every commit, so
     /// that a killed session's end is known.
     fn heartbeat(&self, marks: &Marks) -> Result<(), ApplyError> {
-        let (index, close_time) = marks.last_ledger.map_or((None, None), |(index, at)| (Some(index), Some(time(at))));
+        let (index, close_time) =
+            marks.processed.by_all().map_or((None, None), |(index, at)| (Some(index), Some(time(at))));
         self.conn
             .prepare_cached(
                 "UPDATE sessions SET last_seen_at = max(last_seen_at, ?2), coalesced_rows = ?5,
@@ -279,7 +289,7 @@ impl Engine {
         }
         match self.in_transaction(|rows| rows.checkpoint(&done)) {
             Ok((marks, ())) => {
-                self.shared.durable.store(marks.seq, Ordering::Release);
+                self.committed(&marks);
                 Ok(done)
             }
             Err(error) => {

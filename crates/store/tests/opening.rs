@@ -7,6 +7,7 @@ use std::fs;
 
 use chrono::{DateTime, Utc};
 use common::*;
+use neo_market::Side;
 use neo_store::record::*;
 use neo_store::{Identity, LockError, Reader, Store, StoreError, schema};
 
@@ -158,8 +159,9 @@ fn the_session_of_a_killed_engine_is_closed_from_its_last_durable_record() {
         Record::SessionOpened(SessionOpened { ledger_index: 5, close_time: at(1), starting_value_rlusd: None }),
         Record::Valuation(snapshot(SnapshotKind::Opening, 5, 100, "1", Some("10.5"))),
         Record::Valuation(snapshot(SnapshotKind::Ledger, 6, 100, "1", Some("11.25"))),
-        Record::LedgerProcessed { ledger_index: 9, close_time: at(20) },
-        Record::LedgerProcessed { ledger_index: 8, close_time: at(16) },
+        processed(Processor::Orders, 9),
+        processed(Processor::Valuer, 9),
+        processed(Processor::Valuer, 8),
         Record::Intent(intent(1)),
         Record::Order(order(1)),
         Record::Order(order(2)),
@@ -189,7 +191,7 @@ fn the_session_of_a_killed_engine_is_closed_from_its_last_durable_record() {
     assert_eq!(row.ended_at_source, Some(EndedAtSource::Recovered));
     assert_eq!(row.end_reason, Some(EndReason::Crash));
     assert_eq!(row.ending_value_rlusd, Some(dec("11.25")));
-    assert_eq!((row.ending_ledger_index, row.ending_close_time), (Some(9), Some(at(20))));
+    assert_eq!((row.ending_ledger_index, row.ending_close_time), (Some(9), Some(closed_at(9))));
     assert_eq!(row.seed, Some(u64::MAX));
     assert!(row.end_detail.unwrap().contains("\"ending_value_ledger_index\":6"));
     assert_eq!(reader.session(None).unwrap().resumed_from, Some(first));
@@ -203,6 +205,47 @@ fn the_session_of_a_killed_engine_is_closed_from_its_last_durable_record() {
     assert!(row.ending_value_reason.unwrap().contains("before it had recorded"));
     assert_eq!(row.ending_ledger_index, None);
     assert_eq!(place.open().recovered(), [] as [i64; 0], "recovery happens once");
+}
+
+#[test]
+fn gap_repair_starts_where_the_slower_of_the_two_had_come_to() {
+    let place = Place::new();
+    let earlier = place.start();
+    earlier.durably(vec![processed(Processor::Orders, 5), processed(Processor::Valuer, 5)]).unwrap();
+    earlier.vanish();
+    // Killed in its first ledger, when the orders had recorded theirs: that ledger is to be repaired.
+    let running = place.start();
+    running.durably(vec![Record::Fill(fill(6, Side::Bid, 5, "12")), processed(Processor::Orders, 6)]).unwrap();
+    running.vanish();
+    assert_eq!(place.open().last_processed_ledger().unwrap(), Some(5));
+    // Killed between the two's rows of ledger 12.
+    let running = place.start();
+    running.durably(vec![processed(Processor::Orders, 11)]).unwrap();
+    let fee = || Record::Flow(flow(11, FlowCause::Fee, -10, "0"));
+    running.durably(vec![fee(), processed(Processor::Valuer, 11)]).unwrap();
+    let traded = || Record::Fill(fill(12, Side::Ask, 5, "12"));
+    running.durably(vec![traded(), processed(Processor::Orders, 12)]).unwrap();
+    let killed = running.session;
+    running.vanish();
+    let store = place.open();
+    assert_eq!(store.last_processed_ledger().unwrap(), Some(11));
+    drop(store);
+    let row = Reader::open(&place.path).unwrap().session(Some(killed)).unwrap();
+    assert_eq!((row.ending_ledger_index, row.ending_close_time), (Some(11), Some(closed_at(11))));
+
+    // The repair records again what is there, and what is not.
+    let running = place.start();
+    let missed = || Record::Flow(flow(12, FlowCause::Fee, -10, "0"));
+    running.durably(vec![traded(), processed(Processor::Orders, 12)]).unwrap();
+    running.durably(vec![fee(), missed(), processed(Processor::Valuer, 12)]).unwrap();
+    let reader = Reader::open(&place.path).unwrap();
+    let ledgers = |session| reader.flows(session).unwrap().iter().map(|row| row.record.ledger_index).collect();
+    let (before, repaired): (Vec<u32>, Vec<u32>) = (ledgers(killed), ledgers(running.session));
+    assert_eq!((before, repaired), (vec![11], vec![12]));
+    assert_eq!((reader.fills(killed).unwrap().len(), reader.fills(running.session).unwrap().len()), (1, 0));
+    drop(reader);
+    running.vanish();
+    assert_eq!(place.open().last_processed_ledger().unwrap(), Some(12));
 }
 
 #[test]

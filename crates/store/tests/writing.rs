@@ -195,6 +195,41 @@ fn a_replay_adds_nothing() {
 }
 
 #[test]
+fn a_ledger_is_processed_when_both_the_orders_and_the_valuer_say_so() {
+    let place = Place::new();
+    let running = place.start();
+    let last = || {
+        let row = Reader::open(&place.path).unwrap().session(None).unwrap();
+        assert_eq!(row.last_close_time, row.last_ledger_index.map(closed_at));
+        row.last_ledger_index
+    };
+    let mark = |by, ledger_index| {
+        running.durably(vec![processed(by, ledger_index)]).unwrap();
+        last()
+    };
+    assert_eq!(mark(Processor::Orders, 10), None);
+    assert_eq!(mark(Processor::Valuer, 12), Some(10), "the mark of an earlier commit is kept");
+    assert_eq!(mark(Processor::Valuer, 9), Some(10), "an older mark takes nothing back");
+    assert_eq!(mark(Processor::Orders, 11), Some(11));
+    assert_eq!(mark(Processor::Orders, 14), Some(12));
+    // A group that is refused takes its mark with it.
+    let poison = Record::Fill(fill(2, Side::Bid, -1, "1"));
+    running.durably(vec![processed(Processor::Valuer, 14), poison]).unwrap_err();
+    running.checkpoint();
+    assert_eq!(last(), Some(12));
+    assert_eq!(mark(Processor::Valuer, 13), Some(13));
+    running.close(clean_end(), vec![]).unwrap();
+    running.seal();
+
+    // What one says in a new session is not held against what the other said in an old one.
+    let running = place.start();
+    running.durably(vec![processed(Processor::Valuer, 20)]).unwrap();
+    assert_eq!(last(), None);
+    running.seal();
+    assert_eq!(place.open().last_processed_ledger().unwrap(), Some(13));
+}
+
+#[test]
 fn a_settled_intent_stays_settled_and_an_order_follows_its_events() {
     let place = Place::new();
     let running = place.start();

@@ -284,6 +284,15 @@ pub fn snapshot(
     }
 }
 
+pub fn processed(by: Processor, ledger_index: u32) -> Record {
+    Record::LedgerProcessed { ledger_index, close_time: closed_at(ledger_index), by }
+}
+
+/// The close time of a ledger that [`processed`] marks.
+pub fn closed_at(ledger_index: u32) -> DateTime<Utc> {
+    at(4 * i64::from(ledger_index))
+}
+
 pub fn fault(cause: &str) -> Fault {
     Fault {
         actor: "feed".into(),
