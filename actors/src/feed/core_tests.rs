@@ -199,6 +199,49 @@ fn a_ledgers_transactions_come_with_it_whichever_comes_first() {
 }
 
 #[test]
+fn a_transaction_lost_between_two_that_came_is_noticed_and_read() {
+    let mut bench = Bench::live(None);
+    let first = payment(101, 'B', 50_000_000);
+    let mut second = payment(101, 'C', 50_000_005);
+    second["meta"]["TransactionIndex"] = json!(1);
+    second["meta"]["AffectedNodes"][0]["ModifiedNode"]["PreviousTxnID"] = json!(hash('B'));
+    (bench.node.index, bench.node.balance, bench.node.root) = (101, 50_000_010, 'C');
+    bench.node.history = vec![first, second.clone()];
+    // The account's newest transaction is the one that came; only its link shows that another is missing.
+    bench.hear(&stream(second));
+    bench.hear(&closed(101));
+    let update = bench.updates.last().unwrap();
+    assert_eq!((update.ledger.index, update.transactions.len()), (101, 2));
+}
+
+/// Somebody else's ask of 9 XRP at 2.5 appears or goes.
+fn others_offer(index: u32, id: char, node: &str) -> Value {
+    let fields = json!({"Account": Address([8; 20]).to_string(), "Sequence": 3, "TakerGets": "9000000", "TakerPays": {
+        "currency": token().currency.to_string(), "issuer": token().issuer.to_string(), "value": "22.5"}});
+    let kind = if node == "CreatedNode" { "NewFields" } else { "FinalFields" };
+    json!({
+        "ledger_index": index, "validated": true, "hash": hash(id), "engine_result": "tesSUCCESS",
+        "tx_json": {"TransactionType": "OfferCreate", "Account": Address([8; 20]).to_string(), "Fee": "10", "Sequence": 3},
+        "meta": {"TransactionIndex": 0, "TransactionResult": "tesSUCCESS", "AffectedNodes": [
+            {node: {"LedgerEntryType": "Offer", "LedgerIndex": hash('6'), kind: fields}}]}
+    })
+}
+
+#[test]
+fn a_duplicate_that_comes_late_does_not_bring_a_gone_offer_back() {
+    let mut bench = Bench::live(None);
+    let created = stream(others_offer(101, 'D', "CreatedNode"));
+    let asks = |bench: &Bench| bench.updates.last().unwrap().view.asks.len();
+    for (index, message) in [(101, &created), (102, &stream(others_offer(102, 'E', "DeletedNode"))), (103, &created)] {
+        bench.node.index = index;
+        bench.hear(message);
+        bench.hear(&closed(index));
+        assert_eq!(bench.updates.last().unwrap().ledger.index, index);
+        assert_eq!(asks(&bench), usize::from(index == 101), "ledger {index}");
+    }
+}
+
+#[test]
 fn a_missing_ledger_is_filled_from_history_before_anybody_hears_of_the_next() {
     let mut bench = Bench::live(None);
     (bench.node.index, bench.node.balance, bench.node.root) = (104, 50_000_005, ROOT[1]);

@@ -365,6 +365,9 @@ fn a_sequence_number_used_by_somebody_else_kills_ours_and_leaves_nothing_behind(
     assert_eq!(dead_in(&bench.effects), 1);
     assert!(bench.core.hole && bench.core.in_flight() == 1);
     assert_eq!(bench.core.open_items().0, [intents[1].sequence], "the robbed offer is not believed to stand");
+    assert!(bench.acknowledge().is_empty(), "a number after the hole could not apply");
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    assert!(bench.acknowledge().is_empty(), "not even a cancel");
 }
 
 #[test]
