@@ -3,6 +3,9 @@
 //! The core is shared with the supervisor, which asks it what is still open while the session is being closed.
 
 pub mod core;
+mod quoting;
+mod sending;
+mod settle;
 
 use std::sync::Arc;
 

@@ -3,25 +3,24 @@
 //! Three rules carry the rest. An intent is durable before its blob is sent. A transaction is settled only by a validated
 //! ledger: found in one, or its LastLedgerSequence passed in gap-free history. While the fate of a level's transaction is
 //! open, that level signs nothing new.
+//!
+//! Here are the state and the order of work; `settle` reads what a ledger proves, `quoting` decides what
+//! to change, `sending` signs and sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use neo_ledger::keys::{Keypair, SignError};
-use neo_ledger::own::{self, FilledOffer, OfferChange, OfferChangeKind, OwnTransaction, Removal};
-use neo_ledger::tx::{Body, Transaction};
-use neo_ledger::types::{Amount, Hash, LedgerTime, Token};
-use neo_market::plan::{self, Action, Resting};
-use neo_market::quote::{self, Desired, Funds, Quote, QuoteConfig};
-use neo_market::risk::{RiskConfig, RiskLimits, RiskState};
-use neo_market::{AmountError, Balances, Dec, Drops, Side};
-use neo_store::record::{
-    Fault, Fill, Intent, IntentState, IntentUpdate, Order, OrderEvent, OrderState, Processor, Purpose, Record, Role,
-};
+use neo_ledger::types::{Hash, LedgerTime, Token};
+use neo_market::quote::QuoteConfig;
+use neo_market::risk::RiskConfig;
+use neo_market::{AmountError, Dec, Drops, Side};
+use neo_store::record::{Fault, IntentState, OrderState, Processor, Purpose, Record};
 use thiserror::Error;
 
+use super::settle::intent_update;
 use crate::clock::to_utc;
-use crate::messages::{IntentsDurable, LedgerUpdate, OpenOffer, OrdersCommand, Submission, SubmissionReply};
+use crate::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
 use crate::status::QuoteStatus;
 
 /// What the orders must know.
@@ -107,7 +106,7 @@ pub enum OrdersError {
 
 /// Whether quotes are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Intention {
+pub(super) enum Intention {
     Quote,
     /// No new quotes; what rests stays.
     Hold,
@@ -119,19 +118,19 @@ enum Intention {
 
 /// An offer of ours.
 #[derive(Clone, Debug)]
-struct Offer {
-    side: Side,
-    level: u8,
-    price: Dec,
-    remaining: Drops,
-    placed_ledger: u32,
-    expires: Option<LedgerTime>,
+pub(super) struct Offer {
+    pub(super) side: Side,
+    pub(super) level: u8,
+    pub(super) price: Dec,
+    pub(super) remaining: Drops,
+    pub(super) placed_ledger: u32,
+    pub(super) expires: Option<LedgerTime>,
     /// False until a validated ledger shows it resting.
-    resting: bool,
+    pub(super) resting: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sending {
+pub(super) enum Sending {
     AwaitsRecord {
         batch: u64,
     },
@@ -144,44 +143,44 @@ enum Sending {
 
 /// A signed transaction whose fate is open.
 #[derive(Clone, Debug)]
-struct InFlight {
-    hash: Hash,
-    blob: String,
-    purpose: Purpose,
+pub(super) struct InFlight {
+    pub(super) hash: Hash,
+    pub(super) blob: String,
+    pub(super) purpose: Purpose,
     /// The level that it occupies.
-    level: Option<(Side, u8)>,
+    pub(super) level: Option<(Side, u8)>,
     /// The offer that it cancels or replaces.
-    target: Option<u32>,
-    last_ledger_sequence: u32,
-    sending: Sending,
+    pub(super) target: Option<u32>,
+    pub(super) last_ledger_sequence: u32,
+    pub(super) sending: Sending,
 }
 
 /// The orders.
 pub struct OrdersCore {
-    config: OrdersConfig,
-    key: Keypair,
-    intention: Intention,
-    offers: BTreeMap<u32, Offer>,
+    pub(super) config: OrdersConfig,
+    pub(super) key: Keypair,
+    pub(super) intention: Intention,
+    pub(super) offers: BTreeMap<u32, Offer>,
     /// Offers on the ledger that no order of this session made: cancelled before the first quote.
-    orphans: BTreeSet<u32>,
-    in_flight: BTreeMap<u32, InFlight>,
-    next_sequence: u32,
+    pub(super) orphans: BTreeSet<u32>,
+    pub(super) in_flight: BTreeMap<u32, InFlight>,
+    pub(super) next_sequence: u32,
     /// A transaction died: later sequence numbers cannot apply until all in flight are settled.
-    hole: bool,
-    batch: u64,
-    ledger_index: u32,
-    close_time: LedgerTime,
-    done: bool,
-    flat_told: bool,
-    first_close: Option<LedgerTime>,
-    elapsed_told: bool,
-    open_ledger_cost: Option<Drops>,
-    mid: Option<Dec>,
-    withheld: Option<String>,
-    failed_transactions: u64,
-    fills: (u64, u64),
+    pub(super) hole: bool,
+    pub(super) batch: u64,
+    pub(super) ledger_index: u32,
+    pub(super) close_time: LedgerTime,
+    pub(super) done: bool,
+    pub(super) flat_told: bool,
+    pub(super) first_close: Option<LedgerTime>,
+    pub(super) elapsed_told: bool,
+    pub(super) open_ledger_cost: Option<Drops>,
+    pub(super) mid: Option<Dec>,
+    pub(super) withheld: Option<String>,
+    pub(super) failed_transactions: u64,
+    pub(super) fills: (u64, u64),
     /// What earlier sessions left unsettled: hash and LastLedgerSequence.
-    inherited: BTreeMap<Hash, u32>,
+    pub(super) inherited: BTreeMap<Hash, u32>,
 }
 
 impl OrdersCore {
@@ -399,19 +398,6 @@ impl OrdersCore {
         }
     }
 
-    /// Sends what no node has answered for again: the same blob, so it can only ever count once.
-    fn send_again(&mut self, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) {
-        let mut records = Vec::new();
-        for flight in self.in_flight.values_mut().filter(|tx| tx.sending == Sending::Unanswered) {
-            flight.sending = Sending::AwaitsReply;
-            records.push(intent_update(&flight.hash, IntentState::Submitted, None, None, now));
-            effects.push(OrdersEffect::Submit(Submission { hash: flight.hash, blob: flight.blob.clone() }));
-        }
-        if !records.is_empty() {
-            effects.push(OrdersEffect::Record(records));
-        }
-    }
-
     fn check_elapsed(&mut self, effects: &mut Vec<OrdersEffect>) {
         let over = self.config.trade_for_s.is_some_and(|limit| self.trading_s() >= i64::from(limit));
         if over && !self.elapsed_told {
@@ -420,595 +406,6 @@ impl OrdersCore {
             self.withheld = Some("the session's time is over".to_string());
             effects.push(OrdersEffect::Elapsed);
         }
-    }
-
-    /// A transaction of ours is in a validated ledger: its fate is known.
-    fn settle(&mut self, transaction: &OwnTransaction, now: DateTime<Utc>, records: &mut Vec<Record>) {
-        if !transaction.ours {
-            return;
-        }
-        // The record may know it from an earlier session even where this one does not.
-        self.inherited.remove(&transaction.hash);
-        let (result, index) = (Some(transaction.result.clone()), Some(transaction.ledger_index));
-        records.push(intent_update(&transaction.hash, IntentState::Validated, result, index, now));
-        match self.in_flight.remove(&transaction.sequence) {
-            Some(flight) if flight.hash == transaction.hash => self.settle_ours(&flight, transaction, now, records),
-            Some(flight) => self.settle_robbed(&flight, transaction, now, records),
-            None => {}
-        }
-    }
-
-    fn settle_ours(
-        &mut self,
-        flight: &InFlight,
-        transaction: &OwnTransaction,
-        now: DateTime<Utc>,
-        records: &mut Vec<Record>,
-    ) {
-        let succeeded = transaction.result == "tesSUCCESS";
-        if !succeeded {
-            self.failed_transactions += 1;
-            tracing::warn!(hash = %flight.hash, result = transaction.result, purpose = %flight.purpose,
-                "a transaction of ours was included without success");
-        }
-        if flight.purpose == Purpose::Cancel {
-            self.settle_cancel(flight, succeeded);
-            return;
-        }
-        if !creates(transaction) {
-            // A failed transaction leaves no offer; a successful one without a resting offer was filled at once.
-            let filled = transaction.fills.iter().any(|fill| fill.offer_sequence == transaction.sequence);
-            let state = if succeeded && filled { OrderState::Filled } else { OrderState::Failed };
-            self.offers.remove(&transaction.sequence);
-            records.push(self.event_in(transaction, transaction.sequence, state, Drops::ZERO, now));
-        }
-    }
-
-    /// Another transaction of our account has used the number that ours was signed for: ours can never be included.
-    fn settle_robbed(
-        &mut self,
-        flight: &InFlight,
-        transaction: &OwnTransaction,
-        now: DateTime<Utc>,
-        records: &mut Vec<Record>,
-    ) {
-        tracing::error!(hash = %transaction.hash, sequence = transaction.sequence,
-            "a transaction that this session did not sign has used its sequence number");
-        self.hole = true;
-        self.failed_transactions += 1;
-        let index = Some(transaction.ledger_index);
-        records.push(intent_update(&flight.hash, IntentState::Dead, None, index, now));
-        if flight.purpose != Purpose::Cancel && self.offers.remove(&transaction.sequence).is_some() {
-            records.push(self.event_in(transaction, transaction.sequence, OrderState::Failed, Drops::ZERO, now));
-        }
-        if creates(transaction) {
-            self.orphans.insert(transaction.sequence);
-        }
-    }
-
-    /// A validated cancel proves an orphan gone even where a fill had removed it before. Offers of this session are
-    /// followed by what removes them.
-    fn settle_cancel(&mut self, flight: &InFlight, succeeded: bool) {
-        if let (true, Some(target)) = (succeeded, flight.target) {
-            self.orphans.remove(&target);
-        }
-    }
-
-    fn fills_of(
-        &mut self,
-        transaction: &OwnTransaction,
-        mid: Option<Dec>,
-        now: DateTime<Utc>,
-        records: &mut Vec<Record>,
-    ) {
-        for fill in &transaction.fills {
-            match fill.side {
-                Side::Bid => self.fills.0 += 1,
-                Side::Ask => self.fills.1 += 1,
-            }
-            if fill.taker {
-                tracing::warn!(hash = %transaction.hash, offer = fill.offer_sequence, "our offer crossed on placement");
-            }
-            records.push(Record::Fill(self.fill_record(transaction, fill, mid, now)));
-        }
-    }
-
-    fn fill_record(
-        &self,
-        transaction: &OwnTransaction,
-        fill: &FilledOffer,
-        mid: Option<Dec>,
-        now: DateTime<Utc>,
-    ) -> Fill {
-        Fill {
-            tx_hash: transaction.hash.to_string(),
-            offer_sequence: fill.offer_sequence,
-            role: if fill.taker { Role::Taker } else { Role::Maker },
-            side: fill.side,
-            xrp: fill.xrp,
-            rlusd: fill.token,
-            price: fill.price,
-            mid_price: mid,
-            ledger_index: transaction.ledger_index,
-            transaction_index: transaction.transaction_index,
-            close_time: to_utc(transaction.close_time.unwrap_or(self.close_time)),
-            recorded_at: now,
-        }
-    }
-
-    fn offer_changes(&mut self, transaction: &OwnTransaction, now: DateTime<Utc>, records: &mut Vec<Record>) {
-        for change in &transaction.offers {
-            let remaining =
-                own::xrp_and_token(&change.taker_gets, &change.taker_pays).map_or(Drops::ZERO, |(xrp, _)| xrp);
-            let state = match change.kind {
-                OfferChangeKind::Created => OrderState::Resting,
-                OfferChangeKind::Modified => OrderState::PartlyFilled,
-                OfferChangeKind::Removed(removal) => removed_state(removal),
-            };
-            if let Some(offer) = self.offers.get_mut(&change.sequence) {
-                offer.resting = true;
-                offer.remaining = remaining;
-            }
-            if matches!(change.kind, OfferChangeKind::Removed(_)) {
-                self.offers.remove(&change.sequence);
-                self.orphans.remove(&change.sequence);
-            }
-            records.push(self.event_in(transaction, change.sequence, state, remaining, now));
-        }
-    }
-
-    /// Transactions that no ledger can include any more. Their numbers are a hole: nothing signed after them can apply.
-    fn bury_the_dead(&mut self, now: DateTime<Utc>, records: &mut Vec<Record>) {
-        let index = Some(self.ledger_index);
-        let over: Vec<Hash> =
-            self.inherited.iter().filter(|(_, last)| **last <= self.ledger_index).map(|(hash, _)| *hash).collect();
-        for hash in over {
-            self.inherited.remove(&hash);
-            records.push(intent_update(&hash, IntentState::Dead, None, index, now));
-        }
-        let dead: Vec<u32> = self
-            .in_flight
-            .iter()
-            .filter(|(_, tx)| tx.last_ledger_sequence <= self.ledger_index)
-            .map(|(sequence, _)| *sequence)
-            .collect();
-        for sequence in dead {
-            let Some(flight) = self.in_flight.remove(&sequence) else { continue };
-            tracing::warn!(hash = %flight.hash, sequence, purpose = %flight.purpose, "a transaction of ours is dead");
-            self.hole = true;
-            self.failed_transactions += 1;
-            records.push(intent_update(&flight.hash, IntentState::Dead, None, index, now));
-            if flight.purpose != Purpose::Cancel && self.offers.remove(&sequence).is_some() {
-                let detail = Some("no ledger included it up to its LastLedgerSequence".to_string());
-                records.push(self.event(sequence, OrderState::Failed, Drops::ZERO, detail, now));
-            }
-        }
-    }
-
-    /// With nothing in flight, the ledger's number is ours again.
-    fn resynchronise(&mut self, account_sequence: u32) {
-        if self.in_flight.is_empty() {
-            self.next_sequence = account_sequence;
-            self.hole = false;
-        } else {
-            self.next_sequence = self.next_sequence.max(account_sequence);
-        }
-    }
-
-    /// The validated list of offers against what we believe.
-    fn compare(&mut self, listed: &[OpenOffer], now: DateTime<Utc>, records: &mut Vec<Record>) {
-        let on_ledger: BTreeSet<u32> = listed.iter().map(|offer| offer.sequence).collect();
-        for sequence in &on_ledger {
-            if !self.offers.contains_key(sequence) && !self.in_flight.contains_key(sequence) {
-                tracing::warn!(offer = sequence, "an offer of our account that no order of this session made");
-                self.orphans.insert(*sequence);
-            }
-        }
-        self.orphans.retain(|sequence| on_ledger.contains(sequence));
-        let vanished: Vec<u32> = self
-            .offers
-            .iter()
-            .filter(|(sequence, _)| !on_ledger.contains(sequence) && !self.in_flight.contains_key(sequence))
-            .map(|(sequence, _)| *sequence)
-            .collect();
-        for sequence in vanished {
-            tracing::error!(offer = sequence, "an offer of ours is gone and no transaction that we saw removed it");
-            self.offers.remove(&sequence);
-            let detail = Some("absent from the validated list of offers".to_string());
-            records.push(self.event(sequence, OrderState::Unknown, Drops::ZERO, detail, now));
-        }
-    }
-
-    fn requote(
-        &mut self,
-        update: &LedgerUpdate,
-        now: DateTime<Utc>,
-        effects: &mut Vec<OrdersEffect>,
-    ) -> Result<(), OrdersError> {
-        if self.hole {
-            self.withheld = Some("waiting until the transactions after a dead one are settled".to_string());
-            return Ok(());
-        }
-        let mut batch = Batch::default();
-        self.cancel_orphans(now, &mut batch)?;
-        if !self.orphans.is_empty() {
-            self.withheld = Some("cancelling offers that an earlier session left".to_string());
-            self.persist(batch, effects);
-            return Ok(());
-        }
-        let balances = update.account.balances(&update.ledger)?;
-        let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
-        funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
-        let desired = match quote::desired(&update.view, &funds, &self.config.quote) {
-            Ok(desired) => {
-                self.withheld = desired.quotes.is_empty().then(|| "no quote is possible with these funds".to_string());
-                Some(desired)
-            }
-            Err(reason) => {
-                self.withheld = Some(reason.to_string());
-                None
-            }
-        };
-        let limits = RiskLimits::new(self.config.risk.clone());
-        for action in self.plan(desired.as_ref()) {
-            let state = self.risk_state(&action, update, balances, desired.as_ref())?;
-            match limits.check(action, &state) {
-                Ok(approved) => self.act(approved.into_action(), now, &mut batch)?,
-                Err(refused) => {
-                    tracing::warn!(reason = %refused.reason, "a quote was refused");
-                    self.withheld = Some(refused.reason.to_string());
-                }
-            }
-        }
-        self.persist(batch, effects);
-        Ok(())
-    }
-
-    /// XRP that may be offered when the fees of a few rounds are set aside.
-    fn less_fees(&self, spendable: Drops) -> Result<Drops, AmountError> {
-        let transactions = 4 * i64::from(self.config.quote.levels.max(1));
-        let fees = Drops::new(self.fee(Purpose::Place).get().saturating_mul(transactions));
-        Ok(spendable.sub(fees)?.max(Drops::ZERO))
-    }
-
-    fn plan(&self, desired: Option<&Desired>) -> Vec<Action> {
-        let busy: Vec<(Side, u8)> = self.in_flight.values().filter_map(|tx| tx.level).collect();
-        let resting: Vec<Resting> = self
-            .offers
-            .iter()
-            .filter(|(_, offer)| offer.resting)
-            .map(|(sequence, offer)| Resting {
-                side: offer.side,
-                level: offer.level,
-                offer_sequence: *sequence,
-                price: offer.price,
-                remaining: offer.remaining,
-                placed_ledger: offer.placed_ledger,
-                expires_at_s: offer.expires.map(|time| time.0),
-            })
-            .collect();
-        plan::plan(desired, &resting, &busy, self.ledger_index, self.close_time.0, &self.config.quote)
-    }
-
-    /// What the limits are held against: everything open but what this action, or one in flight, replaces.
-    fn risk_state(
-        &self,
-        action: &Action,
-        update: &LedgerUpdate,
-        balances: Balances,
-        desired: Option<&Desired>,
-    ) -> Result<RiskState, AmountError> {
-        let replaced_now = match action {
-            Action::Replace { offer_sequence, .. } => Some(*offer_sequence),
-            Action::Place(_) | Action::Cancel { .. } => None,
-        };
-        let replaced_before = |sequence: u32| self.in_flight.values().any(|tx| tx.target == Some(sequence));
-        let open = |side: Side| -> Result<Drops, AmountError> {
-            self.offers
-                .iter()
-                .filter(|(sequence, offer)| offer.side == side && replaced_now != Some(**sequence))
-                .filter(|(sequence, _)| !replaced_before(**sequence))
-                .try_fold(Drops::ZERO, |sum, (_, offer)| sum.add(offer.remaining))
-        };
-        Ok(RiskState {
-            balances,
-            reference_price: desired.map(|desired| desired.reference_price),
-            open_bid_xrp: open(Side::Bid)?,
-            open_ask_xrp: open(Side::Ask)?,
-            reserve_inc: update.ledger.reserve_inc,
-            data_age_ledgers: update.ledger.index.saturating_sub(update.view.ledger_index),
-        })
-    }
-
-    fn act(&mut self, action: Action, now: DateTime<Utc>, batch: &mut Batch) -> Result<(), OrdersError> {
-        match action {
-            Action::Place(quote) => self.place(&quote, None, now, batch),
-            Action::Replace { offer_sequence, quote } => self.place(&quote, Some(offer_sequence), now, batch),
-            Action::Cancel { offer_sequence, side, level } => {
-                self.cancel(offer_sequence, Some((side, level)), now, batch)
-            }
-        }
-    }
-
-    fn place(
-        &mut self,
-        quote: &Quote,
-        replaces: Option<u32>,
-        now: DateTime<Utc>,
-        batch: &mut Batch,
-    ) -> Result<(), OrdersError> {
-        let xrp = Amount::Xrp(quote.size);
-        let rlusd = Amount::Token { value: quote.rlusd, token: self.config.token };
-        let (taker_gets, taker_pays) = match quote.side {
-            Side::Bid => (rlusd, xrp),
-            Side::Ask => (xrp, rlusd),
-        };
-        let expires = self.close_time.plus_s(self.config.quote.expiration_s);
-        let purpose = if replaces.is_some() { Purpose::Replace } else { Purpose::Place };
-        let body = Body::OfferCreate { taker_gets, taker_pays, expiration: Some(expires), offer_sequence: replaces };
-        let level = Some((quote.side, quote.level));
-        let (sequence, hash) = self.sign(body, purpose, level, replaces, now, batch)?;
-        batch.records.push(Record::Order(Order {
-            offer_sequence: sequence,
-            tx_hash: hash.to_string(),
-            side: quote.side,
-            level: quote.level,
-            price: quote.price,
-            size: quote.size,
-            rlusd: quote.rlusd,
-            mid_price: self.mid,
-            replaces,
-            expiration: Some(to_utc(expires)),
-            ledger_index: self.ledger_index,
-            close_time: to_utc(self.close_time),
-            recorded_at: now,
-        }));
-        self.offers.insert(
-            sequence,
-            Offer {
-                side: quote.side,
-                level: quote.level,
-                price: quote.price,
-                remaining: quote.size,
-                placed_ledger: self.ledger_index,
-                expires: Some(expires),
-                resting: false,
-            },
-        );
-        Ok(())
-    }
-
-    fn cancel(
-        &mut self,
-        offer_sequence: u32,
-        level: Option<(Side, u8)>,
-        now: DateTime<Utc>,
-        batch: &mut Batch,
-    ) -> Result<(), OrdersError> {
-        let body = Body::OfferCancel { offer_sequence };
-        self.sign(body, Purpose::Cancel, level, Some(offer_sequence), now, batch)?;
-        Ok(())
-    }
-
-    fn cancel_orphans(&mut self, now: DateTime<Utc>, batch: &mut Batch) -> Result<(), OrdersError> {
-        let orphans: Vec<u32> = self.orphans.iter().copied().filter(|offer| !self.is_being_cancelled(*offer)).collect();
-        for orphan in orphans {
-            self.cancel(orphan, None, now, batch)?;
-        }
-        Ok(())
-    }
-
-    fn is_being_cancelled(&self, offer_sequence: u32) -> bool {
-        self.in_flight.values().any(|tx| tx.purpose == Purpose::Cancel && tx.target == Some(offer_sequence))
-    }
-
-    /// Cancels every offer, resting or in flight, that no cancel in flight is for. Sequence order makes the cancel of an
-    /// offer that is still in flight run after it.
-    fn withdraw(&mut self, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) -> Result<(), OrdersError> {
-        if self.hole {
-            return Ok(());
-        }
-        let mut batch = Batch::default();
-        self.cancel_orphans(now, &mut batch)?;
-        let open: Vec<(u32, (Side, u8))> = self
-            .offers
-            .iter()
-            .filter(|(sequence, _)| !self.is_being_cancelled(**sequence))
-            .map(|(sequence, offer)| (*sequence, (offer.side, offer.level)))
-            .collect();
-        for (sequence, level) in open {
-            self.cancel(sequence, Some(level), now, &mut batch)?;
-        }
-        self.persist(batch, effects);
-        Ok(())
-    }
-
-    fn fee(&self, purpose: Purpose) -> Drops {
-        let asked = self.open_ledger_cost.unwrap_or(Drops::new(10)).max(Drops::new(10));
-        let ceiling = if purpose == Purpose::Cancel { self.config.cancel_max_fee } else { self.config.max_fee };
-        asked.min(ceiling)
-    }
-
-    fn sign(
-        &mut self,
-        body: Body,
-        purpose: Purpose,
-        level: Option<(Side, u8)>,
-        target: Option<u32>,
-        now: DateTime<Utc>,
-        batch: &mut Batch,
-    ) -> Result<(u32, Hash), OrdersError> {
-        let sequence = self.next_sequence;
-        self.next_sequence = sequence.checked_add(1).ok_or(OrdersError::SequenceEnd { sequence })?;
-        let last_ledger_sequence = self.ledger_index.saturating_add(self.config.last_ledger_offset);
-        let fee = self.fee(purpose);
-        let transaction = Transaction {
-            account: self.key.address(),
-            sequence,
-            ticket_sequence: None,
-            fee,
-            flags: 0,
-            last_ledger_sequence: Some(last_ledger_sequence),
-            network_id: self.config.network_id,
-            body,
-        };
-        let signed = self.key.sign(&transaction)?;
-        batch.records.push(Record::Intent(Intent {
-            tx_hash: signed.hash.to_string(),
-            purpose,
-            sequence,
-            offer_sequence: target,
-            last_ledger_sequence,
-            fee,
-            blob: signed.blob.clone(),
-            ledger_index: self.ledger_index,
-            recorded_at: now,
-        }));
-        let sending = Sending::AwaitsRecord { batch: self.batch + 1 };
-        let hash = signed.hash;
-        self.in_flight.insert(
-            sequence,
-            InFlight { hash, blob: signed.blob, purpose, level, target, last_ledger_sequence, sending },
-        );
-        Ok((sequence, hash))
-    }
-
-    fn persist(&mut self, batch: Batch, effects: &mut Vec<OrdersEffect>) {
-        if batch.records.is_empty() {
-            return;
-        }
-        self.batch += 1;
-        effects.push(OrdersEffect::Persist { batch: self.batch, records: batch.records });
-    }
-
-    /// The record holds the intents: now, and not before, they may be sent. In sequence order.
-    fn durable(
-        &mut self,
-        durable: &IntentsDurable,
-        now: DateTime<Utc>,
-        effects: &mut Vec<OrdersEffect>,
-    ) -> Result<(), OrdersError> {
-        if let Err(reason) = &durable.result {
-            return Err(OrdersError::RecordLost { reason: reason.clone() });
-        }
-        let mut records = Vec::new();
-        let mut submissions = Vec::new();
-        for flight in self.in_flight.values_mut() {
-            if flight.sending == (Sending::AwaitsRecord { batch: durable.batch }) {
-                flight.sending = Sending::AwaitsReply;
-                submissions.push(Submission { hash: flight.hash, blob: flight.blob.clone() });
-            }
-        }
-        for submission in &submissions {
-            records.push(intent_update(&submission.hash, IntentState::Submitted, None, None, now));
-        }
-        if !records.is_empty() {
-            effects.push(OrdersEffect::Record(records));
-        }
-        effects.extend(submissions.into_iter().map(OrdersEffect::Submit));
-        Ok(())
-    }
-
-    /// A reply is a hint: it is recorded, it teaches the fee, and it settles nothing.
-    fn reply(&mut self, reply: SubmissionReply, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) {
-        let Some(flight) = self.in_flight.values_mut().find(|tx| tx.hash == reply.hash) else { return };
-        flight.sending = if reply.result.is_ok() { Sending::Sent } else { Sending::Unanswered };
-        if let Some(cost) = reply.open_ledger_cost {
-            self.open_ledger_cost = Some(cost);
-        }
-        let said = match reply.result {
-            Ok(code) => code,
-            Err(error) => {
-                tracing::warn!(hash = %reply.hash, error, "no answer to a submission; it is sent again with the next ledger");
-                return;
-            }
-        };
-        if said != "tesSUCCESS" && said != "terQUEUED" {
-            tracing::warn!(hash = %reply.hash, result = said, "a submission was not accepted as it is");
-        }
-        let record = intent_update(&reply.hash, IntentState::Submitted, Some(said), None, now);
-        effects.push(OrdersEffect::Record(vec![record]));
-    }
-
-    /// A change of an offer that a transaction of a validated ledger made.
-    fn event_in(
-        &self,
-        transaction: &OwnTransaction,
-        offer_sequence: u32,
-        state: OrderState,
-        remaining: Drops,
-        now: DateTime<Utc>,
-    ) -> Record {
-        Record::OrderEvent(OrderEvent {
-            offer_sequence,
-            state,
-            remaining,
-            tx_hash: Some(transaction.hash.to_string()),
-            detail: (transaction.result != "tesSUCCESS").then(|| transaction.result.clone()),
-            ledger_index: transaction.ledger_index,
-            close_time: to_utc(transaction.close_time.unwrap_or(self.close_time)),
-            recorded_at: now,
-        })
-    }
-
-    /// A change of an offer that no transaction made.
-    fn event(
-        &self,
-        offer_sequence: u32,
-        state: OrderState,
-        remaining: Drops,
-        detail: Option<String>,
-        now: DateTime<Utc>,
-    ) -> Record {
-        Record::OrderEvent(OrderEvent {
-            offer_sequence,
-            state,
-            remaining,
-            tx_hash: None,
-            detail,
-            ledger_index: self.ledger_index,
-            close_time: to_utc(self.close_time),
-            recorded_at: now,
-        })
-    }
-}
-
-fn intent_update(
-    hash: &Hash,
-    state: IntentState,
-    engine_result: Option<String>,
-    ledger_index: Option<u32>,
-    now: DateTime<Utc>,
-) -> Record {
-    Record::IntentUpdate(IntentUpdate {
-        tx_hash: hash.to_string(),
-        state,
-        engine_result,
-        ledger_index,
-        recorded_at: now,
-    })
-}
-
-/// True when the transaction left an offer of its own on the ledger.
-fn creates(transaction: &OwnTransaction) -> bool {
-    let own = |change: &OfferChange| change.sequence == transaction.sequence;
-    transaction.offers.iter().any(|change| own(change) && change.kind == OfferChangeKind::Created)
-}
-
-#[derive(Default)]
-struct Batch {
-    records: Vec<Record>,
-}
-
-fn removed_state(removal: Removal) -> OrderState {
-    match removal {
-        Removal::Filled => OrderState::Filled,
-        Removal::Cancelled => OrderState::Cancelled,
-        Removal::Replaced => OrderState::Replaced,
-        Removal::Expired => OrderState::Expired,
-        Removal::Unfunded => OrderState::Unfunded,
-        Removal::SelfCrossed => OrderState::SelfCrossed,
-        Removal::Other => OrderState::Unknown,
     }
 }
 

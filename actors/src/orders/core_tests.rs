@@ -1,12 +1,13 @@
 //! The promises of the orders, each without a mailbox, a network or a clock.
 
 use neo_ledger::keys::Algorithm;
-use neo_ledger::own::AccountAfter;
-use neo_ledger::types::{Address, Currency};
+use neo_ledger::own::{AccountAfter, OfferChange, OfferChangeKind, OwnTransaction, Removal};
+use neo_ledger::types::{Address, Amount, Currency};
 use neo_market::{BookLevel, MarketView};
+use neo_store::record::Intent;
 
 use super::*;
-use crate::messages::{AccountState, LedgerHeader};
+use crate::messages::{AccountState, LedgerHeader, OpenOffer};
 
 fn key() -> Keypair {
     Keypair::from_entropy([7; 16], Algorithm::Ed25519).unwrap()

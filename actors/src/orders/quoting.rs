@@ -1,0 +1,115 @@
+//! From a ledger to approved actions: what to quote, what to change, what the limits say.
+
+use chrono::{DateTime, Utc};
+use neo_market::plan::{self, Action, Resting};
+use neo_market::quote::{self, Desired, Funds};
+use neo_market::risk::{RiskLimits, RiskState};
+use neo_market::{AmountError, Balances, Drops, Side};
+use neo_store::record::Purpose;
+
+use super::core::{OrdersCore, OrdersEffect, OrdersError};
+use super::sending::Batch;
+use crate::messages::LedgerUpdate;
+
+impl OrdersCore {
+    pub(super) fn requote(
+        &mut self,
+        update: &LedgerUpdate,
+        now: DateTime<Utc>,
+        effects: &mut Vec<OrdersEffect>,
+    ) -> Result<(), OrdersError> {
+        if self.hole {
+            self.withheld = Some("waiting until the transactions after a dead one are settled".to_string());
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        self.cancel_orphans(now, &mut batch)?;
+        if !self.orphans.is_empty() {
+            self.withheld = Some("cancelling offers that an earlier session left".to_string());
+            self.persist(batch, effects);
+            return Ok(());
+        }
+        let balances = update.account.balances(&update.ledger)?;
+        let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
+        funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
+        let desired = match quote::desired(&update.view, &funds, &self.config.quote) {
+            Ok(desired) => {
+                self.withheld = desired.quotes.is_empty().then(|| "no quote is possible with these funds".to_string());
+                Some(desired)
+            }
+            Err(reason) => {
+                self.withheld = Some(reason.to_string());
+                None
+            }
+        };
+        let limits = RiskLimits::new(self.config.risk.clone());
+        for action in self.plan(desired.as_ref()) {
+            let state = self.risk_state(&action, update, balances, desired.as_ref())?;
+            match limits.check(action, &state) {
+                Ok(approved) => self.act(approved.into_action(), now, &mut batch)?,
+                Err(refused) => {
+                    tracing::warn!(reason = %refused.reason, "a quote was refused");
+                    self.withheld = Some(refused.reason.to_string());
+                }
+            }
+        }
+        self.persist(batch, effects);
+        Ok(())
+    }
+
+    /// XRP that may be offered when the fees of a few rounds are set aside.
+    pub(super) fn less_fees(&self, spendable: Drops) -> Result<Drops, AmountError> {
+        let transactions = 4 * i64::from(self.config.quote.levels.max(1));
+        let fees = Drops::new(self.fee(Purpose::Place).get().saturating_mul(transactions));
+        Ok(spendable.sub(fees)?.max(Drops::ZERO))
+    }
+
+    pub(super) fn plan(&self, desired: Option<&Desired>) -> Vec<Action> {
+        let busy: Vec<(Side, u8)> = self.in_flight.values().filter_map(|tx| tx.level).collect();
+        let resting: Vec<Resting> = self
+            .offers
+            .iter()
+            .filter(|(_, offer)| offer.resting)
+            .map(|(sequence, offer)| Resting {
+                side: offer.side,
+                level: offer.level,
+                offer_sequence: *sequence,
+                price: offer.price,
+                remaining: offer.remaining,
+                placed_ledger: offer.placed_ledger,
+                expires_at_s: offer.expires.map(|time| time.0),
+            })
+            .collect();
+        plan::plan(desired, &resting, &busy, self.ledger_index, self.close_time.0, &self.config.quote)
+    }
+
+    /// What the limits are held against: everything open but what this action, or one in flight, replaces.
+    pub(super) fn risk_state(
+        &self,
+        action: &Action,
+        update: &LedgerUpdate,
+        balances: Balances,
+        desired: Option<&Desired>,
+    ) -> Result<RiskState, AmountError> {
+        let replaced_now = match action {
+            Action::Replace { offer_sequence, .. } => Some(*offer_sequence),
+            Action::Place(_) | Action::Cancel { .. } => None,
+        };
+        let replaced_before = |sequence: u32| self.in_flight.values().any(|tx| tx.target == Some(sequence));
+        let open = |side: Side| -> Result<Drops, AmountError> {
+            self.offers
+                .iter()
+                .filter(|(sequence, offer)| offer.side == side && replaced_now != Some(**sequence))
+                .filter(|(sequence, _)| !replaced_before(**sequence))
+                .try_fold(Drops::ZERO, |sum, (_, offer)| sum.add(offer.remaining))
+        };
+        Ok(RiskState {
+            balances,
+            reference_price: desired.map(|desired| desired.reference_price),
+            open_bid_xrp: open(Side::Bid)?,
+            open_ask_xrp: open(Side::Ask)?,
+            reserve_inc: update.ledger.reserve_inc,
+            data_age_ledgers: update.ledger.index.saturating_sub(update.view.ledger_index),
+        })
+    }
+}

@@ -1,0 +1,245 @@
+//! Signing and sending: durable first, the same blob only, in sequence order.
+
+use chrono::{DateTime, Utc};
+use neo_ledger::tx::{Body, Transaction};
+use neo_ledger::types::{Amount, Hash};
+use neo_market::plan::Action;
+use neo_market::quote::Quote;
+use neo_market::{Drops, Side};
+use neo_store::record::{Intent, IntentState, Order, Purpose, Record};
+
+use super::core::{InFlight, Offer, OrdersCore, OrdersEffect, OrdersError, Sending};
+use super::settle::intent_update;
+use crate::clock::to_utc;
+use crate::messages::{IntentsDurable, Submission, SubmissionReply};
+
+/// Transactions that are signed together and become durable together.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) records: Vec<Record>,
+}
+
+impl OrdersCore {
+    pub(super) fn act(&mut self, action: Action, now: DateTime<Utc>, batch: &mut Batch) -> Result<(), OrdersError> {
+        match action {
+            Action::Place(quote) => self.place(&quote, None, now, batch),
+            Action::Replace { offer_sequence, quote } => self.place(&quote, Some(offer_sequence), now, batch),
+            Action::Cancel { offer_sequence, side, level } => {
+                self.cancel(offer_sequence, Some((side, level)), now, batch)
+            }
+        }
+    }
+
+    pub(super) fn place(
+        &mut self,
+        quote: &Quote,
+        replaces: Option<u32>,
+        now: DateTime<Utc>,
+        batch: &mut Batch,
+    ) -> Result<(), OrdersError> {
+        let xrp = Amount::Xrp(quote.size);
+        let rlusd = Amount::Token { value: quote.rlusd, token: self.config.token };
+        let (taker_gets, taker_pays) = match quote.side {
+            Side::Bid => (rlusd, xrp),
+            Side::Ask => (xrp, rlusd),
+        };
+        let expires = self.close_time.plus_s(self.config.quote.expiration_s);
+        let purpose = if replaces.is_some() { Purpose::Replace } else { Purpose::Place };
+        let body = Body::OfferCreate { taker_gets, taker_pays, expiration: Some(expires), offer_sequence: replaces };
+        let level = Some((quote.side, quote.level));
+        let (sequence, hash) = self.sign(body, purpose, level, replaces, now, batch)?;
+        batch.records.push(Record::Order(Order {
+            offer_sequence: sequence,
+            tx_hash: hash.to_string(),
+            side: quote.side,
+            level: quote.level,
+            price: quote.price,
+            size: quote.size,
+            rlusd: quote.rlusd,
+            mid_price: self.mid,
+            replaces,
+            expiration: Some(to_utc(expires)),
+            ledger_index: self.ledger_index,
+            close_time: to_utc(self.close_time),
+            recorded_at: now,
+        }));
+        self.offers.insert(
+            sequence,
+            Offer {
+                side: quote.side,
+                level: quote.level,
+                price: quote.price,
+                remaining: quote.size,
+                placed_ledger: self.ledger_index,
+                expires: Some(expires),
+                resting: false,
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn cancel(
+        &mut self,
+        offer_sequence: u32,
+        level: Option<(Side, u8)>,
+        now: DateTime<Utc>,
+        batch: &mut Batch,
+    ) -> Result<(), OrdersError> {
+        let body = Body::OfferCancel { offer_sequence };
+        self.sign(body, Purpose::Cancel, level, Some(offer_sequence), now, batch)?;
+        Ok(())
+    }
+
+    pub(super) fn cancel_orphans(&mut self, now: DateTime<Utc>, batch: &mut Batch) -> Result<(), OrdersError> {
+        let orphans: Vec<u32> = self.orphans.iter().copied().filter(|offer| !self.is_being_cancelled(*offer)).collect();
+        for orphan in orphans {
+            self.cancel(orphan, None, now, batch)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_being_cancelled(&self, offer_sequence: u32) -> bool {
+        self.in_flight.values().any(|tx| tx.purpose == Purpose::Cancel && tx.target == Some(offer_sequence))
+    }
+
+    /// Cancels every offer, resting or in flight, that no cancel in flight is for. Sequence order makes the cancel of an
+    /// offer that is still in flight run after it.
+    pub(super) fn withdraw(&mut self, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) -> Result<(), OrdersError> {
+        if self.hole {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        self.cancel_orphans(now, &mut batch)?;
+        let open: Vec<(u32, (Side, u8))> = self
+            .offers
+            .iter()
+            .filter(|(sequence, _)| !self.is_being_cancelled(**sequence))
+            .map(|(sequence, offer)| (*sequence, (offer.side, offer.level)))
+            .collect();
+        for (sequence, level) in open {
+            self.cancel(sequence, Some(level), now, &mut batch)?;
+        }
+        self.persist(batch, effects);
+        Ok(())
+    }
+
+    pub(super) fn fee(&self, purpose: Purpose) -> Drops {
+        let asked = self.open_ledger_cost.unwrap_or(Drops::new(10)).max(Drops::new(10));
+        let ceiling = if purpose == Purpose::Cancel { self.config.cancel_max_fee } else { self.config.max_fee };
+        asked.min(ceiling)
+    }
+
+    pub(super) fn sign(
+        &mut self,
+        body: Body,
+        purpose: Purpose,
+        level: Option<(Side, u8)>,
+        target: Option<u32>,
+        now: DateTime<Utc>,
+        batch: &mut Batch,
+    ) -> Result<(u32, Hash), OrdersError> {
+        let sequence = self.next_sequence;
+        self.next_sequence = sequence.checked_add(1).ok_or(OrdersError::SequenceEnd { sequence })?;
+        let last_ledger_sequence = self.ledger_index.saturating_add(self.config.last_ledger_offset);
+        let fee = self.fee(purpose);
+        let transaction = Transaction {
+            account: self.key.address(),
+            sequence,
+            ticket_sequence: None,
+            fee,
+            flags: 0,
+            last_ledger_sequence: Some(last_ledger_sequence),
+            network_id: self.config.network_id,
+            body,
+        };
+        let signed = self.key.sign(&transaction)?;
+        batch.records.push(Record::Intent(Intent {
+            tx_hash: signed.hash.to_string(),
+            purpose,
+            sequence,
+            offer_sequence: target,
+            last_ledger_sequence,
+            fee,
+            blob: signed.blob.clone(),
+            ledger_index: self.ledger_index,
+            recorded_at: now,
+        }));
+        let sending = Sending::AwaitsRecord { batch: self.batch + 1 };
+        let hash = signed.hash;
+        self.in_flight.insert(
+            sequence,
+            InFlight { hash, blob: signed.blob, purpose, level, target, last_ledger_sequence, sending },
+        );
+        Ok((sequence, hash))
+    }
+
+    pub(super) fn persist(&mut self, batch: Batch, effects: &mut Vec<OrdersEffect>) {
+        if batch.records.is_empty() {
+            return;
+        }
+        self.batch += 1;
+        effects.push(OrdersEffect::Persist { batch: self.batch, records: batch.records });
+    }
+
+    /// The record holds the intents: now, and not before, they may be sent. In sequence order.
+    pub(super) fn durable(
+        &mut self,
+        durable: &IntentsDurable,
+        now: DateTime<Utc>,
+        effects: &mut Vec<OrdersEffect>,
+    ) -> Result<(), OrdersError> {
+        if let Err(reason) = &durable.result {
+            return Err(OrdersError::RecordLost { reason: reason.clone() });
+        }
+        let mut records = Vec::new();
+        let mut submissions = Vec::new();
+        for flight in self.in_flight.values_mut() {
+            if flight.sending == (Sending::AwaitsRecord { batch: durable.batch }) {
+                flight.sending = Sending::AwaitsReply;
+                submissions.push(Submission { hash: flight.hash, blob: flight.blob.clone() });
+            }
+        }
+        for submission in &submissions {
+            records.push(intent_update(&submission.hash, IntentState::Submitted, None, None, now));
+        }
+        if !records.is_empty() {
+            effects.push(OrdersEffect::Record(records));
+        }
+        effects.extend(submissions.into_iter().map(OrdersEffect::Submit));
+        Ok(())
+    }
+
+    /// A reply is a hint: it is recorded, it teaches the fee, and it settles nothing.
+    pub(super) fn reply(&mut self, reply: SubmissionReply, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) {
+        let Some(flight) = self.in_flight.values_mut().find(|tx| tx.hash == reply.hash) else { return };
+        flight.sending = if reply.result.is_ok() { Sending::Sent } else { Sending::Unanswered };
+        if let Some(cost) = reply.open_ledger_cost {
+            self.open_ledger_cost = Some(cost);
+        }
+        let said = match reply.result {
+            Ok(code) => code,
+            Err(error) => {
+                tracing::warn!(hash = %reply.hash, error, "no answer to a submission; it is sent again with the next ledger");
+                return;
+            }
+        };
+        if said != "tesSUCCESS" && said != "terQUEUED" {
+            tracing::warn!(hash = %reply.hash, result = said, "a submission was not accepted as it is");
+        }
+        let record = intent_update(&reply.hash, IntentState::Submitted, Some(said), None, now);
+        effects.push(OrdersEffect::Record(vec![record]));
+    }
+
+    /// Sends what no node has answered for again: the same blob, so it can only ever count once.
+    pub(super) fn send_again(&mut self, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) {
+        let mut records = Vec::new();
+        for flight in self.in_flight.values_mut().filter(|tx| tx.sending == Sending::Unanswered) {
+            flight.sending = Sending::AwaitsReply;
+            records.push(intent_update(&flight.hash, IntentState::Submitted, None, None, now));
+            effects.push(OrdersEffect::Submit(Submission { hash: flight.hash, blob: flight.blob.clone() }));
+        }
+        if !records.is_empty() {
+            effects.push(OrdersEffect::Record(records));
+        }
+    }
+}
