@@ -13,6 +13,8 @@ use super::problem::{self, Problem};
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// What the names of the engine's environment variables begin with.
 const ENV_PREFIX: &str = "NEO_";
+/// Keys that have a flag of their own; all others are set with `--set`.
+const FLAGS: [&str; 6] = ["session.for", "session.mode", "session.db", "session.seed", "session.speed", "sim.tape"];
 /// Variables with the prefix that are no settings: secrets, read by the signer alone.
 const NOT_SETTINGS: [&str; 1] = ["NEO_WALLET_SEED"];
 
@@ -185,7 +187,7 @@ pub(super) fn env_name(key: &str) -> String {
 
 pub(super) fn from_flags(flags: &[(&str, String)]) -> Vec<Leaf> {
     let leaf = |(key, text): &(&str, String)| {
-        let name = format!("--{}", split(key).0.replace('_', "-"));
+        let name = if FLAGS.contains(key) { format!("--{}", split(key).0) } else { format!("--set {key}") };
         Leaf { key: (*key).to_string(), readings: readings(text), text: text.clone(), origin: Origin::Flag { name } }
     };
     flags.iter().map(leaf).collect()

@@ -59,7 +59,7 @@ fn each_layer_overrides_the_one_before() {
     assert_eq!(loaded.config.session.duration, Some(Duration::from_secs(1_800)));
     assert_eq!(line(&loaded.origins["quote.levels"]), 2);
     assert_eq!(loaded.origins["quote.size_xrp"], Origin::Env { name: "NEO_QUOTE__SIZE_XRP".into() });
-    assert_eq!(loaded.origins["quote.refresh_ledgers"], Origin::Flag { name: "--refresh-ledgers".into() });
+    assert_eq!(loaded.origins["quote.refresh_ledgers"], Origin::Flag { name: "--set quote.refresh_ledgers".into() });
     assert_eq!(loaded.origins["quote.tolerance_bps"], Origin::Default);
 }
 
