@@ -219,7 +219,7 @@ fn a_ledger_is_done_once_and_only_when_every_submission_was_answered() {
     }
 }
 
-fn dead_in(effects: &[OrdersEffect]) -> usize {
+fn recorded(effects: &[OrdersEffect]) -> impl Iterator<Item = &Record> {
     effects
         .iter()
         .filter_map(|effect| match effect {
@@ -227,8 +227,18 @@ fn dead_in(effects: &[OrdersEffect]) -> usize {
             _ => None,
         })
         .flatten()
-        .filter(|record| matches!(record, Record::IntentUpdate(update) if update.state == IntentState::Dead))
-        .count()
+}
+
+fn in_state(effects: &[OrdersEffect], state: IntentState) -> usize {
+    recorded(effects).filter(|record| matches!(record, Record::IntentUpdate(update) if update.state == state)).count()
+}
+
+fn dead_in(effects: &[OrdersEffect]) -> usize {
+    in_state(effects, IntentState::Dead)
+}
+
+fn validated_in(effects: &[OrdersEffect]) -> usize {
+    in_state(effects, IntentState::Validated)
 }
 
 #[test]
@@ -363,7 +373,11 @@ fn a_sequence_number_used_by_somebody_else_kills_ours_and_leaves_nothing_behind(
     let mut foreign = included(&intents[0], 101, "tesSUCCESS", vec![]);
     foreign.hash = Hash([3; 32]);
     bench.ledger(&update(101, 2, vec![foreign], None));
-    assert_eq!(dead_in(&bench.effects), 1);
+    assert_eq!(
+        (dead_in(&bench.effects), validated_in(&bench.effects)),
+        (1, 0),
+        "the record does not know the foreign one"
+    );
     assert!(bench.core.hole && bench.core.in_flight() == 1);
     assert_eq!(bench.core.open_items().0, [intents[1].sequence], "the robbed offer is not believed to stand");
     assert!(bench.acknowledge().is_empty(), "a number after the hole could not apply");
@@ -428,8 +442,12 @@ fn what_an_earlier_session_left_unsettled_is_settled_by_the_ledger() {
         ledger_index: 90,
         recorded_at: now(),
     };
-    bench.ledger(&update(100, 10, vec![included(&intent, 97, "tesSUCCESS", vec![])], Some(vec![])));
-    assert_eq!(dead_in(&bench.take()), 0);
+    bench.ledger(&update(100, 10, vec![included(&intent, 97, "tecUNFUNDED_OFFER", vec![])], Some(vec![])));
+    let effects = bench.take();
+    assert_eq!(dead_in(&effects), 0);
+    assert_eq!(validated_in(&effects), 1);
+    let failed = |record: &Record| matches!(record, Record::OrderEvent(event) if (event.offer_sequence, event.state) == (9, OrderState::Failed));
+    assert!(recorded(&effects).any(failed), "the earlier session's offer stays pending for ever: {effects:?}");
     bench.ledger(&update(101, 10, vec![], None));
     assert_eq!(dead_in(&bench.take()), 1);
 }

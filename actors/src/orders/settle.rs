@@ -18,13 +18,17 @@ impl OrdersCore {
         if !transaction.ours {
             return;
         }
+        let flight = self.in_flight.remove(&transaction.sequence);
         // The record may know it from an earlier session even where this one does not.
-        self.inherited.remove(&transaction.hash);
-        let (result, index) = (Some(transaction.result.clone()), Some(transaction.ledger_index));
-        records.push(intent_update(&transaction.hash, IntentState::Validated, result, index, now));
-        match self.in_flight.remove(&transaction.sequence) {
+        let inherited = self.inherited.remove(&transaction.hash).is_some();
+        if inherited || flight.as_ref().is_some_and(|flight| flight.hash == transaction.hash) {
+            let (result, index) = (Some(transaction.result.clone()), Some(transaction.ledger_index));
+            records.push(intent_update(&transaction.hash, IntentState::Validated, result, index, now));
+        }
+        match flight {
             Some(flight) if flight.hash == transaction.hash => self.settle_ours(&flight, transaction, now, records),
             Some(flight) => self.settle_robbed(&flight, transaction, now, records),
+            None if inherited && transaction.kind == "OfferCreate" => self.settle_offer(transaction, now, records),
             None => {}
         }
     }
@@ -46,13 +50,19 @@ impl OrdersCore {
             self.settle_cancel(flight, succeeded);
             return;
         }
-        if !creates(transaction) {
-            // A failed transaction leaves no offer; a successful one without a resting offer was filled at once.
-            let filled = transaction.fills.iter().any(|fill| fill.offer_sequence == transaction.sequence);
-            let state = if succeeded && filled { OrderState::Filled } else { OrderState::Failed };
-            self.offers.remove(&transaction.sequence);
-            records.push(self.event_in(transaction, transaction.sequence, state, Drops::ZERO, now));
+        self.settle_offer(transaction, now, records);
+    }
+
+    /// An OfferCreate of ours that left no offer: a failed one, or a successful one that was filled at once.
+    fn settle_offer(&mut self, transaction: &OwnTransaction, now: DateTime<Utc>, records: &mut Vec<Record>) {
+        if creates(transaction) {
+            return;
         }
+        let filled = transaction.fills.iter().any(|fill| fill.offer_sequence == transaction.sequence);
+        let succeeded = transaction.result == "tesSUCCESS";
+        let state = if succeeded && filled { OrderState::Filled } else { OrderState::Failed };
+        self.offers.remove(&transaction.sequence);
+        records.push(self.event_in(transaction, transaction.sequence, state, Drops::ZERO, now));
     }
 
     /// Another transaction of our account has used the number that ours was signed for: ours can never be included.
