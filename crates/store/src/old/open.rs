@@ -63,12 +63,7 @@ pub(crate) fn open(path: &Path, intention: Intention) -> Result<Connection, OldE
 
 /// Takes the locks, and keeps them: with `locking_mode=EXCLUSIVE` they stay after the transaction.
 fn take(conn: &Connection, path: &Path) -> Result<(), OldError> {
-    conn.execute_batch("BEGIN EXCLUSIVE; ROLLBACK").map_err(|error| match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            OldError::InUse { path: path.to_path_buf(), holder: "another connection holds its lock".to_string() }
-        }
-        _ => sqlite(path, "taking the file for this process alone")(error),
-    })
+    conn.execute_batch("BEGIN EXCLUSIVE; ROLLBACK").map_err(sqlite(path, "taking the file for this process alone"))
 }
 
 fn check(conn: &Connection, path: &Path) -> Result<(), OldError> {
@@ -86,6 +81,9 @@ pub(crate) fn sqlite(path: &Path, doing: &'static str) -> impl Fn(rusqlite::Erro
     let path = path.to_path_buf();
     move |source| match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OldError::malformed(&path, &source.to_string()),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            OldError::InUse { path: path.clone(), holder: "another connection holds its lock".to_string() }
+        }
         _ => OldError::Sqlite { path: path.clone(), doing, source },
     }
 }
