@@ -39,6 +39,10 @@ pub enum Command {
     Config(ConfigCommand),
     /// Run the simulated ledger alone, for any client of rippled's WebSocket API.
     SimLedger(SimLedgerArgs),
+    /// Close the sessions of a predecessor's database: ended_at from the latest fill or snapshot of each.
+    Backfill(BackfillArgs),
+    /// Take a predecessor's sessions, fills and valuations into the record as history.
+    Import(ImportArgs),
 }
 
 /// Which record.
@@ -174,6 +178,43 @@ pub struct SimLedgerArgs {
     /// End when no client has been connected for so long [default: never, or 10m when started by `neo run`]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub linger: Option<Duration>,
+}
+
+/// How to read a predecessor's database.
+#[derive(Clone, Debug, Args)]
+pub struct OldArgs {
+    /// The predecessor's database
+    #[arg(value_name = "OLD.db")]
+    pub old: PathBuf,
+    /// Name what cannot be told, e.g. --map fills.time=filled_at, --map fills=trades or --map zone=+02:00
+    /// (may be repeated)
+    #[arg(long = "map", value_name = "WHAT=COLUMN")]
+    pub map: Vec<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to close a predecessor's sessions.
+#[derive(Clone, Debug, Args)]
+pub struct BackfillArgs {
+    /// What to read.
+    #[command(flatten)]
+    pub old: OldArgs,
+    /// Show what would be set, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// How to import a predecessor's sessions.
+#[derive(Clone, Debug, Args)]
+pub struct ImportArgs {
+    /// What to read.
+    #[command(flatten)]
+    pub old: OldArgs,
+    /// Which record.
+    #[command(flatten)]
+    pub db: DbArg,
 }
 
 impl RunArgs {

@@ -4,11 +4,13 @@
 //! `neo-actors`, the simulated ledger in `neo-sim`. This crate puts them together, starts them in order, and ends them so
 //! that every session is closed.
 
+pub mod backfill;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod dashboard;
 pub mod exit;
+pub mod import;
 pub mod logging;
 pub mod output;
 pub mod report;

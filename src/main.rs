@@ -7,7 +7,8 @@ use clap::Parser;
 use neo::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use neo::exit::ExitCode;
 use neo::output::Out;
-use neo::{config, control, report, run, sessions, sim_ledger};
+use neo::{backfill, config, control, import, report, run, sessions, sim_ledger};
+use neo_store::old::OldError;
 use neo_store::{LockError, StoreError};
 
 fn main() -> std::process::ExitCode {
@@ -34,6 +35,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Status(args) => control::status(&db_of(&args.db)?, args.json, &mut Out::stdout()),
         Command::Config(ConfigCommand::Check(args)) => config_check(&args),
         Command::SimLedger(args) => sim_ledger::run(&args),
+        Command::Backfill(args) => backfill::run(&args, &mut Out::stdout()),
+        Command::Import(args) => import::run(&args.old, &db_of(&args.db)?, &mut Out::stdout()),
     }
 }
 
@@ -67,6 +70,8 @@ fn config_check(args: &ConfigCheckArgs) -> Result<ExitCode> {
 fn code_of(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref::<config::ConfigErrors>().is_some() {
         ExitCode::Usage
+    } else if let Some(error) = error.downcast_ref::<OldError>() {
+        if error.is_usage() { ExitCode::Usage } else { ExitCode::Database }
     } else if error.downcast_ref::<StoreError>().is_some() || error.downcast_ref::<LockError>().is_some() {
         ExitCode::Database
     } else {

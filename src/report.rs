@@ -13,6 +13,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use neo_market::{AmountError, Dec, Drops, FillPoint, Side, SpreadStats};
+use neo_store::old::ImportedSession;
 use neo_store::record::{
     Checkpoint, EndReason, EndedAtSource, Fault, Fill, Flow, FlowCause, Order, Stage, StopStage, ValuationSnapshot,
 };
@@ -49,6 +50,8 @@ pub struct Rows {
     pub faults: Vec<Fault>,
     /// Fills and flows held against the balances, or why that cannot be done.
     pub books: Result<Reconciliation, String>,
+    /// Where it was imported from.
+    pub imported: Option<ImportedSession>,
 }
 
 /// One session.
@@ -126,6 +129,8 @@ pub struct Report {
     pub faults: Vec<FaultLine>,
     /// Class B records that were dropped under pressure.
     pub coalesced_rows: u64,
+    /// Where it was imported from; history is shown, not judged.
+    pub imported: Option<ImportedSession>,
 }
 
 /// Distances from the middle in basis points, as the configuration had them.
@@ -212,7 +217,7 @@ pub struct FaultLine {
     pub action: String,
 }
 
-/// Shows one session: `S3`, `3` or `latest`. The exit code is clean only when the session is.
+/// Shows one session: `S3`, `3` or `latest`. The exit code is clean only when the session is, or is imported history.
 ///
 /// # Errors
 /// [`StoreError`], absurd amounts, and what standard output refused.
@@ -233,7 +238,7 @@ pub fn run(db: &Path, which: &str, json: bool, out: &mut Out) -> Result<ExitCode
             out.line(&line)?;
         }
     }
-    Ok(if report.clean { ExitCode::Clean } else { ExitCode::Failed })
+    Ok(if report.clean || report.imported.is_some() { ExitCode::Clean } else { ExitCode::Failed })
 }
 
 /// `S3` or `3`; `None` for `latest`.
@@ -268,6 +273,7 @@ fn read(reader: &Reader, number: Option<i64>) -> Result<Rows, StoreError> {
         checkpoints: records(reader.checkpoints(number)?),
         faults: records(reader.faults(number)?),
         books,
+        imported: reader.imported(number)?,
     })
 }
 
@@ -321,6 +327,7 @@ impl Report {
             faults: rows.faults.iter().take(FAULTS_SHOWN).map(FaultLine::new).collect(),
             coalesced_rows: row.coalesced_rows,
             stop_stages: rows.stages,
+            imported: rows.imported,
         })
     }
 
@@ -340,6 +347,9 @@ impl FaultLine {
 
 /// Everything that keeps a session from being called clean.
 fn problems(rows: &Rows) -> Vec<String> {
+    if rows.imported.is_some() {
+        return vec!["it is history from an old database, which this engine cannot judge".to_string()];
+    }
     let mut found = Vec::new();
     match (rows.session.ended_at, rows.session.ended_at_source) {
         (Some(_), Some(EndedAtSource::Clean)) => {}
@@ -377,6 +387,9 @@ fn problems(rows: &Rows) -> Vec<String> {
 
 /// Why the starting value is unknown; `None` when it is not.
 fn starting_value_reason(rows: &Rows) -> Option<String> {
+    if rows.imported.is_some() {
+        return rows.session.starting_value_rlusd.is_none().then(|| "the old record does not have it".to_string());
+    }
     let unknown = rows.session.starting_value_rlusd.is_none();
     let reason = || rows.valuations.first().map_or("no validated ledger was seen", |first| first.mark_source.as_str());
     unknown.then(|| reason().to_string())

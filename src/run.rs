@@ -144,9 +144,9 @@ struct Prepared {
 impl Prepared {
     /// Everything that may fail before a session exists: locks, the record, the node, the key.
     fn new(config: &Config, db: &Path) -> Result<Prepared> {
-        let key = Keypair::from_seed(&neo_sim::maker_seed()).context("the key of the simulated account")?;
-        let network = format!("sim-{}", config.sim.network_id);
-        let identity = Identity { mode: Mode::Sim, network: network.clone(), account: key.address().to_string() };
+        let key = simulated_key()?;
+        let identity = simulated_identity(config)?;
+        let network = identity.network.clone();
         let events = bounded(EVENTS);
         let options = Options { on_fault: Some(stop_on_storage_fault(events.0.clone())), ..Options::new(now) };
         let store = Store::open(db, &identity, &options, now())?;
@@ -190,6 +190,19 @@ impl Prepared {
         watchdog.disarm();
         Ok(ending.exit)
     }
+}
+
+fn simulated_key() -> Result<Keypair> {
+    Keypair::from_seed(&neo_sim::maker_seed()).context("the key of the simulated account")
+}
+
+/// Whose records a file holds that is made for the simulated ledger.
+///
+/// # Errors
+/// A seed that gives no key.
+pub fn simulated_identity(config: &Config) -> Result<Identity> {
+    let network = format!("sim-{}", config.sim.network_id);
+    Ok(Identity { mode: Mode::Sim, network, account: simulated_key()?.address().to_string() })
 }
 
 /// What a session that exists is put together from.

@@ -48,6 +48,8 @@ pub struct SessionLine {
     pub ending_value_reason: Option<String>,
     /// The one minus the other, where both are known.
     pub value_change_rlusd: Option<Dec>,
+    /// It is history from an old database.
+    pub imported: bool,
 }
 
 /// Lists the sessions of `db`, the oldest first.
@@ -90,21 +92,26 @@ impl SessionLine {
             ending_value_rlusd: row.ending_value_rlusd,
             ending_value_reason: row.ending_value_reason.clone(),
             value_change_rlusd: value_change(row),
+            imported: row.imported,
         }
     }
 
     fn cells(&self) -> Vec<String> {
         let value = |value: Option<Dec>| value.map_or_else(|| "-".to_string(), |value| format!("{value:.2}"));
         let how = match (self.end_reason, self.ended_at_source) {
+            (_, Some(EndedAtSource::Imported)) => "imported".to_string(),
+            (_, Some(source)) if self.imported => format!("imported ({source})"),
+            (_, None) if self.imported => "imported".to_string(),
             (Some(reason), Some(EndedAtSource::Clean)) => reason.to_string(),
             (Some(reason), Some(source)) => format!("{reason} ({source})"),
             _ => "-".to_string(),
         };
         vec![
             self.session.clone(),
-            self.mode.to_string(),
+            // How the predecessor traded is not known, and a session of it is not open because its end is unknown.
+            if self.imported { "-".to_string() } else { self.mode.to_string() },
             moment(self.started_at),
-            self.ended_at.map_or_else(|| "open".to_string(), moment),
+            self.ended_at.map_or_else(|| if self.imported { "not known" } else { "open" }.to_string(), moment),
             how,
             self.duration_s.map_or_else(|| "-".to_string(), duration),
             self.fills.to_string(),

@@ -44,6 +44,7 @@ pub(crate) fn session() -> SessionRow {
         seed: Some(7),
         resumed_from: None,
         fills: 3,
+        imported: false,
     }
 }
 
@@ -149,6 +150,7 @@ fn rows() -> Rows {
         checkpoints: vec![checkpoint(false, 900), checkpoint(true, 1_250)],
         faults: Vec::new(),
         books: Ok(books()),
+        imported: None,
     }
 }
 

@@ -1,8 +1,9 @@
 //! The report as people read it.
 
 use neo_market::{Dec, Drops};
+use neo_store::old::ImportedSession;
 use neo_store::record::StageOutcome;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Report, SideFills};
 use crate::dashboard::signed;
@@ -18,6 +19,9 @@ impl Report {
     /// The report, line by line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
+        if let Some(imported) = &self.imported {
+            return self.history(imported);
+        }
         let sections = [
             self.header(),
             self.end(),
@@ -30,6 +34,33 @@ impl Report {
         ];
         let filled: Vec<_> = sections.into_iter().filter(|section| !section.is_empty()).collect();
         filled.join(&String::new())
+    }
+
+    /// What is known of a session from an old database.
+    fn history(&self, imported: &ImportedSession) -> Vec<String> {
+        let value = |value: Option<Dec>| value.map_or_else(|| "not known".to_string(), |value| value.to_string());
+        let mut lines = vec![
+            format!("{}  imported history", self.session),
+            format!("from       {} (SHA-256 {})", printable(&imported.source_file), imported.source_sha256),
+            format!("imported   {}Z", moment(imported.imported_at)),
+            format!("started    {}Z", moment(self.started_at)),
+        ];
+        lines.push(match (self.ended_at, self.ended_at_source) {
+            (Some(at), Some(source)) => format!("ended      {}Z ({source})", moment(at)),
+            _ => "ended      not known".to_string(),
+        });
+        lines.push(format!("fills      {}, valuations {}", imported.fills, imported.valuations));
+        let (start, end) = (value(self.starting_value_rlusd), value(self.ending_value_rlusd));
+        lines.push(format!("value      {start} -> {end} RLUSD"));
+        for (label, told) in [("not known", &imported.unknown), ("converted from REAL", &imported.converted)] {
+            let nothing = told.as_array().is_some_and(Vec::is_empty) || told.as_object().is_some_and(Map::is_empty);
+            if !nothing {
+                lines.push(format!("{label}:"));
+                lines.extend(details(told));
+            }
+        }
+        lines.push(format!("verdict: {} is history; it is shown as the old record has it, not judged", self.session));
+        lines
     }
 
     fn header(&self) -> Vec<String> {

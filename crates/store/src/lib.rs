@@ -14,6 +14,7 @@ pub mod close;
 mod columns;
 pub mod error;
 pub mod lock;
+pub mod old;
 pub mod open;
 pub mod read;
 pub mod reconcile;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row};
 use crate::columns::Columns;
 use crate::error::StoreError;
 use crate::lock::with_suffix;
-use crate::open::{check_library, check_ownership, sqlite};
+use crate::open::{Identity, check_library, check_ownership, sqlite};
 use crate::record::{
     Checkpoint, CheckpointCause, EndReason, EndedAtSource, Fault, Fill, Flow, FlowCause, Intent, IntentState, Mode,
     Order, OrderEvent, OrderState, Purpose, Role, SessionNumber, SnapshotKind, Stage, StageOutcome, StopStage,
@@ -46,6 +46,24 @@ impl Reader {
             return Err(StoreError::OlderSchema { path: path.to_path_buf(), found: version, known: schema::VERSION });
         }
         Ok(Reader { conn, path: path.to_path_buf() })
+    }
+
+    /// Whose records an existing file holds, of whatever schema version; `None` for a file that has none yet.
+    ///
+    /// # Errors
+    /// As for [`Reader::open`].
+    pub fn identity_of(path: &Path) -> Result<Option<Identity>, StoreError> {
+        check_library()?;
+        let conn = connect(path)?;
+        if check_ownership(&conn, path)? == 0 {
+            return Ok(None);
+        }
+        conn.query_row("SELECT mode, network, account FROM meta WHERE id = 1", [], |row| {
+            let (network, account) = (row.get("network")?, row.get("account")?);
+            Ok(Identity { mode: row.word("mode", Mode::from_word)?, network, account })
+        })
+        .optional()
+        .map_err(sqlite(path, "reading whose records the file holds"))
     }
 
     /// The file.
@@ -205,8 +223,9 @@ pub(crate) fn query<T>(
     conn.prepare(sql)?.query_map(values, read)?.collect()
 }
 
-const SELECT_SESSION: &str =
-    "SELECT *, (SELECT count(*) FROM fills WHERE fills.session = sessions.number) AS fills FROM sessions";
+const SELECT_SESSION: &str = "SELECT *, (SELECT count(*) FROM fills WHERE fills.session = sessions.number)
+        + (SELECT count(*) FROM imported_fills WHERE imported_fills.session = sessions.number) AS fills
+    FROM sessions";
 
 fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
     Ok(SessionRow {
@@ -236,6 +255,7 @@ fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
         seed: row.number_opt("seed")?,
         resumed_from: row.get("resumed_from")?,
         fills: row.count("fills")?,
+        imported: row.get("imported")?,
     })
 }
 

@@ -63,6 +63,8 @@ words! {
         Recovered = "recovered",
         /// From an old database's latest fill or snapshot.
         Backfilled = "backfilled",
+        /// As an old database had it.
+        Imported = "imported",
     }
 }
 
@@ -89,6 +91,8 @@ words! {
         Deadline = "deadline",
         /// The process died without a word; the next start closed the session.
         Crash = "crash",
+        /// Not known: the session is from an old database that does not tell.
+        Unknown = "unknown",
     }
 }
 

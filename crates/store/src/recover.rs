@@ -11,7 +11,8 @@ use crate::record::{EndReason, EndedAtSource, SessionEnd, SessionNumber};
 pub(crate) fn close_open_sessions(conn: &mut Connection) -> rusqlite::Result<Vec<SessionNumber>> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let open = {
-        let mut statement = tx.prepare("SELECT number FROM sessions WHERE ended_at IS NULL ORDER BY number")?;
+        let mut statement =
+            tx.prepare("SELECT number FROM sessions WHERE ended_at IS NULL AND imported = 0 ORDER BY number")?;
         let rows = statement.query_map([], |row| row.get(0))?;
         rows.collect::<rusqlite::Result<Vec<SessionNumber>>>()?
     };

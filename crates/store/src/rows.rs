@@ -75,6 +75,8 @@ pub struct SessionRow {
     pub resumed_from: Option<SessionNumber>,
     /// How many fills it recorded.
     pub fills: u64,
+    /// It is history from an old database; [`crate::Reader::imported`] tells more.
+    pub imported: bool,
 }
 
 /// A signed transaction and where it stands.

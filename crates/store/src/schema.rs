@@ -14,7 +14,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i64 = 0x4E45_4F31;
 
 /// One step of `user_version` each; a step that was ever released is never changed again.
-const MIGRATIONS: [&str; 1] = [INITIAL];
+const MIGRATIONS: [&str; 2] = [INITIAL, IMPORTED];
 
 /// The `user_version` that this engine writes and reads.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -246,4 +246,61 @@ CREATE VIEW valuations_plot AS
     SELECT seq, session, close_time, ledger_index, kind, CAST(total_value_rlusd AS REAL) AS total_value_rlusd,
            xrp_drops / 1e6 AS xrp, CAST(rlusd AS REAL) AS rlusd, CAST(mark_price AS REAL) AS mark_price
     FROM valuation_snapshots;
+";
+
+/// Sessions of the predecessor as history. They have no sequence numbers: the writer did not add them. One whose end is
+/// not known stays NULL without being open.
+const IMPORTED: &str = "
+ALTER TABLE sessions ADD COLUMN imported INTEGER NOT NULL DEFAULT 0 CHECK (imported IN (0, 1));
+
+DROP INDEX sessions_open;
+CREATE UNIQUE INDEX sessions_open ON sessions ((ended_at IS NULL)) WHERE ended_at IS NULL AND imported = 0;
+
+CREATE TABLE imported_sessions (
+    number        INTEGER PRIMARY KEY REFERENCES sessions (number),
+    source_file   TEXT NOT NULL,
+    source_sha256 TEXT NOT NULL,
+    source_id     TEXT NOT NULL,
+    imported_at   TEXT NOT NULL,
+    unknown       TEXT NOT NULL,
+    converted     TEXT NOT NULL,
+    source_row    TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE imported_fills (
+    key          TEXT PRIMARY KEY,
+    session      INTEGER REFERENCES sessions (number),
+    at           TEXT,
+    side         TEXT,
+    xrp          TEXT,
+    rlusd        TEXT,
+    price        TEXT,
+    tx_hash      TEXT,
+    ledger_index INTEGER,
+    unknown      TEXT,
+    converted    TEXT,
+    source_row   TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX imported_fills_session ON imported_fills (session);
+
+CREATE TABLE imported_valuations (
+    key               TEXT PRIMARY KEY,
+    session           INTEGER REFERENCES sessions (number),
+    at                TEXT,
+    total_value_rlusd TEXT,
+    unknown           TEXT,
+    converted         TEXT,
+    source_row        TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX imported_valuations_session ON imported_valuations (session);
+
+DROP VIEW session_list;
+CREATE VIEW session_list AS
+    SELECT 'S' || number AS session, mode, network, account, started_at, ended_at, ended_at_source, end_reason,
+           (SELECT count(*) FROM fills WHERE fills.session = sessions.number)
+               + (SELECT count(*) FROM imported_fills WHERE imported_fills.session = sessions.number) AS fills,
+           starting_value_rlusd, ending_value_rlusd, ending_value_reason, imported
+    FROM sessions ORDER BY number;
 ";

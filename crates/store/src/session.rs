@@ -18,7 +18,7 @@ impl Store {
         let failed = sqlite(&self.path, "beginning a session");
         let open: Option<SessionNumber> = self
             .conn
-            .query_row("SELECT number FROM sessions WHERE ended_at IS NULL", [], |row| row.get(0))
+            .query_row("SELECT number FROM sessions WHERE ended_at IS NULL AND imported = 0", [], |row| row.get(0))
             .optional()
             .map_err(&failed)?;
         if let Some(number) = open {
