@@ -269,14 +269,23 @@ impl OrdersCore {
     /// True when no offer of ours is on the ledger and no transaction of ours has an open fate.
     #[must_use]
     pub fn is_flat(&self) -> bool {
-        self.offers.is_empty() && self.orphans.is_empty() && self.in_flight.is_empty()
+        let inherited = self.inherited_in_flight().next().is_some();
+        self.offers.is_empty() && self.orphans.is_empty() && self.in_flight.is_empty() && !inherited
+    }
+
+    /// What earlier sessions signed and a ledger to come may include. A last ledger further ahead than any that is
+    /// signed for is of another ledger's numbers, and would be waited for in vain.
+    fn inherited_in_flight(&self) -> impl Iterator<Item = &Hash> {
+        let farthest = self.ledger_index.saturating_add(self.config.last_ledger_offset);
+        self.inherited.iter().filter(move |(_, last)| **last <= farthest).map(|(hash, _)| hash)
     }
 
     /// What is still open, for people: offers by number and transactions by hash.
     #[must_use]
     pub fn open_items(&self) -> (Vec<u32>, Vec<String>) {
         let offers = self.offers.keys().chain(self.orphans.iter()).copied().collect();
-        (offers, self.in_flight.values().map(|tx| tx.hash.to_string()).collect())
+        let in_flight = self.in_flight.values().map(|tx| &tx.hash).chain(self.inherited_in_flight());
+        (offers, in_flight.map(ToString::to_string).collect())
     }
 
     /// Our offers on the ledger, for the screen.
@@ -428,12 +437,17 @@ impl OrdersCore {
             return;
         }
         // The record may know it from an earlier session even where this one does not.
-        self.inherited.remove(&transaction.hash);
+        let inherited = self.inherited.remove(&transaction.hash).is_some();
         let (result, index) = (Some(transaction.result.clone()), Some(transaction.ledger_index));
         records.push(intent_update(&transaction.hash, IntentState::Validated, result, index, now));
         match self.in_flight.remove(&transaction.sequence) {
             Some(flight) if flight.hash == transaction.hash => self.settle_ours(&flight, transaction, now, records),
             Some(flight) => self.settle_robbed(&flight, transaction, now, records),
+            // A killed engine's last act may be included after our first ledger: no list of offers showed it.
+            None if creates(transaction) => {
+                self.orphans.insert(transaction.sequence);
+            }
+            None if inherited && transaction.kind == "OfferCreate" => self.settle_offer(transaction, now, records),
             None => {}
         }
     }
@@ -455,13 +469,19 @@ impl OrdersCore {
             self.settle_cancel(flight, succeeded);
             return;
         }
-        if !creates(transaction) {
-            // A failed transaction leaves no offer; a successful one without a resting offer was filled at once.
-            let filled = transaction.fills.iter().any(|fill| fill.offer_sequence == transaction.sequence);
-            let state = if succeeded && filled { OrderState::Filled } else { OrderState::Failed };
-            self.offers.remove(&transaction.sequence);
-            records.push(self.event_in(transaction, transaction.sequence, state, Drops::ZERO, now));
+        self.settle_offer(transaction, now, records);
+    }
+
+    /// An OfferCreate of ours that left no offer: a failed one, or a successful one that was filled at once.
+    fn settle_offer(&mut self, transaction: &OwnTransaction, now: DateTime<Utc>, records: &mut Vec<Record>) {
+        if creates(transaction) {
+            return;
         }
+        let filled = transaction.fills.iter().any(|fill| fill.offer_sequence == transaction.sequence);
+        let succeeded = transaction.result == "tesSUCCESS";
+        let state = if succeeded && filled { OrderState::Filled } else { OrderState::Failed };
+        self.offers.remove(&transaction.sequence);
+        records.push(self.event_in(transaction, transaction.sequence, state, Drops::ZERO, now));
     }
 
     /// Another transaction of our account has used the number that ours was signed for: ours can never be included.

@@ -424,10 +424,43 @@ fn what_an_earlier_session_left_unsettled_is_settled_by_the_ledger() {
         ledger_index: 90,
         recorded_at: now(),
     };
-    bench.ledger(&update(100, 10, vec![included(&intent, 97, "tesSUCCESS", vec![])], Some(vec![])));
-    assert_eq!(dead_in(&bench.take()), 0);
+    bench.ledger(&update(100, 10, vec![included(&intent, 97, "tecUNFUNDED_OFFER", vec![])], Some(vec![])));
+    let effects = bench.take();
+    assert_eq!(dead_in(&effects), 0);
+    let never_rested = |record: &Record| matches!(record, Record::OrderEvent(event) if (event.offer_sequence, event.state) == (9, OrderState::Failed));
+    let recorded = effects.iter().any(|effect| match effect {
+        OrdersEffect::Record(records) => records.iter().any(never_rested),
+        _ => false,
+    });
+    assert!(recorded, "the earlier session's offer stays pending for ever: {effects:?}");
     bench.ledger(&update(101, 10, vec![], None));
     assert_eq!(dead_in(&bench.take()), 1);
+}
+
+#[test]
+fn what_a_killed_engine_sent_last_is_awaited_and_its_offer_withdrawn() {
+    let (late_hash, other_ledger) = (Hash([4; 32]), Hash([6; 32]));
+    let mut bench = Bench::new(1);
+    bench.core.inherited = BTreeMap::from([(late_hash, 103), (other_ledger, 9_000)]);
+    let intent = Intent {
+        tx_hash: late_hash.to_string(),
+        purpose: Purpose::Place,
+        sequence: 9,
+        offer_sequence: None,
+        last_ledger_sequence: 103,
+        fee: Drops::new(10),
+        blob: String::new(),
+        ledger_index: 99,
+        recorded_at: now(),
+    };
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    bench.ledger(&update(100, 9, vec![], Some(vec![])));
+    assert!(!bench.core.is_flat(), "the ledger may include it yet");
+    assert_eq!(bench.core.open_items().1, [late_hash.to_string()]);
+    let created = vec![change(9, Side::Ask, OfferChangeKind::Created)];
+    bench.ledger(&update(101, 10, vec![included(&intent, 101, "tesSUCCESS", created)], None));
+    assert_eq!(bench.core.open_items().0, [9], "its offer is on the ledger, and this session's to withdraw");
+    assert!(!bench.core.is_flat());
 }
 
 #[test]
