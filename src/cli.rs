@@ -39,6 +39,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// Run the simulated ledger alone, for any client of rippled's WebSocket API.
     SimLedger(SimLedgerArgs),
+    /// Check that a record is whole and true, and its backups readable. Exit code 0 nothing found, 1 findings, 3 malformed.
+    Verify(ReadArgs),
 }
 
 /// Which record.

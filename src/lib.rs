@@ -18,3 +18,4 @@ pub mod signals;
 pub mod sim_ledger;
 pub mod simulator;
 pub mod supervisor;
+pub mod verify;

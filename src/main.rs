@@ -7,7 +7,7 @@ use clap::Parser;
 use neo::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use neo::exit::ExitCode;
 use neo::output::Out;
-use neo::{config, control, report, run, sessions, sim_ledger};
+use neo::{config, control, report, run, sessions, sim_ledger, verify};
 use neo_store::{LockError, StoreError};
 
 fn main() -> std::process::ExitCode {
@@ -34,6 +34,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Status(args) => control::status(&db_of(&args.db)?, args.json, &mut Out::stdout()),
         Command::Config(ConfigCommand::Check(args)) => config_check(&args),
         Command::SimLedger(args) => sim_ledger::run(&args),
+        Command::Verify(args) => verify::run(&db_of(&args.db)?, args.json, &mut Out::stdout()),
     }
 }
 
