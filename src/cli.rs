@@ -43,6 +43,8 @@ pub enum Command {
     Backfill(BackfillArgs),
     /// Take a predecessor's sessions, fills and valuations into the record as history.
     Import(ImportArgs),
+    /// Check that a record is whole and true, and its backups readable. Exit code 0 nothing found, 1 findings, 3 malformed.
+    Verify(ReadArgs),
 }
 
 /// Which record.

@@ -20,3 +20,4 @@ pub mod signals;
 pub mod sim_ledger;
 pub mod simulator;
 pub mod supervisor;
+pub mod verify;

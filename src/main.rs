@@ -7,7 +7,7 @@ use clap::Parser;
 use neo::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use neo::exit::ExitCode;
 use neo::output::Out;
-use neo::{backfill, config, control, import, report, run, sessions, sim_ledger};
+use neo::{backfill, config, control, import, report, run, sessions, sim_ledger, verify};
 use neo_store::old::OldError;
 use neo_store::{LockError, StoreError};
 
@@ -37,6 +37,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::SimLedger(args) => sim_ledger::run(&args),
         Command::Backfill(args) => backfill::run(&args, &mut Out::stdout()),
         Command::Import(args) => import::run(&args.old, &db_of(&args.db)?, &mut Out::stdout()),
+        Command::Verify(args) => verify::run(&db_of(&args.db)?, args.json, &mut Out::stdout()),
     }
 }
 

@@ -37,6 +37,8 @@ fn a_file_that_is_not_ours_is_refused_and_left_as_it_is() {
     refused(&engine.neo("run", &["--for", "1s"]), 3, &["neo test"]);
     assert_eq!(std::fs::read_to_string(engine.db()).unwrap(), text);
     refused(&engine.neo("sessions", &[]), 3, &["neo test"]);
+    refused(&engine.neo("verify", &[]), 3, &["neo test"]);
+    assert_eq!(std::fs::read_to_string(engine.db()).unwrap(), text);
 }
 
 #[test]

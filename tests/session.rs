@@ -41,6 +41,10 @@ fn a_real_tape_over_a_thousand_ledgers_ends_closed_filled_and_balanced() {
         .collect();
     assert_eq!(keys.len(), fills.len(), "a fill is recorded twice");
 
+    let verify = engine.neo("verify", &["--json"]);
+    assert_eq!(verify.status.code(), Some(0), "{}", stdout(&verify));
+    assert!(stdout(&verify).contains(r#""verdict":"ok""#), "{}", stdout(&verify));
+
     let books = record.reconcile(1).unwrap();
     assert!(books.adds_up(), "{books:?}");
     assert!(books.flows_xrp.get() == 0 && books.flows_rlusd.is_zero(), "only fills and fees: {books:?}");

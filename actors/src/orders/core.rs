@@ -268,14 +268,23 @@ impl OrdersCore {
     /// True when no offer of ours is on the ledger and no transaction of ours has an open fate.
     #[must_use]
     pub fn is_flat(&self) -> bool {
-        self.offers.is_empty() && self.orphans.is_empty() && self.in_flight.is_empty()
+        let inherited = self.inherited_in_flight().next().is_some();
+        self.offers.is_empty() && self.orphans.is_empty() && self.in_flight.is_empty() && !inherited
+    }
+
+    /// What earlier sessions signed and a ledger to come may include. A last ledger further ahead than any that is
+    /// signed for is of another ledger's numbers, and would be waited for in vain.
+    fn inherited_in_flight(&self) -> impl Iterator<Item = &Hash> {
+        let farthest = self.ledger_index.saturating_add(self.config.last_ledger_offset);
+        self.inherited.iter().filter(move |(_, last)| **last <= farthest).map(|(hash, _)| hash)
     }
 
     /// What is still open, for people: offers by number and transactions by hash.
     #[must_use]
     pub fn open_items(&self) -> (Vec<u32>, Vec<String>) {
         let offers = self.offers.keys().chain(self.orphans.iter()).copied().collect();
-        (offers, self.in_flight.values().map(|tx| tx.hash.to_string()).collect())
+        let in_flight = self.in_flight.values().map(|tx| &tx.hash).chain(self.inherited_in_flight());
+        (offers, in_flight.map(ToString::to_string).collect())
     }
 
     /// Our offers on the ledger, for the screen.

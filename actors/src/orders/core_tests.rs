@@ -460,3 +460,29 @@ fn a_closed_session_signs_nothing_more() {
     bench.ledger(&update(120, 3, vec![], None));
     assert!(bench.acknowledge().is_empty());
 }
+
+#[test]
+fn what_a_killed_engine_sent_last_is_awaited_and_its_offer_withdrawn() {
+    let (late_hash, other_ledger) = (Hash([4; 32]), Hash([6; 32]));
+    let mut bench = Bench::new(1);
+    bench.core.inherited = BTreeMap::from([(late_hash, 103), (other_ledger, 9_000)]);
+    let intent = Intent {
+        tx_hash: late_hash.to_string(),
+        purpose: Purpose::Place,
+        sequence: 9,
+        offer_sequence: None,
+        last_ledger_sequence: 103,
+        fee: Drops::new(10),
+        blob: String::new(),
+        ledger_index: 99,
+        recorded_at: now(),
+    };
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    bench.ledger(&update(100, 9, vec![], Some(vec![])));
+    assert!(!bench.core.is_flat(), "the ledger may include it yet");
+    assert_eq!(bench.core.open_items().1, [late_hash.to_string()]);
+    let created = vec![change(9, Side::Ask, OfferChangeKind::Created)];
+    bench.ledger(&update(101, 10, vec![included(&intent, 101, "tesSUCCESS", created)], None));
+    assert_eq!(bench.core.open_items().0, [9], "its offer is on the ledger, and this session's to withdraw");
+    assert!(!bench.core.is_flat());
+}

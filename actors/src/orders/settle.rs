@@ -28,6 +28,10 @@ impl OrdersCore {
         match flight {
             Some(flight) if flight.hash == transaction.hash => self.settle_ours(&flight, transaction, now, records),
             Some(flight) => self.settle_robbed(&flight, transaction, now, records),
+            // A killed engine's last act may be included after our first ledger: no list of offers showed it.
+            None if creates(transaction) => {
+                self.orphans.insert(transaction.sequence);
+            }
             None if inherited && transaction.kind == "OfferCreate" => self.settle_offer(transaction, now, records),
             None => {}
         }

@@ -207,6 +207,21 @@ impl Rows<'_> {
         if changed == 0 && !self.conn.prepare_cached(known)?.exists([&u.tx_hash])? {
             return Err(ApplyError::Refused(format!("no intent has tx_hash {}; record it first", u.tx_hash)));
         }
+        if u.state == IntentState::Dead {
+            self.never_placed(&u.tx_hash)?;
+        }
+        Ok(())
+    }
+
+    /// The offer of a dead transaction never rested. By its hash: the session that learns it of an earlier session's
+    /// transaction does not know the offer, and its number may be another offer's by now.
+    fn never_placed(&mut self, tx_hash: &str) -> Result<(), ApplyError> {
+        self.conn
+            .prepare_cached(
+                "UPDATE orders SET state = ?2, remaining_drops = 0
+                 WHERE tx_hash = ?1 AND state IN ('pending', 'unknown')",
+            )?
+            .execute(params![tx_hash, OrderState::Failed.as_str()])?;
         Ok(())
     }
 

@@ -24,6 +24,7 @@ pub mod rows;
 pub mod schema;
 pub mod session;
 mod thread;
+pub mod verify;
 pub mod writer;
 
 pub use close::{close_directly, is_closed};
@@ -33,4 +34,5 @@ pub use open::{Identity, Options, Store};
 pub use read::Reader;
 pub use reconcile::Reconciliation;
 pub use rows::{FaultRow, IntentRow, OpenOrder, OrderRow, Recorded, SessionRow};
+pub use verify::verify;
 pub use writer::{Ack, CheckpointReply, Writer, WriterFault, WriterThread};

@@ -85,6 +85,25 @@ pub fn lock_path(database: &Path) -> PathBuf {
     with_suffix(database, ".lock")
 }
 
+/// True while a process holds the lock at `path`. Nothing is written, and a file that is not there is not made; for the
+/// moment of asking, the lock is shared.
+///
+/// # Errors
+/// [`LockError::Io`].
+pub fn is_held(path: &Path) -> Result<bool, LockError> {
+    let io = |source| LockError::Io { path: path.to_path_buf(), source };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(io(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
 /// The path with text added to its last part.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();

@@ -302,3 +302,32 @@ proptest::proptest! {
         proptest::prop_assert_eq!(all, (1..=last).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn the_offer_of_a_dead_transaction_never_rested_even_where_its_number_is_used_again() {
+    let place = Place::new();
+    let running = place.start();
+    let mut dead = order(5);
+    dead.tx_hash = hash(500);
+    let signed = Intent { tx_hash: hash(500), ..intent(5) };
+    running.durably(vec![Record::Intent(signed), Record::Order(dead)]).unwrap();
+    running.durably(vec![Record::Intent(intent(5)), Record::Order(order(5))]).unwrap();
+    running.durably(vec![Record::OrderEvent(event(5, OrderState::Resting, 25_000_000))]).unwrap();
+    for n in [5, 500] {
+        let buried = IntentUpdate {
+            tx_hash: hash(n),
+            state: IntentState::Dead,
+            engine_result: None,
+            ledger_index: Some(9),
+            recorded_at: at(9),
+        };
+        running.durably(vec![Record::IntentUpdate(buried)]).unwrap();
+    }
+    let states: Vec<_> = {
+        let reader = neo_store::Reader::open(&place.path).unwrap();
+        reader.orders(running.session).unwrap().iter().map(|row| (row.state, row.remaining.get())).collect()
+    };
+    // What rested is left alone: only the ledger says that it is gone.
+    assert_eq!(states, [(OrderState::Failed, 0), (OrderState::Resting, 25_000_000)]);
+    running.seal();
+}

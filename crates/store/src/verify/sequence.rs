@@ -1,0 +1,58 @@
+//! The numbers of the rows: all tables together must have 1, 2, 3, ... up to the watermark, each once.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{Check, Report, text};
+use crate::schema::SEQUENCED;
+
+/// Checks the numbers and gives the watermark.
+pub(super) fn check(conn: &Connection, report: &mut Report) -> rusqlite::Result<u64> {
+    let durable: Option<i64> =
+        conn.query_row("SELECT durable_seq FROM meta WHERE id = 1", [], |row| row.get(0)).optional()?;
+    let last = walk(conn, report)?;
+    match durable {
+        None => report.error(Check::Sequence, None, String::from("`meta` has no row; restore the newest backup")),
+        Some(durable) if durable > last => missing(report, last.saturating_add(1), durable),
+        Some(durable) if durable < last => report.error(
+            Check::Sequence,
+            None,
+            format!(
+                "rows go up to {last}, the watermark says {durable}; something other than the engine added rows: \
+                 compare with the newest backup"
+            ),
+        ),
+        Some(_) => {}
+    }
+    Ok(u64::try_from(durable.unwrap_or(0)).unwrap_or(0))
+}
+
+/// Goes through all numbers in order and gives the highest.
+fn walk(conn: &Connection, report: &mut Report) -> rusqlite::Result<i64> {
+    let tables = SEQUENCED.map(|table| format!("SELECT seq, '{table}' FROM {table}"));
+    let mut statement = conn.prepare(&format!("{} ORDER BY 1", tables.join(" UNION ALL ")))?;
+    let mut rows = statement.query([])?;
+    let (mut last, mut last_table) = (0_i64, String::new());
+    while let Some(row) = rows.next()? {
+        let (seq, table) = (row.get::<_, i64>(0)?, text(row, 1)?);
+        if seq < 1 {
+            let text = format!("a row of {table} has the number {seq}; the engine begins with 1: it is a foreign row");
+            report.error(Check::Sequence, None, text);
+            continue;
+        }
+        if seq == last {
+            let text =
+                format!("number {seq} is there twice, in {last_table} and {table}; one of them is a foreign row");
+            report.error(Check::Sequence, None, text);
+        } else if seq > last.saturating_add(1) {
+            missing(report, last.saturating_add(1), seq.saturating_sub(1));
+        }
+        (last, last_table) = (seq, table);
+    }
+    Ok(last)
+}
+
+fn missing(report: &mut Report, first: i64, last: i64) {
+    let which = if first == last { format!("row {first} is") } else { format!("rows {first} to {last} are") };
+    let text = format!("{which} missing although they were recorded; look for them in the newest backup that has them");
+    report.error(Check::Sequence, None, text);
+}
