@@ -39,6 +39,10 @@ pub enum Command {
     Config(ConfigCommand),
     /// Run the simulated ledger alone, for any client of rippled's WebSocket API.
     SimLedger(SimLedgerArgs),
+    /// Take a verified backup of a record, also while an engine runs on it.
+    Backup(BackupArgs),
+    /// Put a backup in the place of a record; the former record is set aside, never deleted.
+    Restore(RestoreArgs),
 }
 
 /// Which record.
@@ -174,6 +178,31 @@ pub struct SimLedgerArgs {
     /// End when no client has been connected for so long [default: never, or 10m when started by `neo run`]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub linger: Option<Duration>,
+}
+
+/// What to back up.
+#[derive(Clone, Debug, Args)]
+pub struct BackupArgs {
+    /// How to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// The configuration file, for how many backups are kept [default: config/sim.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Take none: list those there are, the newest first
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// What to restore.
+#[derive(Clone, Debug, Args)]
+pub struct RestoreArgs {
+    /// latest, the name of a backup (`neo backup --list`), or the path of a file
+    #[arg(default_value = "latest")]
+    pub backup: String,
+    /// How to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
 }
 
 impl RunArgs {

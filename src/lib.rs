@@ -4,6 +4,7 @@
 //! `neo-actors`, the simulated ledger in `neo-sim`. This crate puts them together, starts them in order, and ends them so
 //! that every session is closed.
 
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -7,8 +7,8 @@ use clap::Parser;
 use neo::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use neo::exit::ExitCode;
 use neo::output::Out;
-use neo::{config, control, report, run, sessions, sim_ledger};
-use neo_store::{LockError, StoreError};
+use neo::{backup, config, control, report, run, sessions, sim_ledger};
+use neo_store::{BackupError, LockError, StoreError};
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
@@ -34,6 +34,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Status(args) => control::status(&db_of(&args.db)?, args.json, &mut Out::stdout()),
         Command::Config(ConfigCommand::Check(args)) => config_check(&args),
         Command::SimLedger(args) => sim_ledger::run(&args),
+        Command::Backup(args) => backup::take(&args, &mut Out::stdout()),
+        Command::Restore(args) => {
+            backup::restore(&db_of(&args.read.db)?, &args.backup, args.read.json, &mut Out::stdout())
+        }
     }
 }
 
@@ -67,7 +71,10 @@ fn config_check(args: &ConfigCheckArgs) -> Result<ExitCode> {
 fn code_of(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref::<config::ConfigErrors>().is_some() {
         ExitCode::Usage
-    } else if error.downcast_ref::<StoreError>().is_some() || error.downcast_ref::<LockError>().is_some() {
+    } else if error.downcast_ref::<StoreError>().is_some()
+        || error.downcast_ref::<LockError>().is_some()
+        || error.downcast_ref::<BackupError>().is_some()
+    {
         ExitCode::Database
     } else {
         ExitCode::Failed
