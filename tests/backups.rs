@@ -44,6 +44,7 @@ fn each_session_is_preceded_by_a_backup_and_a_restore_says_what_it_loses() {
     let record = engine.record();
     assert_eq!(record.sessions().unwrap().len(), 2);
     assert!(record.session(Some(2)).unwrap().ended_at.is_some());
+    drop(record);
     assert!(engine.is_one_file());
 }
 

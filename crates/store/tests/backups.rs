@@ -40,6 +40,7 @@ fn fills(from: u32, to: u32) -> Vec<Record> {
 
 #[test]
 fn before_a_session_the_record_is_copied_verified_summed_and_listed() {
+    let _alone = child::alone();
     let place = Place::new();
     let mut store = place.open();
     assert_eq!(store.backup(&ALL, at(0)).unwrap(), None, "a new record has nothing to lose");
@@ -95,6 +96,7 @@ fn before_a_session_the_record_is_copied_verified_summed_and_listed() {
 
 #[test]
 fn a_backup_beside_a_writing_engine_is_one_moment_and_restarts_for_no_commit() {
+    let _alone = child::alone();
     let place = Place::new();
     let running = place.start();
     for part in 0..10 {
@@ -122,6 +124,7 @@ fn a_backup_beside_a_writing_engine_is_one_moment_and_restarts_for_no_commit() {
 
 #[test]
 fn a_killed_engine_s_rows_in_the_wal_are_in_the_backup() {
+    let _alone = child::alone();
     let place = Place::new();
     let running = place.start();
     let seq = running.durably(fills(1, 50)).unwrap();
@@ -142,6 +145,7 @@ fn child_backup() {
 
 #[test]
 fn a_backup_that_is_killed_leaves_only_a_partial_file() {
+    let _alone = child::alone();
     let place = Place::new();
     let running = place.start();
     running.durably(fills(0, 15_000)).unwrap();
@@ -161,6 +165,7 @@ fn a_backup_that_is_killed_leaves_only_a_partial_file() {
 
 #[test]
 fn what_is_not_whole_is_refused() {
+    let _alone = child::alone();
     let place = Place::new();
     let running = place.start();
     running.durably(fills(0, 2_000)).unwrap();
@@ -210,6 +215,7 @@ fn what_is_not_whole_is_refused() {
 
 #[test]
 fn old_backups_go_by_rule_and_the_one_just_taken_stays_even_when_the_clock_went_back() {
+    let _alone = child::alone();
     let place = Place::new();
     place.start().vanish();
     let rules = Retention { last: 2, daily: 0, weekly: 0 };
@@ -231,6 +237,7 @@ fn old_backups_go_by_rule_and_the_one_just_taken_stays_even_when_the_clock_went_
 #[cfg(unix)]
 #[test]
 fn a_copy_may_be_read_by_those_who_may_read_the_record() {
+    let _alone = child::alone();
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
     place.start().vanish();
@@ -245,6 +252,7 @@ fn a_copy_may_be_read_by_those_who_may_read_the_record() {
 
 #[test]
 fn a_record_that_is_missing_or_not_ours_has_no_backup() {
+    let _alone = child::alone();
     let place = Place::new();
     let error = |place: &Place| backup::take(&place.path, &ALL, at(0), &mut |_| {}).unwrap_err().to_string();
     assert!(error(&place).contains("does not exist"));
@@ -285,7 +293,10 @@ fn measure_commits_beside_a_backup() {
     let path = place.path.clone();
     let backup = std::thread::spawn(move || {
         let begun = std::time::Instant::now();
-        let taken = take(&path, at(0));
+        let taken = backup::take(&path, &ALL, at(0), &mut |progress| {
+            println!("{:?} {progress:?}", begun.elapsed());
+        })
+        .unwrap();
         println!("a backup of {} bytes took {:?}", taken.file.size, begun.elapsed());
     });
     println!("beside a backup: {}", commits(&|| backup.is_finished()));

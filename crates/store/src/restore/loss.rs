@@ -29,7 +29,7 @@ pub enum Present {
     /// It can be read.
     Readable {
         /// What is in it.
-        contents: Contents,
+        contents: Box<Contents>,
         /// What of it the backup does not have.
         lost: Lost,
     },
@@ -70,7 +70,7 @@ pub(super) fn compare(db: &Path, backup: &Contents, copy: &Path) -> Result<Prese
         }
         let contents = contents(&conn).map_err(malformed)?;
         let lost = lost(&conn, &contents, backup, copy).map_err(malformed)?;
-        Ok(Present::Readable { contents, lost })
+        Ok(Present::Readable { contents: Box::new(contents), lost })
     });
     remove_scratch(db)?;
     match compared {

@@ -4,12 +4,20 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Place;
 
 const DB: &str = "NEO_TEST_DB";
 const STEP: &str = "NEO_TEST_STEP";
 const INSIDE: &str = "the child is inside";
+
+/// One test at a time where some start children: between its fork and its exec a child holds every lock of its parent,
+/// and a record that another test has just let go would still be locked.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A child that has come to where it is to be killed.
 pub struct Child {
@@ -52,8 +60,8 @@ pub fn step() -> usize {
 
 /// In the child: waits to be killed.
 pub fn inside() {
-    println!("{INSIDE}");
-    std::io::stdout().flush().unwrap();
+    let mut out = std::io::stdout();
+    writeln!(out, "{INSIDE}").and_then(|()| out.flush()).unwrap();
     loop {
         std::thread::park();
     }
