@@ -45,6 +45,10 @@ pub enum Command {
     Import(ImportArgs),
     /// Check that a record is whole and true, and its backups readable. Exit code 0 nothing found, 1 findings, 3 malformed.
     Verify(ReadArgs),
+    /// Take a verified backup of a record, also while an engine runs on it.
+    Backup(BackupArgs),
+    /// Put a backup in the place of a record; the former record is set aside, never deleted.
+    Restore(RestoreArgs),
 }
 
 /// Which record.
@@ -217,6 +221,31 @@ pub struct ImportArgs {
     /// Which record.
     #[command(flatten)]
     pub db: DbArg,
+}
+
+/// What to back up.
+#[derive(Clone, Debug, Args)]
+pub struct BackupArgs {
+    /// How to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// The configuration file, for how many backups are kept [default: config/sim.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Take none: list those there are, the newest first
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// What to restore.
+#[derive(Clone, Debug, Args)]
+pub struct RestoreArgs {
+    /// latest, the name of a backup (`neo backup --list`), or the path of a file
+    #[arg(default_value = "latest")]
+    pub backup: String,
+    /// How to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
 }
 
 impl RunArgs {

@@ -5,6 +5,7 @@
 //! that every session is closed.
 
 pub mod backfill;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod control;

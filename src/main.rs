@@ -7,9 +7,9 @@ use clap::Parser;
 use neo::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use neo::exit::ExitCode;
 use neo::output::Out;
-use neo::{backfill, config, control, import, report, run, sessions, sim_ledger, verify};
+use neo::{backfill, backup, config, control, import, report, run, sessions, sim_ledger, verify};
 use neo_store::old::OldError;
-use neo_store::{LockError, StoreError};
+use neo_store::{BackupError, LockError, StoreError};
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
@@ -38,6 +38,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Backfill(args) => backfill::run(&args, &mut Out::stdout()),
         Command::Import(args) => import::run(&args.old, &db_of(&args.db)?, &mut Out::stdout()),
         Command::Verify(args) => verify::run(&db_of(&args.db)?, args.json, &mut Out::stdout()),
+        Command::Backup(args) => backup::take(&args, &mut Out::stdout()),
+        Command::Restore(args) => {
+            backup::restore(&db_of(&args.read.db)?, &args.backup, args.read.json, &mut Out::stdout())
+        }
     }
 }
 
@@ -73,7 +77,10 @@ fn code_of(error: &anyhow::Error) -> ExitCode {
         ExitCode::Usage
     } else if let Some(error) = error.downcast_ref::<OldError>() {
         if error.is_usage() { ExitCode::Usage } else { ExitCode::Database }
-    } else if error.downcast_ref::<StoreError>().is_some() || error.downcast_ref::<LockError>().is_some() {
+    } else if error.downcast_ref::<StoreError>().is_some()
+        || error.downcast_ref::<LockError>().is_some()
+        || error.downcast_ref::<BackupError>().is_some()
+    {
         ExitCode::Database
     } else {
         ExitCode::Failed

@@ -98,6 +98,7 @@ fn end_with_the_tape(config: &mut Config) -> Result<()> {
 
 /// `--fresh`: a record holds one world, so a new world begins a new record. The old record is set aside, never deleted.
 fn begin_afresh(db: &Path, yes: bool) -> Result<()> {
+    neo_store::restore::refuse_unfinished(db)?;
     if db.exists() {
         if !yes && !std::io::stdin().is_terminal() {
             bail!(
@@ -149,10 +150,11 @@ impl Prepared {
         let network = identity.network.clone();
         let events = bounded(EVENTS);
         let options = Options { on_fault: Some(stop_on_storage_fault(events.0.clone())), ..Options::new(now) };
-        let store = Store::open(db, &identity, &options, now())?;
+        let mut store = Store::open(db, &identity, &options, now())?;
         for recovered in store.recovered() {
             tracing::warn!(session = recovered, "an earlier session had no end; it was closed from its last record");
         }
+        crate::backup::before_session(&mut store, &config.store)?;
         let account_lock = lock_account(db, &network, &identity.account)?;
         let launch = Launch {
             scenario: toml::to_string(&config.sim).context("the scenario")?,

@@ -185,6 +185,7 @@ impl Checks<'_> {
         self.require(checkpoint_s != 0, "store.checkpoint_s", checkpoint_s, reason, "use 1 to 3600, such as 60");
         let reason = "over an hour of write-ahead log is kept";
         self.require(checkpoint_s <= 3_600, "store.checkpoint_s", checkpoint_s, reason, "use 1 to 3600, such as 60");
+        self.backups(config);
         let (deadline, urgent) = (config.stop.deadline_ms, config.stop.urgent_deadline_ms);
         let reason = "cancels need a few ledgers of 4 s to be validated, and a stop must end";
         let range = (1_000..=600_000).contains(&deadline);
@@ -195,6 +196,17 @@ impl Checks<'_> {
         let reason = "it is above stop.deadline_ms: the urgent stop would be the slower one";
         let fix = "use at most stop.deadline_ms";
         self.require(urgent <= deadline, "stop.urgent_deadline_ms", urgent, reason, fix);
+    }
+
+    fn backups(&mut self, config: &Config) {
+        let store = &config.store;
+        let reason = "at least one backup is kept, and each is a whole copy of the record";
+        let range = (1..=1_000).contains(&store.backups_keep);
+        self.require(range, "store.backups_keep", store.backups_keep, reason, "use 1 to 1000, such as 10");
+        let rules = [("store.backups_daily", store.backups_daily), ("store.backups_weekly", store.backups_weekly)];
+        for (key, value) in rules {
+            self.require(value <= 1_000, key, value, "each is a whole copy of the record", "use 0 to 1000, such as 7");
+        }
     }
 
     fn sim(&mut self, config: &Config) {

@@ -228,11 +228,17 @@ impl Default for Orders {
 pub struct StoreSettings {
     /// Seconds between two checkpoints of the write-ahead log.
     pub checkpoint_s: u32,
+    /// Backups that are kept, the newest ones.
+    pub backups_keep: u32,
+    /// Of those older: one a day, for so many days.
+    pub backups_daily: u32,
+    /// Of those older still: one a week, for so many weeks.
+    pub backups_weekly: u32,
 }
 
 impl Default for StoreSettings {
     fn default() -> StoreSettings {
-        StoreSettings { checkpoint_s: 60 }
+        StoreSettings { checkpoint_s: 60, backups_keep: 10, backups_daily: 7, backups_weekly: 4 }
     }
 }
 

@@ -159,6 +159,20 @@ pub enum StoreError {
     /// A sum of recorded amounts left the range.
     #[error("the recorded amounts do not add up: {0}; look for an absurd amount in fills and flows")]
     Amount(#[from] AmountError),
+    /// A restore was cut short while the files were being exchanged.
+    #[error(
+        "a restore of {path} was cut short, and {path} must not be used until it is settled: run `neo restore` \
+         (with --db {path}); nothing is lost, the former files are beside it or in {set_aside}"
+    )]
+    RestoreUnfinished {
+        /// The record.
+        path: PathBuf,
+        /// Where the former files are, as far as they were moved.
+        set_aside: PathBuf,
+    },
+    /// The backup that goes before a migration was not taken.
+    #[error("the tables were not migrated, because no backup could be taken before it: {0}")]
+    BackupFirst(#[from] Box<crate::backup::BackupError>),
     /// SQLite refused.
     #[error("{path}: {doing} failed: {source}; check the disk's free space and health, then try again")]
     Sqlite {

@@ -9,6 +9,7 @@
 //! are INTEGER, decimals TEXT. An unknown value is NULL with a reason beside it.
 
 mod apply;
+pub mod backup;
 mod checkpoint;
 pub mod close;
 mod columns;
@@ -20,6 +21,7 @@ pub mod read;
 pub mod reconcile;
 pub mod record;
 mod recover;
+pub mod restore;
 pub mod rows;
 pub mod schema;
 pub mod session;
@@ -27,6 +29,7 @@ mod thread;
 pub mod verify;
 pub mod writer;
 
+pub use backup::{BackupError, Retention};
 pub use close::{close_directly, is_closed};
 pub use error::{QueueError, StoreError, WriteError};
 pub use lock::{Lock, LockError, lock_path};

@@ -91,11 +91,16 @@ impl Store {
         check_library()?;
         prepare_folder(path)?;
         let lock = Lock::acquire(&lock_path(path), &format!("{} {}", identity.mode, identity.account))?;
+        crate::restore::refuse_unfinished(path)?;
         let mut conn = connect(path)?;
         let version = check_ownership(&conn, path)?;
         set_up(&conn, path)?;
         quick_check(&conn, path)?;
         if version < schema::VERSION {
+            if version > 0 {
+                let taken = crate::backup::before_migration(&conn, path, now).map_err(Box::new)?;
+                tracing::info!(backup = %taken.file.path.display(), "backed up before the migration of the tables");
+            }
             schema::migrate(&mut conn, version).map_err(sqlite(path, "the migration of the tables"))?;
         }
         check_identity(&conn, path, identity, now)?;

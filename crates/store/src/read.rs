@@ -34,12 +34,7 @@ impl Reader {
     /// [`StoreError::Missing`], and as for [`crate::Store::open`] when the file is not ours or of another version.
     pub fn open(path: &Path) -> Result<Reader, StoreError> {
         check_library()?;
-        if path.is_dir() {
-            return Err(StoreError::IsAFolder { path: path.to_path_buf() });
-        }
-        if !path.exists() {
-            return Err(StoreError::Missing { path: path.to_path_buf() });
-        }
+        check_there(path)?;
         let conn = connect(path)?;
         let version = check_ownership(&conn, path)?;
         if version != schema::VERSION {
@@ -198,6 +193,28 @@ impl Reader {
         let sql = format!("SELECT * FROM {table} WHERE session = ?1 ORDER BY {order}");
         query(&self.conn, &sql, [number], read).map_err(sqlite(&self.path, "reading a session's records"))
     }
+}
+
+fn check_there(path: &Path) -> Result<(), StoreError> {
+    crate::restore::refuse_unfinished(path)?;
+    if path.is_dir() {
+        return Err(StoreError::IsAFolder { path: path.to_path_buf() });
+    }
+    if !path.exists() {
+        return Err(StoreError::Missing { path: path.to_path_buf() });
+    }
+    Ok(())
+}
+
+/// A connection that a backup copies from: as [`Reader::open`], also for a file of an older version.
+pub(crate) fn open_for_backup(path: &Path) -> Result<Connection, StoreError> {
+    check_library()?;
+    check_there(path)?;
+    let conn = connect(path)?;
+    if check_ownership(&conn, path)? == 0 {
+        return Err(StoreError::NoSessions { path: path.to_path_buf() });
+    }
+    Ok(conn)
 }
 
 /// Connects without a trace. Beside a `-wal` (an engine runs, or was killed) strictly read-only. A file at rest has

@@ -1,6 +1,8 @@
 //! A store in a temporary folder, records to put into it, and acknowledgements to wait for.
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub mod child;
+
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
