@@ -124,10 +124,11 @@ mod tests {
             let money = Money::of(ValueRef::Real(number)).unwrap();
             assert!(money.converted);
             assert_eq!(money.value.to_string().parse::<f64>().unwrap().to_bits(), number.to_bits());
-            // SQLite's own shortest text is the same number with the same count of digits.
+            // SQLite prints up to 17 digits; ours are never more, and both give the same number.
             let theirs: String = sqlite.query_row("SELECT quote(?1)", [number], |row| row.get(0)).unwrap();
-            let theirs: Dec = theirs.parse().unwrap();
-            assert_eq!(money.value, theirs, "{number}");
+            assert_eq!(theirs.parse::<f64>().unwrap().to_bits(), number.to_bits());
+            let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+            assert!(digits(&number.to_string()) <= digits(&theirs).max(8), "{number} {theirs}");
         }
         let text = Money::of(ValueRef::Text(b"1234.560")).unwrap();
         assert_eq!((text.value.to_string().as_str(), text.converted), ("1234.560", false));
