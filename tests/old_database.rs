@@ -55,4 +55,6 @@ fn old_sessions_are_closed_imported_listed_and_reported() {
     let run = engine.neo("run", &["--for", "1m", "--speed", "max"]);
     assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
     assert_eq!(engine.record().session(None).unwrap().number, 3);
+    let verify = engine.neo("verify", &[]);
+    assert_eq!(verify.status.code(), Some(0), "history is no finding: {}{}", stdout(&verify), stderr(&verify));
 }

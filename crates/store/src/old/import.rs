@@ -283,7 +283,7 @@ impl Source<'_> {
             .filter(|(role, what)| {
                 let records = if *role == "fills" { &self.layout.fills } else { &self.layout.valuations };
                 let has = |what: &str| records.as_ref().is_none_or(|records| records.more.contains_key(what));
-                !has(what) && !(*what == "xrp" && has("drops"))
+                !(has(what) || *what == "xrp" && has("drops"))
             })
             .map(|(role, what)| (format!("{role}.{what}"), "the old table has no column known as it".to_string()))
             .collect()

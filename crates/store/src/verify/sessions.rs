@@ -37,6 +37,10 @@ pub(super) fn check(
     let sessions = read(conn)?;
     let mut before: Option<&Session> = None;
     for session in &sessions {
+        // What another program recorded is taken as it is: its numbers may have gaps and its ends may be unknown.
+        if session.is_history {
+            continue;
+        }
         if let Some(before) = before {
             order(before, session, report);
         }
@@ -52,15 +56,16 @@ pub(super) fn check(
 
 fn read(conn: &Connection) -> rusqlite::Result<Vec<Session>> {
     let sql = "SELECT number, started_at, ended_at, ended_at_source, end_reason, ending_value_rlusd,
-                   ending_value_reason, starting_value_rlusd, last_ledger_index FROM sessions ORDER BY number";
+                   ending_value_reason, starting_value_rlusd, last_ledger_index, imported FROM sessions ORDER BY number";
     let mut statement = conn.prepare(sql)?;
     let rows = statement.query_map([], |row| {
         let (ended_at, source) = (text_opt(row, 2)?, text_opt(row, 3)?);
+        let is_history: bool = row.get(9)?;
         Ok(Session {
             number: row.get(0)?,
-            is_open: ended_at.is_none(),
+            is_open: ended_at.is_none() && !is_history,
             is_clean: source.as_deref() == Some(EndedAtSource::Clean.as_str()),
-            is_history: source.as_deref() == Some(EndedAtSource::Backfilled.as_str()),
+            is_history,
             last_ledger_index: row.get(8)?,
             starting_value: text_opt(row, 7)?,
             ending_value: text_opt(row, 5)?,

@@ -198,7 +198,7 @@ pub fn rest_of(path: &Path) -> String {
     let mut text = String::new();
     let mut dump = |sql: &str| {
         let mut statement = conn.prepare(sql).unwrap();
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_string).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_string).collect();
         let mut rows = statement.query([]).unwrap();
         while let Some(row) = rows.next().unwrap() {
             for (index, name) in names.iter().enumerate().filter(|(_, name)| *name != "ended_at") {

@@ -82,6 +82,27 @@ fn a_dry_run_tells_the_same_and_writes_no_byte() {
 }
 
 #[test]
+fn looking_leaves_the_wal_of_a_killed_program_as_it_is() {
+    let (folder, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = DIALECTS[0].write(folder.path());
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch("UPDATE sessions SET note = 'only in the WAL'").unwrap();
+    // What is on the disk when the program dies now.
+    for file in files(folder.path()).iter().filter(|file| !file.to_string_lossy().ends_with("-shm")) {
+        std::fs::copy(file, killed.path().join(file.file_name().unwrap())).unwrap();
+    }
+    let path = killed.path().join(path.file_name().unwrap());
+    let bytes = || files(killed.path()).iter().map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>();
+    let before = bytes();
+    assert_eq!(before.len(), 2);
+    assert_eq!(run(&path, true).unwrap().count(Outcome::Set), 36);
+    import(&Place::new(), &path).unwrap();
+    assert_eq!(bytes(), before);
+    run(&path, false).unwrap();
+    assert_eq!(values(&path, "SELECT DISTINCT note FROM sessions"), [Value::Text("only in the WAL".into())]);
+}
+
+#[test]
 fn a_database_that_somebody_has_open_is_left_alone() {
     for dialect in DIALECTS {
         let folder = tempfile::tempdir().unwrap();
