@@ -113,7 +113,11 @@ fn begin_afresh(db: &Path, yes: bool) -> Result<()> {
         let _lock = Lock::acquire(&lock_path(db), "setting the record aside")?;
         let aside = db.with_extension(format!("{}.db", now().format("%Y%m%dT%H%M%SZ")));
         for suffix in ["", "-wal", "-shm"] {
-            let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+            let with = |path: &Path| {
+                let mut name = path.as_os_str().to_os_string();
+                name.push(suffix);
+                PathBuf::from(name)
+            };
             let (from, to) = (with(db), with(&aside));
             if from.exists() {
                 std::fs::rename(&from, &to).with_context(|| format!("setting {} aside", from.display()))?;

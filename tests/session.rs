@@ -135,6 +135,32 @@ fn the_next_session_goes_on_in_the_same_world_with_the_next_number() {
 }
 
 #[test]
+fn a_fresh_world_begins_a_new_record_and_sets_the_old_one_aside() {
+    let engine = Engine::new();
+    let session = |more: &[&str]| {
+        let mut arguments = vec!["--for", "1m", "--speed", "max"];
+        arguments.extend(more);
+        engine.neo("run", &arguments)
+    };
+    assert_eq!(session(&[]).status.code(), Some(0));
+    let before = std::fs::read(engine.db()).unwrap();
+    let unasked = session(&["--fresh"]);
+    assert_eq!(unasked.status.code(), Some(1), "nobody could be asked");
+    assert!(stderr(&unasked).contains("--yes"), "{}", stderr(&unasked));
+    assert_eq!(std::fs::read(engine.db()).unwrap(), before);
+    let fresh = session(&["--fresh", "--yes"]);
+    assert_eq!(fresh.status.code(), Some(0), "{}", stderr(&fresh));
+    assert_eq!(engine.record().sessions().unwrap().len(), 1);
+    let aside: Vec<_> = std::fs::read_dir(engine.folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "db") && *path != engine.db())
+        .collect();
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    assert_eq!(std::fs::read(&aside[0]).unwrap(), before, "the old record is kept as it was");
+}
+
+#[test]
 fn without_for_a_session_ends_with_its_tape() {
     let engine = Engine::new();
     let tape = engine.folder().join("short.csv");
