@@ -5,7 +5,7 @@
 mod engine;
 
 use engine::{Engine, stderr, stdout};
-use neo_store::record::{EndReason, EndedAtSource, Stage, StageOutcome};
+use neo_store::record::{EndReason, EndedAtSource, Purpose, Stage, StageOutcome};
 
 // Faults are injected into debug builds only.
 #[cfg(debug_assertions)]
@@ -100,6 +100,11 @@ fn a_second_request_hurries_and_the_session_is_still_closed() {
     assert_eq!(code, 1, "offers were left: {}", engine.stderr());
     let detail = session.end_detail.unwrap();
     assert!(detail.contains("\"urgent\":true"), "{detail}");
+    let cancels = engine.record().intents(session.number).unwrap();
+    let unsent =
+        cancels.iter().filter(|row| row.intent.purpose == Purpose::Cancel && row.engine_result.is_none()).count();
+    assert_eq!(unsent, 0, "a cancel did not leave: {}", engine.stderr());
+    assert!(cancels.iter().any(|row| row.intent.purpose == Purpose::Cancel));
     let stages = engine.record().stop_stages(session.number).unwrap();
     let skipped: Vec<Stage> =
         stages.iter().filter(|row| row.outcome == StageOutcome::Skipped).map(|row| row.stage).collect();

@@ -111,14 +111,14 @@ impl EngineStages<'_> {
         }
     }
 
-    /// Sends the cancels and waits until nothing is in flight any more. The cancels go out with what is in flight, not
+    /// Sends the cancels and waits until no offer is on its way any more. The cancels go out with what is in flight, not
     /// after it: both end when validated ledgers prove every outcome.
     fn settle(&mut self, budget: Duration) -> Result<(), StageError> {
         self.withdraw()?;
         let patience = if self.urgent { URGENT_SEND.min(budget) } else { budget };
-        self.wait_flat(patience, |stages| matches!(stages.orders(|core| core.in_flight()), Ok(0)));
-        let in_flight = self.orders(|core| core.in_flight())?;
-        if self.flat || in_flight == 0 {
+        self.wait_flat(patience, |stages| matches!(stages.orders(|core| core.is_settled()), Ok(true)));
+        let (settled, in_flight) = self.orders(|core| (core.is_settled(), core.in_flight()))?;
+        if self.flat || settled {
             return Ok(());
         }
         let text = format!("the fate of {in_flight} transactions is open; the next session learns it from the ledger");
@@ -129,6 +129,10 @@ impl EngineStages<'_> {
         self.withdraw()?;
         if !self.urgent {
             self.wait_flat(budget, |_| false);
+        }
+        if self.urgent {
+            // Not waited for in a ledger, but out of the door: the actors that send them end with the next stage.
+            self.wait_flat(URGENT_SEND.min(budget), |stages| matches!(stages.orders(|core| core.is_sent()), Ok(true)));
         }
         let (is_flat, (offers, _)) = self.orders(|core| (core.is_flat(), core.open_items()))?;
         if self.flat || is_flat {

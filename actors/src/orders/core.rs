@@ -311,6 +311,21 @@ impl OrdersCore {
         (self.ledger_index > 0).then_some(self.ledger_index)
     }
 
+    /// True once a withdrawal was asked for and every offer that was on its way has arrived or is dead: what is left in
+    /// flight is cancels.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let withdrawing = matches!(self.intention, Intention::Withdraw | Intention::Closed);
+        withdrawing && self.in_flight.values().all(|tx| tx.purpose == Purpose::Cancel)
+    }
+
+    /// True once a withdrawal was asked for and a node has answered for every cancel, or none can be reached.
+    #[must_use]
+    pub fn is_sent(&self) -> bool {
+        let withdrawing = matches!(self.intention, Intention::Withdraw | Intention::Closed);
+        withdrawing && self.in_flight.values().all(|tx| matches!(tx.sending, Sending::Sent | Sending::Unanswered))
+    }
+
     /// Transactions whose fate is open.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -294,8 +294,12 @@ fn withdrawing_cancels_what_rests_and_what_is_in_flight_and_is_flat_only_by_proo
     let mut bench = Bench::new(1);
     bench.ledger(&update(100, 1, vec![], Some(vec![])));
     let intents = bench.acknowledge();
+    assert!(!bench.core.is_settled(), "nobody asked for a withdrawal yet");
     bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    assert!(!bench.core.is_sent(), "the cancels wait for the record");
     let cancels = bench.acknowledge();
+    assert!(bench.core.is_sent());
+    assert!(!bench.core.is_settled(), "both offers are still on their way");
     assert_eq!(cancels.iter().map(|intent| intent.offer_sequence).collect::<Vec<_>>(), [Some(1), Some(2)]);
     assert!(cancels.iter().all(|cancel| intents.iter().all(|intent| cancel.sequence > intent.sequence)));
     let sides = [Side::Bid, Side::Ask];
@@ -308,7 +312,7 @@ fn withdrawing_cancels_what_rests_and_what_is_in_flight_and_is_flat_only_by_proo
         .collect();
     bench.ledger(&update(101, 3, placed, None));
     assert!(!bench.acknowledge().iter().any(|intent| intent.purpose != Purpose::Cancel));
-    assert!(!bench.core.is_flat());
+    assert!(bench.core.is_settled() && !bench.core.is_flat(), "only cancels are left in flight");
     let gone: Vec<OwnTransaction> = cancels
         .iter()
         .zip(sides)
