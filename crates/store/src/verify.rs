@@ -6,6 +6,7 @@
 
 mod backups;
 mod balances;
+mod forms;
 mod sequence;
 mod sessions;
 mod trades;
@@ -49,7 +50,8 @@ pub enum Check {
     Orders,
     /// Fills and flows explain every change between two snapshots exactly.
     Balances,
-    /// Each snapshot's value follows from its balances and price, and each session's from its snapshots.
+    /// Each value has its form; each snapshot's value follows from its balances and price, and each session's from its
+    /// snapshots.
     Values,
     /// Each backup is there, is what was written, and can be read.
     Backups,
@@ -209,7 +211,7 @@ fn rows(conn: &Connection, path: &Path, report: &mut Report, facts: &mut Facts) 
     let sessions = sessions::check(conn, path, facts.engine_runs, report)?;
     trades::check(conn, &sessions, report)?;
     facts.balances_checked = balances::check(conn, &sessions, report)?;
-    Ok(())
+    forms::check(conn, report)
 }
 
 fn engine_runs(path: &Path) -> Result<bool, StoreError> {
