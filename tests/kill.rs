@@ -7,36 +7,15 @@
 
 mod engine;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use engine::witness::{Said, Witness, missing, open};
 use engine::{Engine, stderr, stdout};
-use rusqlite::{Connection, OpenFlags};
-use serde_json::Value;
 
 /// Kills in one world and record before a new one begins.
 const KILLS_PER_RECORD: u64 = 10;
 /// The longest life of an engine that is to be killed.
 const LIFE_MS: u64 = 2_500;
-/// What the tables are whose rows carry numbers, as one query of numbers and sessions.
-const NUMBERED: &str = "SELECT seq, session FROM intents UNION ALL SELECT seq, session FROM orders
-    UNION ALL SELECT seq, session FROM order_events UNION ALL SELECT seq, session FROM fills
-    UNION ALL SELECT seq, session FROM flows UNION ALL SELECT seq, session FROM valuation_snapshots
-    UNION ALL SELECT seq, session FROM checkpoints UNION ALL SELECT seq, session FROM faults";
-
-/// What a dying engine had said on its standard output.
-#[derive(Clone, Debug, Default)]
-struct Said {
-    /// Its session, once it had told.
-    session: Option<i64>,
-    /// The highest number that it called durable.
-    durable_seq: u64,
-    /// The last event.
-    last: String,
-}
-
 /// SplitMix64 (Steele, Lea, Flood 2014): moments that a seed repeats, as far as the machine does.
 struct Moments(u64);
 
@@ -50,43 +29,9 @@ impl Moments {
     }
 }
 
-/// An engine whose standard output is read to its end.
-struct Victim {
-    child: Child,
-    said: JoinHandle<Said>,
-}
-
-impl Victim {
-    fn start(engine: &Engine, speed: &str) -> Victim {
-        let log = std::fs::File::create(engine.folder().join("stderr.txt")).unwrap();
-        // Checkpoints so often that some are cut short.
-        let mut command = engine.with_db("run", &["--speed", speed, "--json", "--set", "store.checkpoint_s=1"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let pipe = child.stdout.take().unwrap();
-        let said = std::thread::spawn(move || listen(BufReader::new(pipe)));
-        Victim { child, said }
-    }
-
-    fn kill(mut self) -> Said {
-        // It must be alive until now: an engine that ended by itself has nothing to prove here.
-        assert!(self.child.try_wait().unwrap().is_none(), "the engine ended before it was killed");
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        self.said.join().unwrap()
-    }
-}
-
-/// Reads whole lines only: the kill may have cut the last one.
-fn listen(mut pipe: impl BufRead) -> Said {
-    let (mut said, mut line) = (Said::default(), String::new());
-    while pipe.read_line(&mut line).unwrap() > 0 && line.ends_with('\n') {
-        let event: Value = serde_json::from_str(&line).unwrap();
-        said.session = event["session"].as_i64().filter(|session| *session > 0).or(said.session);
-        said.durable_seq = event["durable_seq"].as_u64().unwrap_or(0).max(said.durable_seq);
-        said.last = event["event"].as_str().unwrap_or_default().to_string();
-        line.clear();
-    }
-    said
+/// A session that checkpoints so often that some checkpoints are cut short.
+fn start(engine: &Engine, speed: &str) -> Witness {
+    Witness::start(engine, &["--speed", speed, "--set", "store.checkpoint_s=1"])
 }
 
 /// Sums over a run.
@@ -115,7 +60,7 @@ fn one_record(speed: &str, kills: u64, moments: &mut Moments, tally: &mut Tally)
         let deaths = if moments.below(3) == 0 { left.min(2) } else { 1 };
         let mut all_said = Vec::new();
         for death in 0..deaths {
-            let victim = Victim::start(&engine, speed);
+            let victim = start(&engine, speed);
             // One in four dies in its first 300 ms, where it opens, recovers and connects.
             let life = if death > 0 || moments.below(4) == 0 { 300 } else { LIFE_MS };
             std::thread::sleep(Duration::from_millis(moments.below(life)));
@@ -160,16 +105,7 @@ fn examine(engine: &Engine, all_said: &[Said], again: &std::process::Output) -> 
     }
     let Ok(conn) = open(engine) else { return vec!["the record cannot be opened".to_string()] };
     for said in all_said {
-        // A number may be given again to another row after a loss: the row must be of that session or one before.
-        let session = said.session.unwrap_or(i64::MAX);
-        let sql = format!("SELECT count(*), count(DISTINCT seq) FROM ({NUMBERED}) WHERE seq <= ?1 AND session <= ?2");
-        let there: (i64, i64) = conn
-            .query_row(&sql, (i64::try_from(said.durable_seq).unwrap(), session), |row| Ok((row.get(0)?, row.get(1)?)))
-            .unwrap();
-        let wanted = i64::try_from(said.durable_seq).unwrap();
-        if there != (wanted, wanted) {
-            wrong.push(format!("of {wanted} numbers reported as durable, {} rows, {} numbers", there.0, there.1));
-        }
+        wrong.extend(missing(&conn, said));
         let Some(session) = said.session else { continue };
         let sql = "SELECT coalesce(ended_at_source, 'open') || ' ' || coalesce(end_reason, 'open') FROM sessions
                    WHERE number = ?1";
@@ -184,10 +120,6 @@ fn examine(engine: &Engine, all_said: &[Said], again: &std::process::Output) -> 
         wrong.push(format!("{open} sessions are open after the restart"));
     }
     wrong
-}
-
-fn open(engine: &Engine) -> rusqlite::Result<Connection> {
-    Connection::open_with_flags(engine.db(), OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
 fn durable_seq(engine: &Engine) -> u64 {
@@ -249,7 +181,7 @@ fn a_deleted_log_is_noticed() {
     let engine = Engine::new();
     let first = engine.neo("run", &["--for", "20s", "--speed", "max"]);
     assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
-    let victim = Victim::start(&engine, "max");
+    let victim = start(&engine, "max");
     // The pipe is the only clock: it has told of rows when the log has some.
     let mut wal = engine.db().into_os_string();
     wal.push("-wal");

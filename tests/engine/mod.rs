@@ -1,5 +1,15 @@
 //! The real binary in a folder of its own.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, reason = "test support")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    dead_code,
+    reason = "test support"
+)]
+
+pub mod mounted;
+pub mod witness;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -11,17 +21,26 @@ use tempfile::TempDir;
 /// A folder with one record in it.
 pub struct Engine {
     folder: TempDir,
+    /// Where in it the record is.
+    inside: PathBuf,
 }
 
 impl Engine {
     /// An empty folder.
     pub fn new() -> Engine {
-        Engine { folder: tempfile::tempdir().unwrap() }
+        Engine { folder: tempfile::tempdir().unwrap(), inside: PathBuf::new() }
+    }
+
+    /// The record is in a folder of the folder, which is made.
+    pub fn in_a_folder(name: &str) -> Engine {
+        let engine = Engine { folder: tempfile::tempdir().unwrap(), inside: name.into() };
+        std::fs::create_dir(engine.folder.path().join(name)).unwrap();
+        engine
     }
 
     /// The record's file.
     pub fn db(&self) -> PathBuf {
-        self.folder.path().join("neo test é.db")
+        self.folder.path().join(&self.inside).join("neo test é.db")
     }
 
     /// The folder.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row};
 
 use crate::columns::Columns;
 use crate::error::StoreError;
@@ -227,7 +227,19 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&failed)?;
     conn.busy_timeout(BUSY_TIMEOUT).map_err(&failed)?;
     conn.pragma_update(None, "query_only", "ON").map_err(&failed)?;
+    if at_rest && !may_write_beside(&conn) && !with_suffix(path, "-wal").exists() {
+        return crate::backup::immutable(path).map_err(failed);
+    }
     Ok(conn)
+}
+
+/// False in a folder that this user or nobody may write: there SQLite can make no `-wal`, and a file at rest needs none.
+fn may_write_beside(conn: &Connection) -> bool {
+    let probe = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+    !matches!(
+        probe.map_err(|error| error.sqlite_error_code()),
+        Err(Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied))
+    )
 }
 
 /// All rows of a query.
