@@ -9,7 +9,10 @@
 )]
 
 pub mod mounted;
+#[cfg(unix)]
+pub mod pty;
 pub mod witness;
+pub mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
