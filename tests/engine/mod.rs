@@ -11,17 +11,23 @@ use tempfile::TempDir;
 /// A folder with one record in it.
 pub struct Engine {
     folder: TempDir,
+    record: &'static str,
 }
 
 impl Engine {
     /// An empty folder.
     pub fn new() -> Engine {
-        Engine { folder: tempfile::tempdir().unwrap() }
+        Engine::with_record("neo test é.db")
+    }
+
+    /// An empty folder whose record will have this path in it.
+    pub fn with_record(record: &'static str) -> Engine {
+        Engine { folder: tempfile::tempdir().unwrap(), record }
     }
 
     /// The record's file.
     pub fn db(&self) -> PathBuf {
-        self.folder.path().join("neo test é.db")
+        self.folder.path().join(self.record)
     }
 
     /// The folder.
@@ -55,9 +61,23 @@ impl Engine {
 
     /// Starts a session and waits until it quotes.
     pub fn start(&self, more: &[&str]) -> Running<'_> {
+        self.spawn(self.with_db("run", more))
+    }
+
+    /// The same through a program that becomes the engine, given with its first arguments.
+    pub fn start_by(&self, program: &[&str], more: &[&str]) -> Running<'_> {
+        let run = self.with_db("run", more);
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(run.get_program()).args(run.get_args());
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        self.spawn(command)
+    }
+
+    /// Starts a session by a command made with [`Engine::with_db`].
+    pub fn spawn(&self, mut run: Command) -> Running<'_> {
         let log = std::fs::File::create(self.folder.path().join("stderr.txt")).unwrap();
         let out = std::fs::File::create(self.folder.path().join("stdout.txt")).unwrap();
-        let child = self.with_db("run", more).stdout(out).stderr(log).spawn().unwrap();
+        let child = run.stdout(out).stderr(log).spawn().unwrap();
         Running { engine: self, child }
     }
 
