@@ -107,7 +107,12 @@ impl Engine {
         let endpoint = self.db().with_extension("ledger").join("endpoint.json");
         let Ok(text) = std::fs::read_to_string(endpoint) else { return };
         if let Some(pid) = serde_json::from_str::<Value>(&text).ok().and_then(|value| value["pid"].as_u64()) {
-            let killed = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status();
+            let pid = pid.to_string();
+            let killed = if cfg!(windows) {
+                Command::new("taskkill").args(["/F", "/PID", &pid]).stdout(Stdio::null()).stderr(Stdio::null()).status()
+            } else {
+                Command::new("kill").args(["-s", "KILL", &pid]).status()
+            };
             assert!(killed.is_ok(), "the simulated ledger {pid} could not be ended: {killed:?}");
         }
     }
@@ -129,6 +134,15 @@ pub struct Running<'a> {
 impl Running<'_> {
     /// Waits until the engine has quotes on the ledger.
     pub fn until_it_quotes(&mut self) -> Value {
+        self.until(|status| status["quotes"].as_array().is_some_and(|quotes| !quotes.is_empty()))
+    }
+
+    /// Waits until there is a session that can be asked.
+    pub fn until_it_answers(&mut self) -> Value {
+        self.until(|_| true)
+    }
+
+    fn until(&mut self, enough: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..600 {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the engine ended with {status}:\n{}", self.engine.stderr());
@@ -136,13 +150,13 @@ impl Running<'_> {
             let output = self.engine.neo("status", &["--json"]);
             if output.status.success() {
                 let status: Value = serde_json::from_slice(&output.stdout).unwrap();
-                if status["quotes"].as_array().is_some_and(|quotes| !quotes.is_empty()) {
+                if enough(&status) {
                     return status;
                 }
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
-        panic!("the engine does not quote:\n{}", self.engine.stderr());
+        panic!("the engine does not come so far:\n{}", self.engine.stderr());
     }
 
     /// Its process id.
@@ -154,6 +168,12 @@ impl Running<'_> {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Ends it without a word: SIGKILL, TerminateProcess.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Its exit code.
