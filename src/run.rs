@@ -75,6 +75,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     end_with_the_tape(&mut loaded.config)?;
     let config = &loaded.config;
     let db = config.session.db_path();
+    // Before the log, which lies beside the record unless told otherwise.
+    neo_store::refuse_share(&db)?;
     let stem = db.file_stem().map_or_else(|| "neo".into(), |stem| stem.to_string_lossy().into_owned());
     let log = logging::init(config.log.level.as_str(), &config.log_dir(), &stem, StderrStyle::Human)?;
     if args.fresh {

@@ -2,6 +2,7 @@
 //! actor itself, so that nothing an actor does can keep it from closing the session.
 
 pub mod crew;
+pub mod dump;
 pub mod failpoint;
 pub mod policy;
 pub mod stages;
@@ -116,6 +117,9 @@ impl Supervisor {
             match self.events.recv_timeout(TICK) {
                 Ok(event) => {
                     live |= event == SupervisorEvent::Live;
+                    if event == SupervisorEvent::DumpRequested {
+                        dump::log(&self.crew, &self.writer, self.events.len());
+                    }
                     match policy.on(&event, now_ms) {
                         Decision::GoOn | Decision::Hurry => {}
                         Decision::Restart { actor, wait_ms } => {
@@ -203,7 +207,7 @@ impl Supervisor {
             session: self.session,
             reason: stop.reason,
             cause: stop.cause,
-            urgent: false,
+            urgent: policy::is_urgent(stop.reason),
             own_checkpoints: self.own_checkpoints,
             flat: false,
             closing: None,
@@ -212,6 +216,9 @@ impl Supervisor {
             watchdog: &watchdog,
             left_open: (Vec::new(), Vec::new()),
         };
+        if stages.urgent {
+            watchdog.console_closed();
+        }
         let outcomes = stop::run_stages(&mut stages, self.deadlines, |row| screen.stage(row));
         let (closed, end) = ensure_closed(&mut stages, &outcomes);
         drop(stages);

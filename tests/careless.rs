@@ -102,7 +102,7 @@ fn a_write_lock_that_is_not_let_go_ends_the_session_and_the_next_start_closes_it
 
 #[test]
 fn a_full_disk_ends_the_session_and_loses_nothing_that_was_called_durable() {
-    let engine = Engine::in_a_folder("disk");
+    let engine = Engine::with_record("disk/neo test é.db");
     let Some(disk) = Mounted::tmpfs(&engine.folder().join("disk"), 24) else { return };
     // The world is on another disk, as the real one is.
     let world = engine.folder().join("world");
@@ -122,7 +122,7 @@ fn a_full_disk_ends_the_session_and_loses_nothing_that_was_called_durable() {
 
 #[test]
 fn a_read_only_folder_is_refused_with_what_to_do_and_readers_still_read() {
-    let engine = Engine::in_a_folder("disk");
+    let engine = Engine::with_record("disk/neo test é.db");
     let Some(disk) = Mounted::tmpfs(&engine.folder().join("disk"), 24) else { return };
     let first = engine.neo("run", &["--for", "20s", "--speed", "max"]);
     assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));

@@ -138,14 +138,24 @@ impl Crew {
         if asked.contains(&false) {
             tracing::warn!("an actor's mailbox is full or closed");
         }
+        self.beats_ms().into_iter().filter(|(_, age_ms)| *age_ms > limit_ms).map(|(actor, _)| actor).collect()
+    }
+
+    /// How long ago each actor showed a sign of life, in milliseconds.
+    #[must_use]
+    pub fn beats_ms(&self) -> Vec<(ActorName, u64)> {
         let now_ms = monotonic_ms();
-        let checkpoint = self.checkpoint.as_ref().map(|member| &member.pulse);
         [&self.watch.pulse, &self.valuer.pulse, &self.orders.pulse, &self.feed.pulse]
             .into_iter()
-            .chain(checkpoint)
-            .filter(|pulse| pulse.age_ms(now_ms) > limit_ms)
-            .map(Pulse::actor)
+            .chain(self.checkpoint.as_ref().map(|member| &member.pulse))
+            .map(|pulse| (pulse.actor(), pulse.age_ms(now_ms)))
             .collect()
+    }
+
+    /// What the screen and `neo status` show.
+    #[must_use]
+    pub fn status(&self) -> &SharedStatus {
+        &self.status
     }
 
     /// The newest ledger that the orders have worked through; unknown while they hold their lock for long.

@@ -16,6 +16,13 @@ pub const FROZEN_MS: u64 = 10_000;
 /// A database that refuses so many attempts in a row (each waits two seconds for a lock) ends the session.
 const STORAGE_ATTEMPTS: u32 = 3;
 
+/// Whether the first request is a hurry already: when a console was closed or the user logs off, the system ends the
+/// process about five seconds later, whatever it is doing.
+#[must_use]
+pub fn is_urgent(reason: EndReason) -> bool {
+    reason == EndReason::ConsoleClosed
+}
+
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -78,7 +85,7 @@ impl Policy {
     /// One event; `now_ms` is monotonic.
     pub fn on(&mut self, event: &SupervisorEvent, now_ms: u64) -> Decision {
         match event {
-            SupervisorEvent::Live | SupervisorEvent::Flat => Decision::GoOn,
+            SupervisorEvent::Live | SupervisorEvent::Flat | SupervisorEvent::DumpRequested => Decision::GoOn,
             SupervisorEvent::Elapsed => self.stop(EndReason::Elapsed, None),
             SupervisorEvent::NodeSeen(seen) => {
                 self.node_lost_ms = (!seen).then_some(now_ms);
@@ -205,5 +212,22 @@ mod tests {
         assert_eq!(policy.on(&SupervisorEvent::StopRequested(EndReason::StopCommand), 1), Decision::Hurry);
         assert_eq!(policy.on(&SupervisorEvent::Elapsed, 2), Decision::GoOn);
         assert_eq!(policy.on(&SupervisorEvent::Gone(ActorName::Orders), 3), Decision::GoOn);
+    }
+
+    #[test]
+    fn only_a_closed_console_is_a_hurry_from_the_first_moment() {
+        assert!(is_urgent(EndReason::ConsoleClosed));
+        for reason in [EndReason::Signal, EndReason::TerminalClosed, EndReason::StopCommand, EndReason::Elapsed] {
+            assert!(!is_urgent(reason), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_dump_decides_nothing() {
+        let mut policy = Policy::new(60_000);
+        assert_eq!(policy.on(&SupervisorEvent::DumpRequested, 0), Decision::GoOn);
+        let stop = policy.on(&SupervisorEvent::StopRequested(EndReason::Signal), 1);
+        assert!(matches!(stop, Decision::Stop { .. }));
+        assert_eq!(policy.on(&SupervisorEvent::DumpRequested, 2), Decision::GoOn);
     }
 }

@@ -17,9 +17,9 @@ use neo_store::{QueueError, WriteError};
 use serde_json::json;
 
 use super::crew::Crew;
-use super::failpoint;
 use super::stop::{StageError, Stages};
 use super::watchdog::Watchdog;
+use super::{dump, failpoint, policy};
 
 /// How often a wait looks whether the writer thread still lives: an answer from a dead thread never comes.
 const LOOK: Duration = Duration::from_millis(20);
@@ -172,18 +172,28 @@ impl EngineStages<'_> {
     fn heard(&mut self, event: &SupervisorEvent) {
         match event {
             SupervisorEvent::Flat => self.flat = true,
-            SupervisorEvent::StopRequested(_) if !self.urgent => {
-                tracing::warn!("asked again: the stop is urgent from here on");
-                self.urgent = true;
-                self.watchdog.hurry();
-            }
+            SupervisorEvent::StopRequested(reason) => self.asked_again(*reason),
+            SupervisorEvent::DumpRequested => dump::log(self.crew, self.writer, self.events.len()),
             SupervisorEvent::Gone(actor) => tracing::debug!(actor = actor.as_str(), "ended while stopping"),
             SupervisorEvent::NodeSeen(seen) => self.node_lost_ms = (!seen).then(monotonic_ms),
-            SupervisorEvent::StopRequested(_)
-            | SupervisorEvent::Fault { .. }
+            SupervisorEvent::Fault { .. }
             | SupervisorEvent::Live
             | SupervisorEvent::StorageRefuses { .. }
             | SupervisorEvent::Elapsed => {}
+        }
+    }
+
+    /// The second request is a hurry, and a closed console is one however often was asked before; any other changes
+    /// nothing.
+    fn asked_again(&mut self, reason: EndReason) {
+        if policy::is_urgent(reason) {
+            self.watchdog.console_closed();
+        } else if !self.urgent {
+            self.watchdog.hurry();
+        }
+        if !self.urgent {
+            tracing::warn!(reason = reason.as_str(), "asked again: the stop is urgent from here on");
+            self.urgent = true;
         }
     }
 

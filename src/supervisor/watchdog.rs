@@ -13,6 +13,9 @@ use crate::exit::ExitCode;
 
 /// What the stages may take beyond their own deadlines before they count as hanging.
 const GRACE_MS: u64 = 10_000;
+/// The same when the console was closed: what is not done in four seconds must be done before the system ends the process
+/// in the fifth.
+const CONSOLE_GRACE_MS: u64 = 1_000;
 
 /// Armed from the first moment of the stop until the process is about to end.
 pub struct Watchdog {
@@ -22,6 +25,8 @@ pub struct Watchdog {
 enum Word {
     /// Somebody is in a hurry: the urgent deadline counts from now.
     Hurry,
+    /// The console was closed: the system ends the process soon.
+    ConsoleClosed,
     /// The sequence is over.
     Disarm,
 }
@@ -33,11 +38,13 @@ impl Watchdog {
     pub fn start(path: PathBuf, session: SessionNumber, deadlines: Deadlines) -> Watchdog {
         let (tell, told) = bounded(4);
         let patience = |ms: u64| Duration::from_millis(ms.saturating_add(GRACE_MS));
+        let console_patience = Duration::from_millis(deadlines.urgent_ms.saturating_add(CONSOLE_GRACE_MS));
         std::thread::spawn(move || {
             let mut wait = patience(deadlines.whole_ms);
             loop {
                 match told.recv_timeout(wait) {
                     Ok(Word::Hurry) => wait = patience(deadlines.urgent_ms),
+                    Ok(Word::ConsoleClosed) => wait = console_patience,
                     Ok(Word::Disarm) | Err(RecvTimeoutError::Disconnected) => return,
                     Err(RecvTimeoutError::Timeout) => bite(&path, session),
                 }
@@ -49,6 +56,11 @@ impl Watchdog {
     /// Somebody is in a hurry.
     pub fn hurry(&self) {
         self.say(Word::Hurry);
+    }
+
+    /// The console was closed: less than five seconds are left.
+    pub fn console_closed(&self) {
+        self.say(Word::ConsoleClosed);
     }
 
     /// The sequence is over.

@@ -24,26 +24,23 @@ use tempfile::TempDir;
 /// A folder with one record in it.
 pub struct Engine {
     folder: TempDir,
-    /// Where in it the record is.
-    inside: PathBuf,
+    record: &'static str,
 }
 
 impl Engine {
     /// An empty folder.
     pub fn new() -> Engine {
-        Engine { folder: tempfile::tempdir().unwrap(), inside: PathBuf::new() }
+        Engine::with_record("neo test é.db")
     }
 
-    /// The record is in a folder of the folder, which is made.
-    pub fn in_a_folder(name: &str) -> Engine {
-        let engine = Engine { folder: tempfile::tempdir().unwrap(), inside: name.into() };
-        std::fs::create_dir(engine.folder.path().join(name)).unwrap();
-        engine
+    /// An empty folder whose record will have this path in it.
+    pub fn with_record(record: &'static str) -> Engine {
+        Engine { folder: tempfile::tempdir().unwrap(), record }
     }
 
     /// The record's file.
     pub fn db(&self) -> PathBuf {
-        self.folder.path().join(&self.inside).join("neo test é.db")
+        self.folder.path().join(self.record)
     }
 
     /// The folder.
@@ -77,9 +74,23 @@ impl Engine {
 
     /// Starts a session and waits until it quotes.
     pub fn start(&self, more: &[&str]) -> Running<'_> {
+        self.spawn(self.with_db("run", more))
+    }
+
+    /// The same through a program that becomes the engine, given with its first arguments.
+    pub fn start_by(&self, program: &[&str], more: &[&str]) -> Running<'_> {
+        let run = self.with_db("run", more);
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(run.get_program()).args(run.get_args());
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        self.spawn(command)
+    }
+
+    /// Starts a session by a command made with [`Engine::with_db`].
+    pub fn spawn(&self, mut run: Command) -> Running<'_> {
         let log = std::fs::File::create(self.folder.path().join("stderr.txt")).unwrap();
         let out = std::fs::File::create(self.folder.path().join("stdout.txt")).unwrap();
-        let child = self.with_db("run", more).stdout(out).stderr(log).spawn().unwrap();
+        let child = run.stdout(out).stderr(log).spawn().unwrap();
         Running { engine: self, child }
     }
 
@@ -109,7 +120,12 @@ impl Engine {
         let endpoint = self.db().with_extension("ledger").join("endpoint.json");
         let Ok(text) = std::fs::read_to_string(endpoint) else { return };
         if let Some(pid) = serde_json::from_str::<Value>(&text).ok().and_then(|value| value["pid"].as_u64()) {
-            let killed = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status();
+            let pid = pid.to_string();
+            let killed = if cfg!(windows) {
+                Command::new("taskkill").args(["/F", "/PID", &pid]).stdout(Stdio::null()).stderr(Stdio::null()).status()
+            } else {
+                Command::new("kill").args(["-s", "KILL", &pid]).status()
+            };
             assert!(killed.is_ok(), "the simulated ledger {pid} could not be ended: {killed:?}");
         }
     }
@@ -131,6 +147,15 @@ pub struct Running<'a> {
 impl Running<'_> {
     /// Waits until the engine has quotes on the ledger.
     pub fn until_it_quotes(&mut self) -> Value {
+        self.until(|status| status["quotes"].as_array().is_some_and(|quotes| !quotes.is_empty()))
+    }
+
+    /// Waits until there is a session that can be asked.
+    pub fn until_it_answers(&mut self) -> Value {
+        self.until(|_| true)
+    }
+
+    fn until(&mut self, enough: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..600 {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the engine ended with {status}:\n{}", self.engine.stderr());
@@ -138,13 +163,13 @@ impl Running<'_> {
             let output = self.engine.neo("status", &["--json"]);
             if output.status.success() {
                 let status: Value = serde_json::from_slice(&output.stdout).unwrap();
-                if status["quotes"].as_array().is_some_and(|quotes| !quotes.is_empty()) {
+                if enough(&status) {
                     return status;
                 }
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
-        panic!("the engine does not quote:\n{}", self.engine.stderr());
+        panic!("the engine does not come so far:\n{}", self.engine.stderr());
     }
 
     /// Its process id.
@@ -156,6 +181,12 @@ impl Running<'_> {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Ends it without a word: SIGKILL, TerminateProcess.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Its exit code.

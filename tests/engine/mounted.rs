@@ -7,8 +7,9 @@ use std::process::Command;
 pub struct Mounted(PathBuf);
 
 impl Mounted {
-    /// A tmpfs of so many megabytes at `path`. `None`, and a line that says so, where it may not be mounted.
+    /// A tmpfs of so many megabytes at `path`, which is made. `None`, and a line that says so, where it may not be mounted.
     pub fn tmpfs(path: &Path, megabytes: u32) -> Option<Mounted> {
+        std::fs::create_dir_all(path).unwrap();
         let options = format!("size={megabytes}m");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "neo-test"]).arg(path).output();
         if mounted.as_ref().is_ok_and(|output| output.status.success()) {

@@ -23,6 +23,17 @@ pub enum StoreError {
         /// The path given.
         path: PathBuf,
     },
+    /// The file would lie on another machine.
+    #[error(
+        "{path} is on the network share {share}, where SQLite's locks and syncs cannot be trusted; choose a file on a \
+         local disk with --db, in a folder that no program synchronises"
+    )]
+    OnAShare {
+        /// The file.
+        path: PathBuf,
+        /// The share.
+        share: String,
+    },
     /// The folder of the file does not exist and cannot be made.
     #[error("the folder {path} cannot be created: {source}; create it, or choose another file with --db")]
     Folder {

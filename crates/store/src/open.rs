@@ -89,7 +89,9 @@ impl Store {
     /// changed.
     pub fn open(path: &Path, identity: &Identity, options: &Options, now: DateTime<Utc>) -> Result<Store, StoreError> {
         check_library()?;
+        crate::place::refuse_share(path)?;
         prepare_folder(path)?;
+        crate::place::refuse_mapped_drive(path)?;
         let lock = Lock::acquire(&lock_path(path), &format!("{} {}", identity.mode, identity.account))?;
         crate::restore::refuse_unfinished(path)?;
         let mut conn = connect(path)?;

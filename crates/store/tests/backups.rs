@@ -30,6 +30,7 @@ fn take(db: &Path, now: DateTime<Utc>) -> Taken {
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| !is_holders_name(name));
     names.sort();
     names
 }

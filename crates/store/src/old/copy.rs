@@ -23,7 +23,8 @@ pub(crate) fn copy(conn: &Connection, path: &Path, now: DateTime<Utc>) -> Result
     write(conn, &partial).map_err(|error| failed(error.to_string()))?;
     verify(conn, &partial).map_err(|error| failed(error.to_string()))?.map_err(failed)?;
     let io = |source| OldError::Io { path: target.clone(), source };
-    File::open(&partial).and_then(|file| file.sync_all()).map_err(io)?;
+    // Windows syncs only what is open for writing.
+    File::options().write(true).open(&partial).and_then(|file| file.sync_all()).map_err(io)?;
     std::fs::rename(&partial, &target).map_err(io)?;
     if let Some(folder) = target.parent().filter(|_| cfg!(unix)) {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };

@@ -15,6 +15,11 @@ use neo_store::{Ack, CheckpointReply, Identity, Options, Store, WriteError, Writ
 /// Longer than anything here takes, so that a lost reply fails the test instead of hanging it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// On Windows a lock has its holder's name in a file beside it, because a locked file cannot be read.
+pub fn is_holders_name(name: &str) -> bool {
+    cfg!(windows) && name.ends_with(".lock.pid")
+}
+
 pub struct Place {
     _folder: tempfile::TempDir,
     pub path: PathBuf,
