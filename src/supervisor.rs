@@ -123,7 +123,7 @@ impl Supervisor {
                             restarts.push((actor, now_ms + wait_ms));
                         }
                         Decision::Stop { reason, cause } => {
-                            if reason == EndReason::Fault {
+                            if matches!(reason, EndReason::Fault | EndReason::Disk) {
                                 self.record_fault_text(&cause);
                             }
                             return StopCause { reason, cause, node_lost_ms: policy.node_lost_ms() };
@@ -211,6 +211,7 @@ impl Supervisor {
             node_lost_ms: stop.node_lost_ms,
             watchdog: &watchdog,
             left_open: (Vec::new(), Vec::new()),
+            wal_left_bytes: None,
         };
         let outcomes = stop::run_stages(&mut stages, self.deadlines, |row| screen.stage(row));
         let (closed, end) = ensure_closed(&mut stages, &outcomes);
