@@ -10,7 +10,7 @@
 
 mod apply;
 pub mod backup;
-mod checkpoint;
+pub mod checkpoint;
 pub mod close;
 mod columns;
 pub mod error;
