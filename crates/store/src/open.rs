@@ -66,7 +66,7 @@ impl Options {
             clock,
             on_fault: None,
             queue_capacity: 65_536,
-            batch_rows: 4_096,
+            batch_rows: 16_384,
             batch_ms: 20,
             monotonic_us: || 0,
             commit_limit_ms: 5_000,
@@ -242,6 +242,8 @@ fn set_up(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     set("journal_mode", "WAL", "wal")?;
     set("synchronous", "FULL", "2")?;
     set("foreign_keys", "ON", "1")?;
+    // Hashes come in no order: the pages of their indexes that a batch touches must fit, or SQLite reads them again.
+    set("cache_size", "-32768", "-32768")?;
     // The writer's thread checkpoints, and nothing else does.
     set("wal_autocheckpoint", "0", "0")
 }

@@ -247,12 +247,13 @@ impl Engine {
     ) -> Result<(Marks, T), ApplyError> {
         let marks = Marks { seq: self.shared.durable.load(Ordering::Acquire), processed: self.processed };
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut rows = Rows { conn: &self.conn, session: self.session, marks };
+        let mut rows = Rows::new(&self.conn, self.session, marks);
         for done in &self.unrecorded {
             rows.checkpoint(done)?;
         }
         let result = work(&mut rows)?;
         let marks = rows.marks;
+        drop(rows);
         self.heartbeat(&marks)?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         Ok((marks, result))
@@ -286,6 +287,7 @@ impl Engine {
     fn one_message(&self, rows: &mut Rows<'_>, message: &Message) -> Result<Outcome, ApplyError> {
         let (what, result) = match message {
             Message::One(record) => (kind(record), rows.apply(record)),
+            Message::Durable(records, _) if records.is_empty() => ("flush", Ok(())),
             Message::Durable(records, _) => {
                 let mut what = "record";
                 let result = in_savepoint(rows, |rows| {
