@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use neo_actors::clock::now;
+use neo_actors::clock::{monotonic_us, now};
 use neo_actors::feed::core::FeedConfig;
 use neo_actors::orders::core::OrdersConfig;
 use neo_actors::status::Phase;
@@ -16,11 +16,11 @@ use neo_ledger::keys::Keypair;
 use neo_ledger::types::{Hash, Token};
 use neo_market::{Drops, Rounding};
 use neo_sim::tape::Tape;
-use neo_store::close_directly;
 use neo_store::lock::{Lock, lock_path};
 use neo_store::open::{Identity, Options, Store};
-use neo_store::record::{EndReason, EndedAtSource, Mode, NewSession, SessionEnd};
+use neo_store::record::{CheckpointOwner, EndReason, EndedAtSource, Mode, NewSession, SessionEnd};
 use neo_store::writer::WriterFault;
+use neo_store::{Halt, close_directly};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
@@ -155,7 +155,13 @@ impl Prepared {
         let identity = simulated_identity(config)?;
         let network = identity.network.clone();
         let events = bounded(EVENTS);
-        let options = Options { on_fault: Some(stop_on_storage_fault(events.0.clone())), ..Options::new(now) };
+        let options = Options {
+            on_fault: Some(stop_on_storage_fault(events.0.clone())),
+            monotonic_us,
+            commit_limit_ms: config.store.commit_limit_ms,
+            checkpoints: config.store.checkpoint,
+            ..Options::new(now)
+        };
         let mut store = Store::open(db, &identity, &options, now())?;
         for recovered in store.recovered() {
             tracing::warn!(session = recovered, "an earlier session had no end; it was closed from its last record");
@@ -257,7 +263,7 @@ impl Parts<'_> {
             deadlines: Deadlines { whole_ms: config.stop.deadline_ms, urgent_ms: config.stop.urgent_deadline_ms },
             start_deadline_ms: START_DEADLINE_MS,
             outage_limit_ms: config.feed.outage_ms,
-            own_checkpoints: true,
+            own_checkpoints: config.store.checkpoint == CheckpointOwner::Own,
         };
         Ok((supervisor, control, screen))
     }
@@ -290,6 +296,7 @@ fn stop_on_storage_fault(tell: Sender<SupervisorEvent>) -> Arc<dyn Fn(WriterFaul
     Arc::new(move |fault| match fault {
         WriterFault::Storage { error, attempts, queued } => {
             tracing::error!(error, attempts, queued, "the database refuses to be written");
+            let error = Halt::Refused { error }.to_string();
             if let Err(error) = tell.try_send(SupervisorEvent::StorageRefuses { attempts, error }) {
                 tracing::error!(%error, "the supervisor does not listen");
             }
@@ -348,7 +355,8 @@ fn crew_config(
             trade_for_s: config.session.duration.map(seconds),
             unsettled: unsettled.collect::<Result<_>>()?,
         },
-        checkpoint_every: Some(Duration::from_secs(u64::from(config.store.checkpoint_s))),
+        checkpoint_every: (config.store.checkpoint == CheckpointOwner::Own)
+            .then(|| Duration::from_secs(u64::from(config.store.checkpoint_s))),
     })
 }
 

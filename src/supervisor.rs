@@ -127,7 +127,7 @@ impl Supervisor {
                             restarts.push((actor, now_ms + wait_ms));
                         }
                         Decision::Stop { reason, cause } => {
-                            if reason == EndReason::Fault {
+                            if matches!(reason, EndReason::Fault | EndReason::Disk) {
                                 self.record_fault_text(&cause);
                             }
                             return StopCause { reason, cause, node_lost_ms: policy.node_lost_ms() };
@@ -215,6 +215,7 @@ impl Supervisor {
             node_lost_ms: stop.node_lost_ms,
             watchdog: &watchdog,
             left_open: (Vec::new(), Vec::new()),
+            wal_left_bytes: None,
         };
         if stages.urgent {
             watchdog.console_closed();

@@ -1,34 +1,34 @@
 //! The checkpoint timer: asks the writer for `wal_checkpoint(TRUNCATE)` and says when a reader keeps it from finishing.
+//! The rules are in [`core`]; this is its mailbox.
+
+pub mod core;
 
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
-use neo_store::record::{Checkpoint, CheckpointCause};
+use neo_store::record::{Checkpoint, CheckpointCause, Fault, Record};
 use neo_store::writer::Writer;
 
+use self::core::{Answer, CheckpointCore};
+use crate::clock::now;
 use crate::guard::Guard;
 use crate::messages::Beat;
 use crate::status::SharedStatus;
 
-/// A checkpoint that a reader blocks is tried again after this.
-const RETRY: Duration = Duration::from_secs(5);
-/// So many blocked attempts in a row are an error: the WAL is growing.
-const BLOCKED_LIMIT: u32 = 3;
-
 /// The timer.
 pub struct CheckpointTimer {
-    every: Duration,
+    core: CheckpointCore,
     writer: Writer,
     status: SharedStatus,
     guard: Guard,
-    blocked: u32,
 }
 
 impl CheckpointTimer {
     /// A timer that asks every so often.
     #[must_use]
     pub fn new(every: Duration, writer: Writer, status: SharedStatus, guard: Guard) -> CheckpointTimer {
-        CheckpointTimer { every, writer, status, guard, blocked: 0 }
+        let every_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
+        CheckpointTimer { core: CheckpointCore::new(every_ms), writer, status, guard }
     }
 
     fn ask(&mut self, ctx: &mut Context<Self>) {
@@ -50,7 +50,7 @@ impl Actor for CheckpointTimer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_later(self.every, CheckpointTimer::ask);
+        ctx.run_later(Duration::from_millis(self.core.first_ms()), CheckpointTimer::ask);
     }
 }
 
@@ -63,35 +63,32 @@ impl Handler<Done> for CheckpointTimer {
     type Result = ();
 
     fn handle(&mut self, Done(answer): Done, ctx: &mut Self::Context) {
-        let wait = match answer {
-            Ok(done) if done.busy => {
-                self.blocked += 1;
-                if self.blocked >= BLOCKED_LIMIT {
-                    tracing::error!(
-                        wal_bytes = done.wal_bytes,
-                        attempts = self.blocked,
-                        "checkpoints are blocked by a reader and the WAL grows; end the program that holds the file open"
-                    );
-                }
-                RETRY.min(self.every)
-            }
-            Ok(_) => {
-                self.blocked = 0;
-                self.every
-            }
-            Err(error) => {
-                self.blocked += 1;
-                tracing::error!(error, "a checkpoint failed");
-                RETRY.min(self.every)
-            }
-        };
+        let pause_us = answer.as_ref().ok().map(|done| done.pause_us);
+        let next = self.core.on(match answer {
+            Ok(done) if done.busy => Answer::Busy { wal_bytes: done.wal_bytes },
+            Ok(_) => Answer::Done,
+            Err(error) => Answer::Failed(error),
+        });
         let mut status = self.status.lock();
-        status.checkpoint_busy = self.blocked > 0;
-        if self.blocked == 0 {
-            status.last_checkpoint_at = Some(crate::clock::now());
+        status.checkpoint_busy = next.blocked;
+        status.last_checkpoint_pause_us = pause_us.or(status.last_checkpoint_pause_us);
+        if !next.blocked {
+            status.last_checkpoint_at = Some(now());
         }
         drop(status);
-        ctx.run_later(wait, CheckpointTimer::ask);
+        if let Some(core::Note { cause, action }) = next.note {
+            if next.blocked {
+                tracing::error!(cause, action, "checkpoints are blocked");
+            } else {
+                tracing::info!(cause, "checkpoints");
+            }
+            let actor = self.guard.actor().to_string();
+            let fault = Fault { actor, cause, backtrace: None, action, recorded_at: now() };
+            if let Err(error) = self.writer.record(Record::Fault(fault)) {
+                tracing::error!(%error, "the fault could not be recorded");
+            }
+        }
+        ctx.run_later(Duration::from_millis(next.wait_ms), CheckpointTimer::ask);
     }
 }
 

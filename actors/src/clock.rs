@@ -15,8 +15,14 @@ pub fn now() -> DateTime<Utc> {
 /// Milliseconds since the process first asked: never goes back, and is what deadlines are measured with.
 #[must_use]
 pub fn monotonic_ms() -> u64 {
+    monotonic_us() / 1_000
+}
+
+/// The same in microseconds.
+#[must_use]
+pub fn monotonic_us() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
-    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The UTC time of a ledger's close.

@@ -9,6 +9,7 @@ pub mod feed;
 pub mod guard;
 pub mod messages;
 pub mod orders;
+pub mod outbox;
 pub mod status;
 pub mod valuer;
 pub mod writer;

@@ -8,14 +8,17 @@ mod sending;
 mod settle;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient};
+use neo_store::record::Record;
 use neo_store::writer::Writer;
 use parking_lot::Mutex;
 
 use crate::clock::now;
 use crate::guard::{Guard, SupervisorEvent};
 use crate::messages::{Beat, IntentsDurable, LedgerDone, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
+use crate::outbox::Outbox;
 use crate::status::{Phase, SharedStatus};
 use core::{OrdersCore, OrdersEffect, OrdersInput};
 
@@ -30,6 +33,20 @@ pub struct Orders {
     guard: Guard,
     feed: Option<FeedLink>,
     live_told: bool,
+    outbox: Outbox<Parcel>,
+    /// A look at the outbox is due.
+    looking: bool,
+}
+
+/// How often the outbox is looked at while something waits in it.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What goes to the writer.
+enum Parcel {
+    /// Nothing waits for it.
+    One(Record),
+    /// Intents: answered with `IntentsDurable` of this batch.
+    Durable(u64, Vec<Record>),
 }
 
 /// Where the orders send what is for the node. Given after the start, and again when the feed was restarted.
@@ -46,11 +63,21 @@ impl Orders {
     /// Orders that record through `writer`.
     #[must_use]
     pub fn new(core: SharedOrders, writer: Writer, status: SharedStatus, guard: Guard) -> Orders {
-        Orders { core, writer, status, guard, feed: None, live_told: false }
+        let (feed, outbox) = (None, Outbox::default());
+        Orders { core, writer, status, guard, feed, live_told: false, outbox, looking: false }
     }
 
+    /// Every event finds the orders knowing how the record stands: nothing is signed that it may not take.
     fn feed(&mut self, input: OrdersInput<'_>, ctx: &mut Context<Self>) {
-        let effects = self.core.lock().on(input, now());
+        let effects = {
+            let mut core = self.core.lock();
+            let halted = self.writer.halted().map(|halt| OrdersInput::RecordHalted(halt.to_string()));
+            let told = halted.map_or(Ok(Vec::new()), |halted| core.on(halted, now()));
+            told.and_then(|mut effects| {
+                effects.extend(core.on(input, now())?);
+                Ok(effects)
+            })
+        };
         let done = match effects {
             Ok(effects) => effects.into_iter().try_for_each(|effect| self.carry_out(effect, ctx)),
             Err(error) => Err(error.to_string()),
@@ -65,20 +92,12 @@ impl Orders {
     fn carry_out(&mut self, effect: OrdersEffect, ctx: &mut Context<Self>) -> Result<(), String> {
         match effect {
             OrdersEffect::Record(records) => {
-                for record in records {
-                    self.writer.record(record).map_err(|error| error.to_string())?;
-                }
+                records.into_iter().for_each(|record| self.outbox.push(Parcel::One(record)));
+                self.empty_outbox(ctx)?;
             }
             OrdersEffect::Persist { batch, records } => {
-                let address = ctx.address();
-                let lost = self.guard.reporter();
-                let ack = move |result: Result<u64, neo_store::WriteError>| {
-                    let result = result.map(|_| ()).map_err(|error| error.to_string());
-                    if let Err(error) = address.try_send(IntentsDurable { batch, result }) {
-                        lost.fault(format!("the orders do not take the record's answer: {error}"));
-                    }
-                };
-                self.writer.record_durably(records, Box::new(ack)).map_err(|error| error.to_string())?;
+                self.outbox.push(Parcel::Durable(batch, records));
+                self.empty_outbox(ctx)?;
             }
             OrdersEffect::Submit(submission) => {
                 self.submit(submission, ctx);
@@ -91,6 +110,37 @@ impl Orders {
             }
             OrdersEffect::Elapsed => self.guard.tell(SupervisorEvent::Elapsed),
             OrdersEffect::Flat => self.guard.tell(SupervisorEvent::Flat),
+        }
+        Ok(())
+    }
+
+    /// What finds no place waits: the halt that a full queue brings ends the session, not these records.
+    fn empty_outbox(&mut self, ctx: &mut Context<Self>) -> Result<(), String> {
+        let (writer, guard, address) = (&self.writer, &self.guard, ctx.address());
+        let given = self.outbox.empty(|parcel| match parcel {
+            Parcel::One(record) => writer.offer(record).map_err(|refused| refused.map(Parcel::One)),
+            Parcel::Durable(batch, records) => {
+                let (address, lost) = (address.clone(), guard.reporter());
+                let ack = move |result: Result<u64, neo_store::WriteError>| {
+                    let result = result.map(|_| ()).map_err(|error| error.to_string());
+                    if let Err(error) = address.try_send(IntentsDurable { batch, result }) {
+                        lost.fault(format!("the orders do not take the record's answer: {error}"));
+                    }
+                };
+                let given = writer.offer_durably(records, Box::new(ack));
+                given.map_err(|refused| refused.map(|records| Parcel::Durable(batch, records)))
+            }
+        });
+        given.map_err(|error| error.to_string())?;
+        if !self.outbox.is_empty() && !self.looking {
+            self.looking = true;
+            ctx.run_later(LOOK, |orders, ctx| {
+                orders.looking = false;
+                if let Err(cause) = orders.empty_outbox(ctx) {
+                    orders.guard.fault(cause);
+                    ctx.stop();
+                }
+            });
         }
         Ok(())
     }
@@ -129,6 +179,16 @@ impl Actor for Orders {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(crate::MAILBOX_CAPACITY);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        let waiting = self.outbox.len();
+        if waiting > 0 {
+            tracing::error!(
+                waiting,
+                "records found no place until the end; the next session reads them from the ledger"
+            );
+        }
     }
 }
 

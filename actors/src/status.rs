@@ -86,6 +86,8 @@ pub struct Status {
     pub wal_bytes: u64,
     /// When the last checkpoint finished.
     pub last_checkpoint_at: Option<DateTime<Utc>>,
+    /// How long it held the writer up, in microseconds.
+    pub last_checkpoint_pause_us: Option<u64>,
     /// True while a reader keeps checkpoints from finishing.
     pub checkpoint_busy: bool,
 }

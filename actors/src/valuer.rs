@@ -3,11 +3,13 @@
 pub mod core;
 
 use actix::{Actor, ActorContext, Context, Handler};
+use neo_store::record::Record;
 use neo_store::writer::Writer;
 
 use crate::clock::{monotonic_ms, now, to_utc};
 use crate::guard::Guard;
 use crate::messages::{Beat, ClosingValue, LedgerUpdate, TakeClosingValue};
+use crate::outbox::Outbox;
 use crate::status::SharedStatus;
 use core::ValuerCore;
 
@@ -17,19 +19,20 @@ pub struct Valuer {
     writer: Writer,
     status: SharedStatus,
     guard: Guard,
+    /// What the queue has no place for waits for the next ledger, or for the close.
+    outbox: Outbox<Record>,
 }
 
 impl Valuer {
     /// A valuer that records through `writer`.
     #[must_use]
     pub fn new(writer: Writer, status: SharedStatus, guard: Guard) -> Valuer {
-        Valuer { core: ValuerCore::new(), writer, status, guard }
+        Valuer { core: ValuerCore::new(), writer, status, guard, outbox: Outbox::default() }
     }
 
     fn update(&mut self, update: &LedgerUpdate) -> Result<(), String> {
-        for record in self.core.on(update, now()).map_err(|error| error.to_string())? {
-            self.writer.record(record).map_err(|error| error.to_string())?;
-        }
+        let records = self.core.on(update, now()).map_err(|error| error.to_string())?;
+        self.record(records)?;
         let (total, starting) = self.core.values().map_err(|error| error.to_string())?;
         let mut status = self.status.lock();
         status.ledger_index = update.ledger.index;
@@ -45,10 +48,18 @@ impl Valuer {
 
     fn close(&mut self) -> Result<ClosingValue, String> {
         let (records, closing) = self.core.close(now()).map_err(|error| error.to_string())?;
-        for record in records {
-            self.writer.record(record).map_err(|error| error.to_string())?;
+        self.record(records)?;
+        match self.outbox.len() {
+            0 => Ok(closing),
+            waiting => {
+                Err(format!("{waiting} records found no place in the record's queue, the closing value among them"))
+            }
         }
-        Ok(closing)
+    }
+
+    fn record(&mut self, records: Vec<Record>) -> Result<(), String> {
+        records.into_iter().for_each(|record| self.outbox.push(record));
+        self.outbox.empty(|record| self.writer.offer(record)).map_err(|error| error.to_string())
     }
 }
 

@@ -1,12 +1,12 @@
 //! The writer's actor: stands in front of the dedicated thread that owns the database, watches that it lives, and shows
-//! how far the record is durable. Records themselves go straight to the thread's bounded channel.
+//! how far the record is durable. It is what notices a commit that hangs, which the thread itself cannot tell. Records themselves go straight to the thread's bounded channel.
 
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 use neo_store::writer::Writer;
 
-use crate::guard::Guard;
+use crate::guard::{Guard, SupervisorEvent};
 use crate::messages::Beat;
 use crate::status::SharedStatus;
 
@@ -18,13 +18,14 @@ pub struct WriterWatch {
     writer: Writer,
     status: SharedStatus,
     guard: Guard,
+    halt_told: bool,
 }
 
 impl WriterWatch {
     /// A watcher of this writer.
     #[must_use]
     pub fn new(writer: Writer, status: SharedStatus, guard: Guard) -> WriterWatch {
-        WriterWatch { writer, status, guard }
+        WriterWatch { writer, status, guard, halt_told: false }
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
@@ -32,6 +33,11 @@ impl WriterWatch {
             self.guard.fault("the writer thread is gone; nothing can be recorded any more");
             ctx.stop();
             return;
+        }
+        if let (Some(halt), false) = (self.writer.halted(), self.halt_told) {
+            self.halt_told = true;
+            tracing::error!(%halt, "quoting is halted");
+            self.guard.tell(SupervisorEvent::StorageRefuses { attempts: 1, error: halt.to_string() });
         }
         let mut status = self.status.lock();
         status.durable_seq = self.writer.durable();

@@ -185,6 +185,10 @@ impl Checks<'_> {
         self.require(checkpoint_s != 0, "store.checkpoint_s", checkpoint_s, reason, "use 1 to 3600, such as 60");
         let reason = "over an hour of write-ahead log is kept";
         self.require(checkpoint_s <= 3_600, "store.checkpoint_s", checkpoint_s, reason, "use 1 to 3600, such as 60");
+        let limit_ms = config.store.commit_limit_ms;
+        let reason = "a disk takes some time to sync, and a quote that waits a minute for its record is worthless";
+        let range = (100..=60_000).contains(&limit_ms);
+        self.require(range, "store.commit_limit_ms", limit_ms, reason, "use 100 to 60000, such as 5000");
         self.backups(config);
         let (deadline, urgent) = (config.stop.deadline_ms, config.stop.urgent_deadline_ms);
         let reason = "cancels need a few ledgers of 4 s to be validated, and a stop must end";

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use neo_ledger::{Address, Currency, Token};
 use neo_market::{AmountError, Dec, Drops};
-use neo_store::record::Mode;
+use neo_store::record::{CheckpointOwner, Mode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Config;
@@ -226,8 +226,12 @@ impl Default for Orders {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSettings {
+    /// Who writes the write-ahead log back into the record.
+    pub checkpoint: CheckpointOwner,
     /// Seconds between two checkpoints of the write-ahead log.
     pub checkpoint_s: u32,
+    /// A commit that takes longer ends the session.
+    pub commit_limit_ms: u64,
     /// Backups that are kept, the newest ones.
     pub backups_keep: u32,
     /// Of those older: one a day, for so many days.
@@ -238,7 +242,14 @@ pub struct StoreSettings {
 
 impl Default for StoreSettings {
     fn default() -> StoreSettings {
-        StoreSettings { checkpoint_s: 60, backups_keep: 10, backups_daily: 7, backups_weekly: 4 }
+        StoreSettings {
+            checkpoint: CheckpointOwner::Own,
+            checkpoint_s: 60,
+            commit_limit_ms: 5_000,
+            backups_keep: 10,
+            backups_daily: 7,
+            backups_weekly: 4,
+        }
     }
 }
 

@@ -128,7 +128,11 @@ fn fills(status: &Status) -> Vec<String> {
 
 fn records(status: &Status, now: DateTime<Utc>) -> Vec<String> {
     let checkpoint = match status.last_checkpoint_at {
-        Some(at) => format!("checkpoint {} s ago", (now - at).num_seconds().max(0)),
+        Some(at) => {
+            let ago = (now - at).num_seconds().max(0);
+            let pause = status.last_checkpoint_pause_us.map(|us| format!(" ({}.{} ms)", us / 1_000, us % 1_000 / 100));
+            format!("checkpoint {ago} s ago{}", pause.unwrap_or_default())
+        }
         None => "no checkpoint yet".to_string(),
     };
     let mut parts = vec![
@@ -275,6 +279,7 @@ mod tests {
             durable_seq: 1_234,
             wal_bytes: 1_250_000,
             last_checkpoint_at: Some(at("2026-04-18T19:11:51Z")),
+            last_checkpoint_pause_us: Some(3_260),
             ..Status::default()
         }
     }
@@ -295,7 +300,7 @@ mod tests {
                 "inventory  1000.50 XRP  2345.68 RLUSD  50.6 % in XRP",
                 "value      4746.88 RLUSD  -3.12 since the start",
                 "fills      3 bid  4 ask  2 in flight  0 failed",
-                "records    1234 durable  0 queued  WAL 1.2 MB  checkpoint 12 s ago",
+                "records    1234 durable  0 queued  WAL 1.2 MB  checkpoint 12 s ago (3.2 ms)",
             ]
         );
     }

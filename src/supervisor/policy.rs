@@ -13,8 +13,6 @@ const RESTART_WINDOW_MS: u64 = 60_000;
 const BACKOFF_MS: u64 = 100;
 /// An actor that has not answered a heartbeat for so long is frozen.
 pub const FROZEN_MS: u64 = 10_000;
-/// A database that refuses so many attempts in a row (each waits two seconds for a lock) ends the session.
-const STORAGE_ATTEMPTS: u32 = 3;
 
 /// Whether the first request is a hurry already: when a console was closed or the user logs off, the system ends the
 /// process about five seconds later, whatever it is doing.
@@ -91,10 +89,8 @@ impl Policy {
                 self.node_lost_ms = (!seen).then_some(now_ms);
                 Decision::GoOn
             }
-            SupervisorEvent::StorageRefuses { attempts, error } if *attempts >= STORAGE_ATTEMPTS => {
-                self.stop(EndReason::Disk, Some(format!("the database refuses to be written: {error}")))
-            }
-            SupervisorEvent::StorageRefuses { .. } => Decision::GoOn,
+            // At once: what cannot be recorded must not be traded. The writer has waited for a lock by then.
+            SupervisorEvent::StorageRefuses { error, .. } => self.stop(EndReason::Disk, Some(error.clone())),
             SupervisorEvent::StopRequested(_) if self.stopping => Decision::Hurry,
             SupervisorEvent::StopRequested(reason) => self.stop(*reason, None),
             SupervisorEvent::Fault { actor, cause } => {
@@ -196,12 +192,16 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_goes_on_refusing_ends_the_session_once_and_never_hurries_it() {
+    fn a_database_that_refuses_ends_the_session_at_once_and_never_hurries_it() {
         let mut policy = Policy::new(60_000);
         let refuses = |attempts| SupervisorEvent::StorageRefuses { attempts, error: "full".to_string() };
-        assert_eq!(policy.on(&refuses(1), 0), Decision::GoOn);
-        assert!(matches!(policy.on(&refuses(3), 1), Decision::Stop { reason: EndReason::Disk, .. }));
-        assert_eq!(policy.on(&refuses(4), 2), Decision::GoOn);
+        assert_eq!(
+            policy.on(&refuses(1), 0),
+            Decision::Stop { reason: EndReason::Disk, cause: Some("full".to_string()) }
+        );
+        assert_eq!(policy.on(&refuses(2), 2), Decision::GoOn);
+        // Orders that end because the record does not take their intents change nothing of the reason.
+        assert_eq!(policy.on(&SupervisorEvent::Gone(ActorName::Orders), 3), Decision::GoOn);
     }
 
     #[test]

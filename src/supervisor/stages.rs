@@ -9,11 +9,11 @@ use neo_actors::SupervisorEvent;
 use neo_actors::clock::{monotonic_ms, now, to_utc};
 use neo_actors::messages::{ClosingValue, OrdersCommand, TakeClosingValue};
 use neo_actors::orders::core::OrdersCore;
+use neo_store::QueueError;
 use neo_store::record::{
-    CheckpointCause, EndReason, EndedAtSource, SessionEnd, SessionNumber, Stage, StageOutcome, StopStage,
+    Checkpoint, CheckpointCause, EndReason, EndedAtSource, SessionEnd, SessionNumber, Stage, StageOutcome, StopStage,
 };
 use neo_store::writer::{Writer, WriterThread};
-use neo_store::{QueueError, WriteError};
 use serde_json::json;
 
 use super::crew::Crew;
@@ -68,6 +68,8 @@ pub struct EngineStages<'a> {
     pub watchdog: &'a Watchdog,
     /// What was still open when the session was closed: offers by number, transactions by hash.
     pub left_open: (Vec<u32>, Vec<String>),
+    /// Size of the write-ahead log that the seal left, where it is a replicator's or another program reads it.
+    pub wal_left_bytes: Option<u64>,
 }
 
 impl Stages for EngineStages<'_> {
@@ -230,9 +232,15 @@ impl EngineStages<'_> {
                 "store.checkpoint is \"external\": the replicator checkpoints".to_string(),
             ));
         }
-        self.ask_writer(budget, "checkpoint", |writer, answer| {
-            writer.checkpoint(CheckpointCause::Stop, Box::new(move |result| send(&answer, busy_is_error(result))))
-        })
+        let busy = self.ask_writer(budget, "checkpoint", |writer, answer| {
+            let tell = move |result: Result<Checkpoint, _>| send(&answer, result.map(|done| done.busy));
+            writer.checkpoint(CheckpointCause::Stop, Box::new(tell))
+        })?;
+        if busy {
+            let text = "another program reads the database; the -wal stays until it is closed";
+            return Err(StageError::Skipped(text.to_string()));
+        }
+        Ok(())
     }
 
     fn close(&mut self, budget: Duration, so_far: &[StopStage]) -> Result<(), StageError> {
@@ -257,12 +265,22 @@ impl EngineStages<'_> {
 
     fn seal(&mut self, budget: Duration) -> Result<(), StageError> {
         let sealed = self.ask_writer(budget, "seal", |writer, answer| {
-            writer.seal(Box::new(move |result| send(&answer, busy_is_error(result))))
+            writer.seal(Box::new(move |result| send(&answer, result.map(|done: Checkpoint| done.busy))))
         });
         if let Some(thread) = self.thread.take() {
             thread.join(budget).map_err(|error| StageError::Failed(format!("the writer thread: {error}")))?;
         }
-        sealed
+        let busy = sealed?;
+        // A -wal that is another program's business is told, and is no failure.
+        if busy || !self.own_checkpoints {
+            let left = self.writer.wal_bytes();
+            tracing::info!(
+                left,
+                "the write-ahead log stays: a replicator owns it, or another program reads the record"
+            );
+            self.wal_left_bytes = Some(left);
+        }
+        Ok(())
     }
 
     /// The session's end as it is known now.
@@ -292,7 +310,8 @@ impl EngineStages<'_> {
             .map(|row| json!({"stage": row.stage, "outcome": row.outcome, "error": row.error}))
             .collect();
         let (offers, transactions) = &self.left_open;
-        if not_done.is_empty() && offers.is_empty() && transactions.is_empty() && self.cause.is_none() {
+        let wal_left = self.wal_left_bytes.is_some();
+        if not_done.is_empty() && offers.is_empty() && transactions.is_empty() && self.cause.is_none() && !wal_left {
             return None;
         }
         Some(
@@ -302,17 +321,18 @@ impl EngineStages<'_> {
                 "open_offers": offers,
                 "open_transactions": transactions,
                 "urgent": self.urgent,
+                "wal_left_bytes": self.wal_left_bytes,
             })
             .to_string(),
         )
     }
 
-    fn ask_writer(
+    fn ask_writer<T>(
         &mut self,
         budget: Duration,
         what: &str,
-        ask: impl FnOnce(&Writer, crossbeam_channel::Sender<Result<(), String>>) -> Result<(), QueueError>,
-    ) -> Result<(), StageError> {
+        ask: impl FnOnce(&Writer, crossbeam_channel::Sender<Result<T, String>>) -> Result<(), QueueError>,
+    ) -> Result<T, StageError> {
         let (answer, answered) = crossbeam_channel::bounded(1);
         ask(self.writer, answer).map_err(|error| StageError::Failed(format!("{what}: {error}")))?;
         let until_ms = monotonic_ms().saturating_add(u64::try_from(budget.as_millis()).unwrap_or(u64::MAX));
@@ -337,24 +357,7 @@ impl EngineStages<'_> {
     }
 }
 
-fn busy_is_error(result: Result<neo_store::record::Checkpoint, WriteError>) -> Result<(), WriteErrorOrBusy> {
-    match result {
-        Ok(done) if done.busy => Err(WriteErrorOrBusy::Busy),
-        Ok(_) => Ok(()),
-        Err(error) => Err(WriteErrorOrBusy::Write(error)),
-    }
-}
-
-/// Why a checkpoint did not finish.
-#[derive(Debug, thiserror::Error)]
-enum WriteErrorOrBusy {
-    #[error("another program reads the database; the -wal stays until it is closed")]
-    Busy,
-    #[error("{0}")]
-    Write(WriteError),
-}
-
-fn send<E: std::fmt::Display>(answer: &crossbeam_channel::Sender<Result<(), String>>, result: Result<(), E>) {
+fn send<T, E: std::fmt::Display>(answer: &crossbeam_channel::Sender<Result<T, String>>, result: Result<T, E>) {
     if let Err(error) = answer.try_send(result.map_err(|error| error.to_string())) {
         tracing::warn!(%error, "nobody waits for the writer's answer any more");
     }

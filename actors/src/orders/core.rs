@@ -57,6 +57,8 @@ pub enum OrdersInput<'a> {
     Reply(SubmissionReply),
     /// The supervisor wants something.
     Command(OrdersCommand),
+    /// The record cannot be relied on any more, for this reason: nothing new is quoted.
+    RecordHalted(String),
 }
 
 /// What the shell must do.
@@ -222,7 +224,8 @@ impl OrdersCore {
             OrdersInput::Update(update) => self.update(update, now, &mut effects)?,
             OrdersInput::Durable(durable) => self.durable(&durable, now, &mut effects)?,
             OrdersInput::Reply(reply) => self.reply(reply, now, &mut effects),
-            OrdersInput::Command(OrdersCommand::Quiesce) => self.quiesce(),
+            OrdersInput::Command(OrdersCommand::Quiesce) => self.quiesce("stopping".to_string()),
+            OrdersInput::RecordHalted(reason) => self.quiesce(reason),
             OrdersInput::Command(OrdersCommand::Withdraw) if self.intention != Intention::Closed => {
                 self.intention = Intention::Withdraw;
                 self.withheld = Some("withdrawing all offers".to_string());
@@ -236,10 +239,10 @@ impl OrdersCore {
         Ok(effects)
     }
 
-    fn quiesce(&mut self) {
+    fn quiesce(&mut self, reason: String) {
         if self.intention == Intention::Quote {
             self.intention = Intention::Hold;
-            self.withheld = Some("stopping".to_string());
+            self.withheld = Some(reason);
         }
     }
 

@@ -370,6 +370,23 @@ fn after_quiesce_nothing_new_is_signed() {
 }
 
 #[test]
+fn once_the_record_is_halted_nothing_new_is_signed_and_withdrawing_still_works() {
+    let (mut bench, _) = quoting();
+    bench.on(OrdersInput::RecordHalted("the disk is full".to_string()));
+    assert_eq!(bench.core.withheld(), Some("the disk is full"));
+    let mut moved = update(120, 3, vec![], None);
+    moved.view.bids[0].price = "2.30".parse().unwrap();
+    bench.ledger(&moved);
+    assert!(bench.acknowledge().is_empty());
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    let cancels = bench.acknowledge();
+    assert!(!cancels.is_empty() && cancels.iter().all(|intent| intent.purpose == Purpose::Cancel));
+    // What is being withdrawn stays so, however often the halt is told.
+    bench.on(OrdersInput::RecordHalted("the disk is full".to_string()));
+    assert_eq!(bench.core.withheld(), Some("withdrawing all offers"));
+}
+
+#[test]
 fn a_sequence_number_used_by_somebody_else_kills_ours_and_leaves_nothing_behind() {
     let mut bench = Bench::new(1);
     bench.ledger(&update(100, 1, vec![], Some(vec![])));

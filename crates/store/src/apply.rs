@@ -1,7 +1,7 @@
 //! Turning records into rows inside an open transaction.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, params};
 use thiserror::Error;
 
 use crate::columns::{count, dec, dec_opt, time, time_opt};
@@ -112,9 +112,15 @@ pub(crate) struct Rows<'a> {
     pub(crate) conn: &'a Connection,
     pub(crate) session: SessionNumber,
     pub(crate) marks: Marks,
+    /// The INSERTs of this transaction: looking each up in the connection's cache costs more than to run some of them.
+    inserts: Vec<(&'static str, CachedStatement<'a>)>,
 }
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
+    pub(crate) fn new(conn: &'a Connection, session: SessionNumber, marks: Marks) -> Rows<'a> {
+        Rows { conn, session, marks, inserts: Vec::new() }
+    }
+
     /// Stores one record. A record that is already there adds nothing and takes no number.
     pub(crate) fn apply(&mut self, record: &Record) -> Result<(), ApplyError> {
         match record {
@@ -135,18 +141,29 @@ impl Rows<'_> {
     }
 
     /// Runs an INSERT whose first two parameters are the sequence number and the session; true when a row was added.
-    fn insert(&mut self, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Result<bool, ApplyError> {
-        let seq = self.marks.seq.saturating_add(1);
-        let stored = count(seq);
-        let mut all: Vec<&dyn rusqlite::ToSql> = Vec::with_capacity(values.len() + 2);
-        all.push(&stored);
-        all.push(&self.session);
-        all.extend_from_slice(values);
-        let added = self.conn.prepare_cached(sql)?.execute(all.as_slice())? > 0;
+    fn insert(&mut self, sql: &'static str, values: &[&dyn rusqlite::ToSql]) -> Result<bool, ApplyError> {
+        let (seq, session) = (self.marks.seq.saturating_add(1), self.session);
+        let statement = self.statement(sql)?;
+        statement.raw_bind_parameter(1, count(seq))?;
+        statement.raw_bind_parameter(2, session)?;
+        for (parameter, value) in (3_usize..).zip(values) {
+            statement.raw_bind_parameter(parameter, value)?;
+        }
+        let added = statement.raw_execute()? > 0;
         if added {
             self.marks.seq = seq;
         }
         Ok(added)
+    }
+
+    /// A literal has one address: comparing that is enough, and a text that has two is prepared twice.
+    fn statement(&mut self, sql: &'static str) -> rusqlite::Result<&mut CachedStatement<'a>> {
+        let known = self.inserts.iter().position(|(known, _)| std::ptr::eq(*known, sql));
+        let at = known.unwrap_or(self.inserts.len());
+        if known.is_none() {
+            self.inserts.push((sql, self.conn.prepare_cached(sql)?));
+        }
+        Ok(&mut self.inserts[at].1)
     }
 
     fn session_opened(&mut self, opened: &SessionOpened) -> Result<(), ApplyError> {

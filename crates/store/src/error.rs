@@ -227,6 +227,9 @@ pub enum WriteError {
         /// What SQLite said.
         error: String,
     },
+    /// A checkpoint was asked for while a replicator owns them.
+    #[error("store.checkpoint is \"external\": the replicator checkpoints, and the engine does not")]
+    NotOurCheckpoint,
     /// The session was already closed, by the watchdog or by hand; its first end stands.
     #[error("session S{session} is already closed; its first end stands")]
     AlreadyClosed {

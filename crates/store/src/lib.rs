@@ -10,10 +10,11 @@
 
 mod apply;
 pub mod backup;
-mod checkpoint;
+pub mod checkpoint;
 pub mod close;
 mod columns;
 pub mod error;
+pub mod halt;
 pub mod lock;
 pub mod old;
 pub mod open;
@@ -33,6 +34,7 @@ pub mod writer;
 pub use backup::{BackupError, Retention};
 pub use close::{close_directly, is_closed};
 pub use error::{QueueError, StoreError, WriteError};
+pub use halt::Halt;
 pub use lock::{Lock, LockError, lock_path};
 pub use open::{Identity, Options, Store};
 pub use place::refuse_share;
@@ -40,4 +42,4 @@ pub use read::Reader;
 pub use reconcile::Reconciliation;
 pub use rows::{FaultRow, IntentRow, OpenOrder, OrderRow, Recorded, SessionRow};
 pub use verify::verify;
-pub use writer::{Ack, CheckpointReply, Writer, WriterFault, WriterThread};
+pub use writer::{Ack, CheckpointReply, Refused, Writer, WriterFault, WriterThread};

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
+use crate::checkpoint::PassLimits;
 use crate::columns::time;
 use crate::error::StoreError;
 use crate::lock::{Lock, lock_path};
-use crate::record::{Mode, SessionNumber};
+use crate::record::{CheckpointOwner, Mode, SessionNumber};
 use crate::schema;
 use crate::writer::WriterFault;
 
@@ -45,14 +47,32 @@ pub struct Options {
     /// Most messages in one commit.
     pub batch_rows: usize,
     /// Longest time that one commit is filled for.
-    pub batch_ms: i64,
+    pub batch_ms: u64,
+    /// A clock in microseconds that never goes back: how long commits take, and checkpoints hold the writer up.
+    pub monotonic_us: fn() -> u64,
+    /// A commit that takes longer than this halts quoting for the rest of the session.
+    pub commit_limit_ms: u64,
+    /// Who writes the WAL back into the file.
+    pub checkpoints: CheckpointOwner,
+    /// When the writer writes it back by itself, between two checkpoints that were asked for.
+    pub passes: PassLimits,
 }
 
 impl Options {
-    /// The defaults, with this clock.
+    /// The defaults, with this clock. `monotonic_us` stands still: nothing is ever slow.
     #[must_use]
     pub fn new(clock: fn() -> DateTime<Utc>) -> Options {
-        Options { clock, on_fault: None, queue_capacity: 65_536, batch_rows: 4_096, batch_ms: 20 }
+        Options {
+            clock,
+            on_fault: None,
+            queue_capacity: 65_536,
+            batch_rows: 16_384,
+            batch_ms: 20,
+            monotonic_us: || 0,
+            commit_limit_ms: 5_000,
+            checkpoints: CheckpointOwner::Own,
+            passes: PassLimits::default(),
+        }
     }
 }
 
@@ -63,6 +83,9 @@ impl std::fmt::Debug for Options {
             .field("queue_capacity", &self.queue_capacity)
             .field("batch_rows", &self.batch_rows)
             .field("batch_ms", &self.batch_ms)
+            .field("commit_limit_ms", &self.commit_limit_ms)
+            .field("checkpoints", &self.checkpoints)
+            .field("passes", &self.passes)
             .finish_non_exhaustive()
     }
 }
@@ -94,7 +117,7 @@ impl Store {
         crate::place::refuse_mapped_drive(path)?;
         let lock = Lock::acquire(&lock_path(path), &format!("{} {}", identity.mode, identity.account))?;
         crate::restore::refuse_unfinished(path)?;
-        let mut conn = connect(path)?;
+        let mut conn = connect(path, options.checkpoints)?;
         let version = check_ownership(&conn, path)?;
         set_up(&conn, path)?;
         quick_check(&conn, path)?;
@@ -165,11 +188,14 @@ fn prepare_folder(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+fn connect(path: &Path, checkpoints: CheckpointOwner) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = sqlite(path, "opening the file");
     let conn = Connection::open_with_flags(path, flags).map_err(&failed)?;
     conn.busy_timeout(BUSY_TIMEOUT_WRITER).map_err(&failed)?;
+    // The last connection to close would write the WAL back behind a replicator's back, and remove it.
+    let keep_wal = checkpoints == CheckpointOwner::External;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_wal).map_err(&failed)?;
     // SQLite falls back to reading only, without a word, when the file is not writable.
     if conn.is_readonly("main").map_err(&failed)? {
         let reason = String::from("the file is read-only");
@@ -218,6 +244,8 @@ fn set_up(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     set("journal_mode", "WAL", "wal")?;
     set("synchronous", "FULL", "2")?;
     set("foreign_keys", "ON", "1")?;
+    // Hashes come in no order: the pages of their indexes that a batch touches must fit, or SQLite reads them again.
+    set("cache_size", "-32768", "-32768")?;
     // The writer's thread checkpoints, and nothing else does.
     set("wal_autocheckpoint", "0", "0")
 }

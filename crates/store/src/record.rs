@@ -257,6 +257,18 @@ words! {
         Stop = "stop",
         /// The stop sequence's `seal` stage.
         Seal = "seal",
+        /// The writer itself, because the WAL had grown: a PASSIVE pass between two of the others.
+        Size = "size",
+    }
+}
+
+words! {
+    /// Who writes the WAL back into the file.
+    CheckpointOwner {
+        /// The writer's thread, and nothing else.
+        Own = "own",
+        /// A replicator such as Litestream: we never do, and leave the WAL where it is.
+        External = "external",
     }
 }
 

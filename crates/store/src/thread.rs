@@ -10,12 +10,12 @@ use crossbeam_channel::{Receiver, never, select_biased};
 use rusqlite::{Connection, params};
 
 use crate::apply::{ApplyError, Marks, Processed, Rows, end_session, kind, stop_stage};
-use crate::checkpoint;
+use crate::checkpoint::{self, Account, Passes};
 use crate::columns::{count, time};
 use crate::error::WriteError;
 use crate::lock::{Lock, with_suffix};
 use crate::open::{Options, Store};
-use crate::record::{Checkpoint, CheckpointCause, Fault, SessionEnd, SessionNumber, StopStage};
+use crate::record::{Checkpoint, CheckpointCause, CheckpointOwner, Fault, SessionEnd, SessionNumber, StopStage};
 use crate::writer::{Control, Message, Reply, Shared, WriterFault, wal_bytes};
 
 /// Longest sleep with nothing to do.
@@ -50,6 +50,10 @@ pub(crate) struct Engine {
     processed: Processed,
     /// Attempts that failed in a row.
     failures: u32,
+    passes: Passes,
+    page_bytes: u64,
+    /// Passes that the next commit records: a commit of their own would cost another sync.
+    unrecorded: Vec<Checkpoint>,
     lock: Lock,
 }
 
@@ -58,13 +62,27 @@ impl Engine {
         store: Store,
         session: SessionNumber,
         shared: Arc<Shared>,
-        data: Receiver<Message>,
-        control: Receiver<Control>,
+        (data, control): (Receiver<Message>, Receiver<Control>),
+        page_bytes: u64,
     ) -> Engine {
         let Store { conn, path, options, lock, .. } = store;
         let wal_path = with_suffix(&path, "-wal");
-        let (pending, processed) = (VecDeque::new(), Processed::default());
-        Engine { conn, session, shared, options, wal_path, data, control, pending, processed, failures: 0, lock }
+        Engine {
+            conn,
+            session,
+            shared,
+            wal_path,
+            data,
+            control,
+            pending: VecDeque::new(),
+            processed: Processed::default(),
+            failures: 0,
+            passes: Passes::new(options.passes),
+            page_bytes,
+            unrecorded: Vec::new(),
+            options,
+            lock,
+        }
     }
 
     /// Runs until it is sealed or nobody can reach it any more.
@@ -102,15 +120,15 @@ impl Engine {
 
     /// Fills a batch with what is queued, up to the limit of rows or of time.
     fn collect(&mut self, first: Message) {
-        let started = (self.options.clock)();
+        let started_us = (self.options.monotonic_us)();
         self.pending.push_back(first);
         while self.pending.len() < self.options.batch_rows {
             let Ok(message) = self.data.try_recv() else { return };
             self.pending.push_back(message);
-            // The clock is asked now and then only; a clock that jumps back is bounded by the limit of rows.
+            // The clock is asked now and then only.
             if self.pending.len().is_multiple_of(256) {
-                let spent = (self.options.clock)().signed_duration_since(started).num_milliseconds();
-                if spent >= self.options.batch_ms {
+                let spent_us = (self.options.monotonic_us)().saturating_sub(started_us);
+                if spent_us >= self.options.batch_ms.saturating_mul(1_000) {
                     return;
                 }
             }
@@ -132,23 +150,64 @@ impl Engine {
                         reply.give(outcome.map(|()| marks.seq));
                     }
                 }
+                self.pass_if_due();
             }
             Err(error) => self.storage_failed(&error),
         }
     }
 
+    /// Writes the WAL back when enough of it has gathered, so that no checkpoint has much to do at once.
+    fn pass_if_due(&mut self) {
+        if self.options.checkpoints == CheckpointOwner::External {
+            return;
+        }
+        if let Err(error) = self.try_pass() {
+            self.refused_by_disk(format!("writing the WAL back failed: {error}"), 1);
+        }
+    }
+
+    fn try_pass(&mut self) -> rusqlite::Result<()> {
+        let behind = checkpoint::behind_bytes(&self.conn, self.page_bytes)?;
+        if !self.passes.due(behind, self.data.is_empty()) {
+            return Ok(());
+        }
+        let done = self.at_the_disk(|| self.account().pass(&self.conn))?;
+        self.passes.made(checkpoint::behind_bytes(&self.conn, self.page_bytes)?);
+        self.unrecorded.push(done);
+        Ok(())
+    }
+
+    fn account(&self) -> Account<'_> {
+        let Options { clock, monotonic_us, .. } = self.options;
+        Account { wal_path: &self.wal_path, clock, monotonic_us }
+    }
+
+    /// Notes when the thread went to the disk and came back: who waits for it sees a disk that hangs.
+    fn at_the_disk<T>(&self, work: impl FnOnce() -> T) -> T {
+        let now_us = self.options.monotonic_us;
+        self.shared.vitals.begin(now_us());
+        let result = work();
+        self.shared.vitals.end(now_us());
+        result
+    }
+
     /// Only what COMMIT kept counts: a batch that is tried again starts from the marks before it.
     fn committed(&mut self, marks: &Marks) {
         self.processed = marks.processed;
+        self.unrecorded.clear();
         self.shared.durable.store(marks.seq, Ordering::Release);
     }
 
     fn storage_failed(&mut self, error: &ApplyError) {
         self.roll_back();
         self.failures = self.failures.saturating_add(1);
+        self.refused_by_disk(error.to_string(), self.failures);
+    }
+
+    fn refused_by_disk(&self, error: String, attempts: u32) {
         let queued = self.pending.len().saturating_add(self.data.len());
-        let (error, attempts) = (error.to_string(), self.failures);
-        tracing::error!(%error, attempts, queued, "the database refuses rows; they are kept and tried again");
+        self.shared.vitals.refused(&error);
+        tracing::error!(%error, attempts, queued, "the database refuses to be written; what is queued is kept");
         self.report(WriterFault::Storage { error, attempts, queued });
     }
 
@@ -170,12 +229,14 @@ impl Engine {
 
     /// One transaction with all pending messages. An `Err` is the disk's; a refused message is in the outcomes.
     fn commit(&self) -> Result<(Marks, Vec<Outcome>), ApplyError> {
-        self.in_transaction(|rows| {
-            let mut outcomes = Vec::with_capacity(self.pending.len());
-            for message in &self.pending {
-                outcomes.push(self.one_message(rows, message)?);
-            }
-            Ok(outcomes)
+        self.at_the_disk(|| {
+            self.in_transaction(|rows| {
+                let mut outcomes = Vec::with_capacity(self.pending.len());
+                for message in &self.pending {
+                    outcomes.push(self.one_message(rows, message)?);
+                }
+                Ok(outcomes)
+            })
         })
     }
 
@@ -186,9 +247,13 @@ impl Engine {
     ) -> Result<(Marks, T), ApplyError> {
         let marks = Marks { seq: self.shared.durable.load(Ordering::Acquire), processed: self.processed };
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut rows = Rows { conn: &self.conn, session: self.session, marks };
+        let mut rows = Rows::new(&self.conn, self.session, marks);
+        for done in &self.unrecorded {
+            rows.checkpoint(done)?;
+        }
         let result = work(&mut rows)?;
         let marks = rows.marks;
+        drop(rows);
         self.heartbeat(&marks)?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         Ok((marks, result))
@@ -222,6 +287,7 @@ impl Engine {
     fn one_message(&self, rows: &mut Rows<'_>, message: &Message) -> Result<Outcome, ApplyError> {
         let (what, result) = match message {
             Message::One(record) => (kind(record), rows.apply(record)),
+            Message::Durable(records, _) if records.is_empty() => ("flush", Ok(())),
             Message::Durable(records, _) => {
                 let mut what = "record";
                 let result = in_savepoint(rows, |rows| {
@@ -281,22 +347,31 @@ impl Engine {
 
     /// A checkpoint and, in a commit of its own, the row that tells of it.
     fn checkpoint(&mut self, cause: CheckpointCause) -> Result<Checkpoint, WriteError> {
-        let storage = |error: String| WriteError::Storage { error };
-        let done = checkpoint::run(&self.conn, &self.wal_path, cause, self.options.clock)
-            .map_err(|error| storage(format!("the checkpoint failed: {error}")))?;
+        if self.options.checkpoints == CheckpointOwner::External {
+            return Err(WriteError::NotOurCheckpoint);
+        }
+        let done = match self.at_the_disk(|| self.account().run(&self.conn, cause)) {
+            Ok(done) => done,
+            Err(error) => return Err(self.checkpoint_failed(format!("the checkpoint failed: {error}"))),
+        };
         if done.busy {
             tracing::warn!(wal_bytes = done.wal_bytes, %cause, "a reader kept the checkpoint from finishing");
         }
-        match self.in_transaction(|rows| rows.checkpoint(&done)) {
+        match self.at_the_disk(|| self.in_transaction(|rows| rows.checkpoint(&done))) {
             Ok((marks, ())) => {
                 self.committed(&marks);
                 Ok(done)
             }
             Err(error) => {
                 self.roll_back();
-                Err(storage(format!("the checkpoint was made but not recorded: {error}")))
+                Err(self.checkpoint_failed(format!("the checkpoint was made but not recorded: {error}")))
             }
         }
+    }
+
+    fn checkpoint_failed(&self, error: String) -> WriteError {
+        self.refused_by_disk(error.clone(), self.failures.max(1));
+        WriteError::Storage { error }
     }
 
     /// Writes what is queued. False when the disk refuses it.
@@ -317,13 +392,13 @@ impl Engine {
     fn seal(mut self, reply: Option<Reply<Checkpoint>>) {
         let drained = self.drain();
         let result = if drained { self.last_checkpoint() } else { Err(self.give_up()) };
-        let Engine { conn, lock, wal_path, shared, .. } = self;
+        let Engine { conn, lock, wal_path, shared, options, .. } = self;
         let closed = conn.close().map_err(|(conn, error)| {
             drop(conn);
             WriteError::Storage { error: format!("the connection did not close: {error}") }
         });
         let left = wal_bytes(&wal_path);
-        if left > 0 {
+        if left > 0 && options.checkpoints == CheckpointOwner::Own {
             tracing::warn!(left, "the -wal file was left behind: another process has the database open");
         }
         drop(lock);
@@ -338,7 +413,13 @@ impl Engine {
 
     /// The last checkpoint, its row, and the row's own frames written back too: so no -wal is left with content even
     /// where a reader that only looks on keeps the close from removing it.
+    ///
+    /// A replicator's WAL is only looked at.
     fn last_checkpoint(&mut self) -> Result<Checkpoint, WriteError> {
+        if self.options.checkpoints == CheckpointOwner::External {
+            let looked = self.account().look(&self.conn, CheckpointCause::Seal);
+            return looked.map_err(|error| WriteError::Storage { error: format!("the WAL was not found: {error}") });
+        }
         let mut done = self.checkpoint(CheckpointCause::Seal)?;
         let busy = checkpoint::truncate_again(&self.conn)
             .map_err(|error| WriteError::Storage { error: format!("the last checkpoint failed: {error}") })?;

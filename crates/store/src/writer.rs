@@ -12,6 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::error::{QueueError, StoreError, WriteError};
+use crate::halt::{Halt, Vitals};
 use crate::lock::with_suffix;
 use crate::open::{Store, sqlite};
 use crate::record::{Checkpoint, CheckpointCause, Class, Record, SessionEnd, SessionNumber, StopStage};
@@ -58,6 +59,50 @@ pub enum WriterFault {
     },
 }
 
+/// Why something was not queued.
+#[derive(Debug)]
+pub enum Refused<T> {
+    /// There was no place: it comes back. Quoting is halted from here on.
+    Full {
+        /// How many the queue holds.
+        capacity: usize,
+        /// What was offered.
+        item: T,
+    },
+    /// The writer has ended.
+    Gone,
+}
+
+impl<T> Refused<T> {
+    /// The same refusal of what the item becomes.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Refused<U> {
+        match self {
+            Refused::Full { capacity, item } => Refused::Full { capacity, item: make(item) },
+            Refused::Gone => Refused::Gone,
+        }
+    }
+}
+
+impl<T> From<Refused<T>> for QueueError {
+    fn from(refused: Refused<T>) -> QueueError {
+        match refused {
+            Refused::Full { capacity, .. } => QueueError::Full { capacity },
+            Refused::Gone => QueueError::Gone,
+        }
+    }
+}
+
+/// Refused for good: the caller gets the reason only.
+fn forgotten<T: Forget>(refused: Refused<T>) -> QueueError {
+    match refused {
+        Refused::Full { capacity, item } => {
+            item.forget();
+            QueueError::Full { capacity }
+        }
+        Refused::Gone => QueueError::Gone,
+    }
+}
+
 /// A reply that is always given: dropping it unanswered says [`WriteError::Gone`].
 pub(crate) struct Reply<T>(Option<ReplyFn<T>>);
 
@@ -96,7 +141,17 @@ pub(crate) enum Message {
     Stage(StopStage),
 }
 
-impl Message {
+/// What a queue holds. The caller was told otherwise: no answer as well.
+trait Forget {
+    /// True for the queue of records.
+    const IS_RECORD: bool;
+
+    fn forget(self);
+}
+
+impl Forget for Message {
+    const IS_RECORD: bool = true;
+
     fn forget(self) {
         match self {
             Message::Durable(_, reply) | Message::Close(_, _, reply) => reply.forget(),
@@ -111,7 +166,9 @@ pub(crate) enum Control {
     Seal(Reply<Checkpoint>),
 }
 
-impl Control {
+impl Forget for Control {
+    const IS_RECORD: bool = false;
+
     fn forget(self) {
         match self {
             Control::Checkpoint(_, reply) | Control::Seal(reply) => reply.forget(),
@@ -126,6 +183,7 @@ impl Control {
 pub(crate) struct Shared {
     pub(crate) durable: AtomicU64,
     pub(crate) coalesced: AtomicU64,
+    pub(crate) vitals: Vitals,
     alive: AtomicBool,
     data: Receiver<Message>,
     control: Receiver<Control>,
@@ -163,6 +221,7 @@ pub struct Writer {
     shared: Arc<Shared>,
     wal_path: PathBuf,
     capacity: usize,
+    monotonic_us: fn() -> u64,
 }
 
 /// The thread that owns the connection.
@@ -199,18 +258,21 @@ impl Store {
         }
         let durable: i64 =
             self.conn.query_row("SELECT durable_seq FROM meta WHERE id = 1", [], |row| row.get(0)).map_err(&failed)?;
+        let page_bytes: i64 = self.conn.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(&failed)?;
+        let page_bytes = u64::try_from(page_bytes).unwrap_or(4_096);
         let capacity = self.options.queue_capacity.max(1);
         let (data, data_rx) = bounded(capacity.saturating_add(RESERVED));
         let (control, control_rx) = bounded(CONTROL_CAPACITY);
         let shared = Arc::new(Shared {
             durable: AtomicU64::new(u64::try_from(durable).unwrap_or(0)),
             coalesced: AtomicU64::new(0),
+            vitals: Vitals::new(self.options.commit_limit_ms),
             alive: AtomicBool::new(true),
             data: data_rx.clone(),
             control: control_rx.clone(),
         });
-        let wal_path = with_suffix(&self.path, "-wal");
-        let engine = Engine::new(self, session, Arc::clone(&shared), data_rx, control_rx);
+        let (wal_path, monotonic_us) = (with_suffix(&self.path, "-wal"), self.options.monotonic_us);
+        let engine = Engine::new(self, session, Arc::clone(&shared), (data_rx, control_rx), page_bytes);
         let guard = EndGuard(Arc::clone(&shared));
         let handle = std::thread::Builder::new()
             .name(String::from("neo-writer"))
@@ -219,7 +281,7 @@ impl Store {
                 engine.run();
             })
             .map_err(|source| StoreError::Thread { source })?;
-        Ok((Writer { data, control, shared, wal_path, capacity }, WriterThread { handle }))
+        Ok((Writer { data, control, shared, wal_path, capacity, monotonic_us }, WriterThread { handle }))
     }
 }
 
@@ -229,8 +291,16 @@ impl Writer {
     /// # Errors
     /// [`QueueError::Full`] for class A when the queue is full, [`QueueError::Gone`].
     pub fn record(&self, record: Record) -> Result<(), QueueError> {
+        self.offer(record).map_err(|refused| refused.into())
+    }
+
+    /// As [`Writer::record`]; a record that finds no place comes back, and is nobody's unless the caller keeps it.
+    ///
+    /// # Errors
+    /// [`Refused`] with the record.
+    pub fn offer(&self, record: Record) -> Result<(), Refused<Record>> {
         if !self.is_alive() {
-            return Err(QueueError::Gone);
+            return Err(Refused::Gone);
         }
         let queued = self.data.len();
         if record.class() == Class::B && queued >= self.nearly_full() {
@@ -238,10 +308,18 @@ impl Writer {
             return Ok(());
         }
         if queued >= self.capacity {
-            return Err(QueueError::Full { capacity: self.capacity });
+            self.shared.vitals.full(self.capacity);
+            return Err(Refused::Full { capacity: self.capacity, item: record });
         }
-        self.send(Message::One(Box::new(record)))?;
-        if self.is_alive() { Ok(()) } else { Err(QueueError::Gone) }
+        match self.try_send(&self.data, Message::One(Box::new(record)), self.capacity) {
+            Ok(()) if self.is_alive() => Ok(()),
+            Ok(()) | Err(Refused::Gone) => Err(Refused::Gone),
+            Err(Refused::Full { capacity, item: Message::One(record) }) => {
+                Err(Refused::Full { capacity, item: *record })
+            }
+            // What comes back is what was sent.
+            Err(Refused::Full { .. }) => Err(Refused::Gone),
+        }
     }
 
     /// Queues records that become durable together or not at all. After an `Err` here `ack` is not called.
@@ -249,7 +327,26 @@ impl Writer {
     /// # Errors
     /// [`QueueError`].
     pub fn record_durably(&self, records: Vec<Record>, ack: Ack) -> Result<(), QueueError> {
-        self.send(Message::Durable(records, Reply::new(ack)))
+        self.offer_durably(records, ack).map_err(|refused| refused.into())
+    }
+
+    /// As [`Writer::record_durably`]; records that find no place come back, and `ack` is not called.
+    ///
+    /// # Errors
+    /// [`Refused`] with the records.
+    pub fn offer_durably(&self, records: Vec<Record>, ack: Ack) -> Result<(), Refused<Vec<Record>>> {
+        match self.try_send(&self.data, Message::Durable(records, Reply::new(ack)), self.capacity) {
+            Ok(()) => Ok(()),
+            Err(Refused::Full { capacity, item: Message::Durable(records, reply) }) => {
+                reply.forget();
+                Err(Refused::Full { capacity, item: records })
+            }
+            Err(Refused::Full { item, .. }) => {
+                item.forget();
+                Err(Refused::Gone)
+            }
+            Err(Refused::Gone) => Err(Refused::Gone),
+        }
     }
 
     /// Calls `ack` when everything queued before is durable.
@@ -303,6 +400,12 @@ impl Writer {
         self.shared.durable.load(Ordering::Acquire)
     }
 
+    /// Why nothing new may be quoted, if so; also while a commit hangs. The first reason stands for the session.
+    #[must_use]
+    pub fn halted(&self) -> Option<&Halt> {
+        self.shared.vitals.look((self.monotonic_us)())
+    }
+
     /// Messages that wait in the queue.
     #[must_use]
     pub fn queued(&self) -> usize {
@@ -333,28 +436,31 @@ impl Writer {
     }
 
     fn send(&self, message: Message) -> Result<(), QueueError> {
-        self.try_send(&self.data, message, self.capacity, Message::forget)
+        self.try_send(&self.data, message, self.capacity).map_err(forgotten)
     }
 
     fn send_control(&self, control: Control) -> Result<(), QueueError> {
-        self.try_send(&self.control, control, CONTROL_CAPACITY, Control::forget)
+        self.try_send(&self.control, control, CONTROL_CAPACITY).map_err(forgotten)
     }
 
-    /// Queues without waiting. What is refused here is not answered as well: `forget` sees to that.
-    fn try_send<T>(&self, queue: &Sender<T>, item: T, capacity: usize, forget: fn(T)) -> Result<(), QueueError> {
+    /// Queues without waiting. What is refused must not be answered as well: whoever gets it back forgets it.
+    fn try_send<T: Forget>(&self, queue: &Sender<T>, item: T, capacity: usize) -> Result<(), Refused<T>> {
         if !self.is_alive() {
-            forget(item);
-            return Err(QueueError::Gone);
+            item.forget();
+            return Err(Refused::Gone);
         }
         match queue.try_send(item) {
             Ok(()) => {}
             Err(TrySendError::Full(item)) => {
-                forget(item);
-                return Err(QueueError::Full { capacity });
+                // The queue of records holds what must not be lost; that of checkpoints does not.
+                if T::IS_RECORD {
+                    self.shared.vitals.full(capacity);
+                }
+                return Err(Refused::Full { capacity, item });
             }
             Err(TrySendError::Disconnected(item)) => {
-                forget(item);
-                return Err(QueueError::Gone);
+                item.forget();
+                return Err(Refused::Gone);
             }
         }
         if !self.is_alive() {
