@@ -9,7 +9,10 @@ pub mod feed;
 pub mod guard;
 pub mod messages;
 pub mod orders;
+pub mod panics;
+pub mod socket;
 pub mod status;
+pub mod tell;
 pub mod valuer;
 pub mod writer;
 

@@ -2,7 +2,11 @@
 
 pub mod core;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use actix::{Actor, ActorContext, Context, Handler};
+use neo_failpoint::Place;
 use neo_store::writer::Writer;
 
 use crate::clock::{monotonic_ms, now, to_utc};
@@ -17,19 +21,33 @@ pub struct Valuer {
     writer: Writer,
     status: SharedStatus,
     guard: Guard,
+    /// The newest ledger that was worked through, for a feed that is started again.
+    valued: Arc<AtomicU32>,
 }
 
 impl Valuer {
     /// A valuer that records through `writer`.
     #[must_use]
-    pub fn new(writer: Writer, status: SharedStatus, guard: Guard) -> Valuer {
-        Valuer { core: ValuerCore::new(), writer, status, guard }
+    pub fn new(core: ValuerCore, writer: Writer, status: SharedStatus, valued: Arc<AtomicU32>, guard: Guard) -> Valuer {
+        Valuer { core, writer, status, guard, valued }
+    }
+
+    /// One that was given up records nothing any more: its successor does.
+    fn record(&self, records: core::Records) -> Result<(), String> {
+        for record in records {
+            if self.guard.is_abandoned() {
+                return Err("given up".to_string());
+            }
+            self.writer.record(record).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 
     fn update(&mut self, update: &LedgerUpdate) -> Result<(), String> {
-        for record in self.core.on(update, now()).map_err(|error| error.to_string())? {
-            self.writer.record(record).map_err(|error| error.to_string())?;
-        }
+        neo_failpoint::hit(Place::Valuer).map_err(|injected| injected.to_string())?;
+        let records = self.core.on(update, now()).map_err(|error| error.to_string())?;
+        self.record(records)?;
+        self.valued.store(update.ledger.index, Ordering::Release);
         let (total, starting) = self.core.values().map_err(|error| error.to_string())?;
         let mut status = self.status.lock();
         status.ledger_index = update.ledger.index;
@@ -44,10 +62,9 @@ impl Valuer {
     }
 
     fn close(&mut self) -> Result<ClosingValue, String> {
+        neo_failpoint::hit(Place::Valuer).map_err(|injected| injected.to_string())?;
         let (records, closing) = self.core.close(now()).map_err(|error| error.to_string())?;
-        for record in records {
-            self.writer.record(record).map_err(|error| error.to_string())?;
-        }
+        self.record(records)?;
         Ok(closing)
     }
 }

@@ -1,9 +1,11 @@
-//! The writer's actor: stands in front of the dedicated thread that owns the database, watches that it lives, and shows
-//! how far the record is durable. Records themselves go straight to the thread's bounded channel.
+//! The writer's actor: stands in front of the dedicated thread that owns the database and shows how far the record is
+//! durable. Records themselves go straight to the thread's bounded channel; whether the thread lives, the supervisor
+//! sees for itself.
 
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
+use neo_failpoint::Place;
 use neo_store::writer::Writer;
 
 use crate::guard::Guard;
@@ -28,10 +30,9 @@ impl WriterWatch {
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
-        if !self.writer.is_alive() {
-            self.guard.fault("the writer thread is gone; nothing can be recorded any more");
-            ctx.stop();
-            return;
+        if let Err(injected) = neo_failpoint::hit(Place::WriterWatch) {
+            self.guard.fault(injected);
+            return ctx.stop();
         }
         let mut status = self.status.lock();
         status.durable_seq = self.writer.durable();
