@@ -21,6 +21,7 @@ pub use layers::{Origin, environment};
 pub use problem::{ConfigErrors, Problem};
 pub use sections::{
     Account, Feed, LogLevel, LogSettings, Network, NetworkKind, Orders, Session, Sim, Speed, Stop, StoreSettings,
+    Supervision,
 };
 
 use layers::Leaf;
@@ -45,6 +46,8 @@ pub struct Config {
     pub store: StoreSettings,
     /// The stop sequence.
     pub stop: Stop,
+    /// How faults inside the engine are found.
+    pub supervisor: Supervision,
     /// The market's data.
     pub feed: Feed,
     /// The log.

@@ -6,7 +6,6 @@
 mod rolling;
 mod screen;
 
-use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
+use neo_actors::panics;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
@@ -40,10 +40,6 @@ static SCREEN: OnceLock<Screen> = OnceLock::new();
 
 /// Zero until a session has a number.
 static SESSION: AtomicI64 = AtomicI64::new(0);
-
-thread_local! {
-    static ACTOR: Cell<Option<&'static str>> = const { Cell::new(None) };
-}
 
 /// What standard error shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,11 +95,6 @@ pub fn set_session(number: i64) {
     SESSION.store(number, Ordering::Relaxed);
 }
 
-/// The actor that log lines of this thread name from now on. Without it the name comes from the module that logs.
-pub fn set_actor(name: &'static str) {
-    ACTOR.set(Some(name));
-}
-
 /// Starts the log of this process: standard error as `style` says, and `FILE_STEM.DATE.jsonl` in `dir`. `level` is
 /// `error`, `warn`, `info`, `debug` or `trace` (libraries stay at `warn`), or targets such as
 /// `info,neo_actors::feed=debug`. Panics are logged too.
@@ -143,18 +134,9 @@ fn targets(level: &str) -> anyhow::Result<Targets> {
 /// A panic is logged where everything else is, instead of being printed through the status block.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let thread = std::thread::current().name().unwrap_or("unnamed").to_string();
-        let backtrace = std::backtrace::Backtrace::capture().to_string();
-        let message = message_of(panic.payload());
-        tracing::error!(place, thread, backtrace, "panicked: {message}");
+        let panics::Panic { part, message, backtrace } = panics::note(panic);
+        tracing::error!(actor = part, backtrace, "{message}");
     }));
-}
-
-/// The text of a panic; one without text says so.
-fn message_of(payload: &(dyn std::any::Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 struct Shared {
@@ -265,7 +247,7 @@ impl Line {
 
 /// The actor that a module belongs to: `neo_actors::feed::core` is `feed`, `neo_store::thread` is `store`.
 fn actor(target: &str) -> &str {
-    if let Some(name) = ACTOR.get() {
+    if let Some(name) = panics::part() {
         return name;
     }
     let mut parts = target.split("::");
@@ -437,7 +419,7 @@ mod tests {
             assert_eq!(actor(target), name);
         }
         std::thread::spawn(|| {
-            set_actor("feed");
+            panics::set_part("feed");
             assert_eq!(actor("neo_ledger::client"), "feed");
         })
         .join()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use chrono::{DateTime, Utc};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use neo_actors::clock::{monotonic_us, now};
 use neo_actors::feed::core::FeedConfig;
@@ -34,8 +35,9 @@ use crate::output::Out;
 use crate::signals;
 use crate::simulator::{self, Launch, Simulator};
 use crate::supervisor::crew::{Crew, CrewConfig};
+use crate::supervisor::note::NoteBook;
 use crate::supervisor::stop::{Deadlines, is_done};
-use crate::supervisor::{Ending, Supervisor};
+use crate::supervisor::{Ending, Limits, Supervisor};
 
 /// What the supervisor may have to hear before it reads.
 const EVENTS: usize = 1_024;
@@ -182,11 +184,13 @@ impl Prepared {
     fn trade(self, config: &Config, json: bool) -> Result<ExitCode> {
         let Prepared { mut store, events: (tell, hear), simulator, key, token, _account_lock } = self;
         let db = store.path().to_path_buf();
-        let crew_config = crew_config(config, &simulator, &key, token, &store)?;
+        let mut crew_config = crew_config(config, &simulator, &key, token, &store)?;
         signals::listen(&tell)?;
-        let session = store.begin_session(&new_session(config)?)?;
+        let new = new_session(config)?;
+        let session = store.begin_session(&new)?;
+        crew_config.session = session;
         logging::set_session(session);
-        let parts = Parts { config, crew_config, key, session, db: db.clone(), json };
+        let parts = Parts { config, crew_config, key, session, started_at: new.started_at, db: db.clone(), json };
         let assembled = parts.assemble(store, tell, hear);
         let (supervisor, control, mut screen) = match assembled {
             Ok(assembled) => assembled,
@@ -197,7 +201,15 @@ impl Prepared {
             }
         };
         screen.session_started(session, &db, simulator.url());
-        let (ending, watchdog) = supervisor.run(&mut screen);
+        let (ending, watchdog) = match supervisor.run(&mut screen) {
+            Ok(ended) => ended,
+            Err(error) => {
+                let error = anyhow!(error).context("no thread for the watchdog");
+                close_unstarted(&db, session, &error);
+                end_world(&simulator);
+                return Err(error);
+            }
+        };
         end_world(&simulator);
         screen.session_closed(&ending, &db, session);
         control.finish(outcome_of(&ending, session));
@@ -225,6 +237,7 @@ struct Parts<'a> {
     crew_config: CrewConfig,
     key: Keypair,
     session: i64,
+    started_at: DateTime<Utc>,
     db: PathBuf,
     json: bool,
 }
@@ -237,7 +250,7 @@ impl Parts<'_> {
         tell: Sender<SupervisorEvent>,
         hear: Receiver<SupervisorEvent>,
     ) -> Result<(Supervisor, ControlServer, Dashboard)> {
-        let Parts { config, crew_config, key, session, db, json } = self;
+        let Parts { config, crew_config, key, session, started_at, db, json } = self;
         let (writer, thread) = store.start_writer(session)?;
         let status: SharedStatus = Arc::new(Mutex::new(Status {
             session,
@@ -258,11 +271,20 @@ impl Parts<'_> {
             thread,
             events: hear,
             status,
-            path: db,
-            session,
-            deadlines: Deadlines { whole_ms: config.stop.deadline_ms, urgent_ms: config.stop.urgent_deadline_ms },
-            start_deadline_ms: START_DEADLINE_MS,
-            outage_limit_ms: config.feed.outage_ms,
+            notes: NoteBook {
+                path: db,
+                session,
+                started_at,
+                end_reason: EndReason::Fault,
+                cause: None,
+                unrecorded: Vec::new(),
+            },
+            limits: Limits {
+                deadlines: Deadlines { whole_ms: config.stop.deadline_ms, urgent_ms: config.stop.urgent_deadline_ms },
+                frozen_ms: config.supervisor.frozen_ms,
+                start_ms: START_DEADLINE_MS,
+                outage_ms: config.feed.outage_ms,
+            },
             own_checkpoints: config.store.checkpoint == CheckpointOwner::Own,
         };
         Ok((supervisor, control, screen))
@@ -357,6 +379,10 @@ fn crew_config(
         },
         checkpoint_every: (config.store.checkpoint == CheckpointOwner::Own)
             .then(|| Duration::from_secs(u64::from(config.store.checkpoint_s))),
+        frozen_ms: config.supervisor.frozen_ms,
+        path: store.path().to_path_buf(),
+        // Set when the session has a number.
+        session: 0,
     })
 }
 

@@ -3,35 +3,44 @@
 
 pub mod crew;
 pub mod dump;
-pub mod failpoint;
+pub mod keeper;
+pub mod note;
 pub mod policy;
+pub mod read_back;
 pub mod stages;
+pub mod stand_in;
 pub mod stop;
 pub mod watchdog;
 
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::SystemRunner;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use neo_actors::clock::{monotonic_ms, now};
+use neo_actors::clock::monotonic_ms;
+use neo_actors::messages::OrdersCommand;
 use neo_actors::status::Phase;
-use neo_actors::{ActorName, SharedStatus, SupervisorEvent};
-use neo_store::close::{amend_end, close_directly, is_closed};
-use neo_store::record::{EndReason, EndedAtSource, Fault, Record, SessionEnd, SessionNumber, StopStage};
+use neo_actors::{SharedStatus, SupervisorEvent, panics};
+use neo_failpoint::Place;
+use neo_store::close::{add_faults, amend_end, close_directly, is_closed};
+use neo_store::record::{EndReason, EndedAtSource, SessionEnd, StopStage};
 use neo_store::writer::{Writer, WriterThread};
+use parking_lot::Mutex;
 
 use crate::exit::ExitCode;
 use crew::Crew;
+use keeper::Keeper;
+use note::NoteBook;
 use policy::{Decision, Policy};
 use stages::EngineStages;
 use stop::{Deadlines, Verdict, verdict};
-use watchdog::Watchdog;
+use watchdog::{LastOrders, SharedNotes, Watchdog};
 
 /// How long the loop waits for an event before it looks at heartbeats and the screen.
 const TICK: Duration = Duration::from_millis(100);
-/// Heartbeats are asked for this often.
-const HEARTBEAT_MS: u64 = 1_000;
+/// The supervisor's name in logs and fault rows.
+const NAME: &str = "supervisor";
 
 /// What shows the engine to its operator. Nothing here may fail the engine: a screen that is gone is no reason to stop.
 pub trait Screen {
@@ -57,18 +66,25 @@ pub struct Supervisor {
     pub events: Receiver<SupervisorEvent>,
     /// Shared with the screen and `neo status`.
     pub status: SharedStatus,
-    /// The database.
-    pub path: PathBuf,
-    /// The session.
-    pub session: SessionNumber,
-    /// How long the stop may take.
-    pub deadlines: Deadlines,
-    /// A session that has not seen a validated ledger after so long ends.
-    pub start_deadline_ms: u64,
-    /// A session that has lost every node for so long ends.
-    pub outage_limit_ms: u64,
+    /// The session: what a note of it begins with.
+    pub notes: NoteBook,
+    /// Limits.
+    pub limits: Limits,
     /// False when a replicator owns checkpoints.
     pub own_checkpoints: bool,
+}
+
+/// How long what may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The stop.
+    pub deadlines: Deadlines,
+    /// An actor or a thread that gives no sign of life for so long is frozen.
+    pub frozen_ms: u64,
+    /// A session that has not seen a validated ledger after so long ends.
+    pub start_ms: u64,
+    /// A session that has lost every node for so long ends.
+    pub outage_ms: u64,
 }
 
 /// How a session ended.
@@ -88,131 +104,79 @@ pub struct Ending {
 struct StopCause {
     reason: EndReason,
     cause: Option<String>,
-    /// Since when no node is reached.
-    node_lost_ms: Option<u64>,
+}
+
+impl StopCause {
+    fn fault(cause: String) -> StopCause {
+        StopCause { reason: EndReason::Fault, cause: Some(cause) }
+    }
+}
+
+/// What the loop works with.
+struct Loop<'a> {
+    keeper: &'a mut Keeper,
+    events: &'a Receiver<SupervisorEvent>,
+    status: &'a SharedStatus,
+    watchdog: &'a Watchdog,
+    start_limit_ms: u64,
 }
 
 impl Supervisor {
     /// Runs the session until something ends it, then the stop sequence. The watchdog comes back armed: what is done
     /// after the stop sequence may hang too.
-    pub fn run(mut self, screen: &mut impl Screen) -> (Ending, Watchdog) {
-        let stop = self.watch(screen);
-        let watchdog = Watchdog::start(self.path.clone(), self.session, self.deadlines);
+    ///
+    /// # Errors
+    /// What the system said when it could not start the watchdog's thread.
+    pub fn run(self, screen: &mut impl Screen) -> std::io::Result<(Ending, Watchdog)> {
+        panics::set_part(NAME);
+        let limits = self.limits;
+        let notes: SharedNotes = Arc::new(Mutex::new(self.notes));
+        let last_orders = last_orders(&self.crew);
+        let watchdog = Watchdog::start(Arc::clone(&notes), limits.deadlines, limits.frozen_ms, last_orders)?;
+        let mut keeper = Keeper::new(self.crew, Policy::new(limits.outage_ms), self.writer.clone(), limits.frozen_ms);
+        let mut watch = Loop {
+            keeper: &mut keeper,
+            events: &self.events,
+            status: &self.status,
+            watchdog: &watchdog,
+            start_limit_ms: limits.start_ms,
+        };
+        // A panic of the loop ends the session; that it ends in order, nothing is caught for but this.
+        let stop = catch_unwind(AssertUnwindSafe(|| watch.run(screen)));
+        let stop = stop.unwrap_or_else(|panic| {
+            let cause = format!("the supervisor panicked: {}", panics::message_of(&*panic));
+            keeper.record(NAME, cause.clone(), "the session ends");
+            StopCause::fault(cause)
+        });
+        watchdog.stopping();
+        keeper.stopping();
         if let Some(mut status) = self.status.try_lock_for(TICK) {
             status.phase = Phase::Stopping;
         }
         tracing::info!(reason = stop.reason.as_str(), cause = stop.cause, "stopping");
         screen.stopping(stop.reason);
-        self.stop(stop, screen, watchdog)
-    }
-
-    fn watch(&mut self, screen: &mut impl Screen) -> StopCause {
-        let mut policy = Policy::new(self.outage_limit_ms);
-        let mut live = false;
-        let started_ms = monotonic_ms();
-        let (mut next_beat_ms, mut looked_ms, mut judge_from_ms) = (started_ms, started_ms, started_ms);
-        let mut restarts: Vec<(ActorName, u64)> = Vec::new();
-        loop {
-            let now_ms = monotonic_ms();
-            match self.events.recv_timeout(TICK) {
-                Ok(event) => {
-                    live |= event == SupervisorEvent::Live;
-                    if event == SupervisorEvent::DumpRequested {
-                        dump::log(&self.crew, &self.writer, self.events.len());
-                    }
-                    match policy.on(&event, now_ms) {
-                        Decision::GoOn | Decision::Hurry => {}
-                        Decision::Restart { actor, wait_ms } => {
-                            self.record_fault(&event, actor, &format!("restarted after {wait_ms} ms"));
-                            restarts.push((actor, now_ms + wait_ms));
-                        }
-                        Decision::Stop { reason, cause } => {
-                            if matches!(reason, EndReason::Fault | EndReason::Disk) {
-                                self.record_fault_text(&cause);
-                            }
-                            return StopCause { reason, cause, node_lost_ms: policy.node_lost_ms() };
-                        }
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    let cause = Some("every actor is gone".to_string());
-                    return StopCause { reason: EndReason::Fault, cause, node_lost_ms: policy.node_lost_ms() };
-                }
-            }
-            for (actor, _) in restarts.extract_if(.., |(_, due_ms)| *due_ms <= now_ms) {
-                tracing::warn!(actor = actor.as_str(), "restarting");
-                self.crew.restart(actor);
-            }
-            // A process that was stopped or a machine that slept: nobody could answer, so nobody is judged for a while.
-            if now_ms.saturating_sub(looked_ms) > HEARTBEAT_MS * 3 {
-                judge_from_ms = now_ms + policy::FROZEN_MS;
-            }
-            looked_ms = now_ms;
-            if now_ms >= next_beat_ms {
-                next_beat_ms = now_ms + HEARTBEAT_MS;
-                let frozen = self.crew.frozen(policy::FROZEN_MS);
-                if let (Some(actor), true) = (frozen.first(), now_ms >= judge_from_ms) {
-                    let cause = Some(format!("the {actor} actor is frozen"));
-                    self.record_fault_text(&cause);
-                    return StopCause { reason: EndReason::Fault, cause, node_lost_ms: policy.node_lost_ms() };
-                }
-            }
-            if let Decision::Stop { reason, cause } = policy.tick(now_ms) {
-                self.record_fault_text(&cause);
-                return StopCause { reason, cause, node_lost_ms: policy.node_lost_ms() };
-            }
-            if !live && now_ms.saturating_sub(started_ms) > self.start_deadline_ms {
-                let cause =
-                    Some(format!("no validated ledger within {} ms; is network.url right?", self.start_deadline_ms));
-                self.record_fault_text(&cause);
-                return StopCause { reason: EndReason::Fault, cause, node_lost_ms: policy.node_lost_ms() };
-            }
-            screen.tick();
+        {
+            let mut notes = notes.lock();
+            (notes.end_reason, notes.cause) = (stop.reason, stop.cause.clone());
         }
-    }
-
-    fn record_fault(&self, event: &SupervisorEvent, actor: ActorName, action: &str) {
-        let cause = format!("{event:?}");
-        self.record(Fault {
-            actor: actor.to_string(),
-            cause,
-            backtrace: None,
-            action: action.into(),
-            recorded_at: now(),
-        });
-    }
-
-    fn record_fault_text(&self, cause: &Option<String>) {
-        let cause = cause.clone().unwrap_or_default();
-        let action = "the session ends".to_string();
-        self.record(Fault { actor: "supervisor".into(), cause, backtrace: None, action, recorded_at: now() });
-    }
-
-    fn record(&self, fault: Fault) {
-        tracing::error!(actor = fault.actor, cause = fault.cause, action = fault.action, "fault");
-        if let Err(error) = self.writer.record(Record::Fault(fault)) {
-            tracing::error!(%error, "the fault could not be recorded");
-        }
-    }
-
-    fn stop(mut self, stop: StopCause, screen: &mut impl Screen, watchdog: Watchdog) -> (Ending, Watchdog) {
-        let mut stages = EngineStages {
-            crew: &mut self.crew,
+        let stages = EngineStages {
+            keeper: &mut keeper,
+            stand_in: None,
+            undriven: None,
             system: &self.system,
             writer: &self.writer,
             thread: Some(self.thread),
             events: &self.events,
-            path: self.path.clone(),
-            session: self.session,
+            notes: &notes,
             reason: stop.reason,
             cause: stop.cause,
             urgent: policy::is_urgent(stop.reason),
             own_checkpoints: self.own_checkpoints,
+            frozen_ms: limits.frozen_ms,
             flat: false,
             closing: None,
             end: None,
-            node_lost_ms: stop.node_lost_ms,
+            sealing: false,
             watchdog: &watchdog,
             left_open: (Vec::new(), Vec::new()),
             wal_left_bytes: None,
@@ -220,29 +184,113 @@ impl Supervisor {
         if stages.urgent {
             watchdog.console_closed();
         }
-        let outcomes = stop::run_stages(&mut stages, self.deadlines, |row| screen.stage(row));
-        let (closed, end) = ensure_closed(&mut stages, &outcomes);
-        drop(stages);
-        let exit = exit_code(stop.reason, &outcomes, closed);
-        (Ending { exit, end, stages: outcomes, closed }, watchdog)
+        Ok((end(stages, limits.deadlines, screen, &watchdog), watchdog))
+    }
+}
+
+fn end(mut stages: EngineStages<'_>, deadlines: Deadlines, screen: &mut impl Screen, watchdog: &Watchdog) -> Ending {
+    let outcomes = stop::run_stages(&mut stages, deadlines, |row| {
+        watchdog.stage_ended(row);
+        screen.stage(row);
+    });
+    let (closed, end) = ensure_closed(&mut stages, &outcomes);
+    let exit = exit_code(stages.reason, &outcomes, closed);
+    Ending { exit, end, stages: outcomes, closed }
+}
+
+/// What the watchdog can do for a supervisor that stands still.
+fn last_orders(crew: &Crew) -> LastOrders {
+    let (orders, core) = (crew.orders().clone(), Arc::clone(crew.orders_core()));
+    LastOrders {
+        withdraw: Box::new(move || {
+            if let Err(error) = orders.try_send(OrdersCommand::Withdraw) {
+                tracing::error!(%error, "the orders do not take the request to withdraw; their Expiration does");
+            }
+        }),
+        is_flat: Box::new(move || core.try_lock().is_some_and(|core| core.is_flat())),
+    }
+}
+
+impl Loop<'_> {
+    fn run(&mut self, screen: &mut impl Screen) -> StopCause {
+        let started_ms = monotonic_ms();
+        let mut live = false;
+        loop {
+            self.watchdog.beat();
+            if let Err(injected) = neo_failpoint::hit(Place::Supervisor) {
+                self.keeper.record(NAME, injected.to_string(), "the session ends");
+                return StopCause::fault(injected.to_string());
+            }
+            let mut heard = match self.events.recv_timeout(TICK) {
+                Ok(event) => vec![event],
+                Err(RecvTimeoutError::Timeout) => Vec::new(),
+                Err(RecvTimeoutError::Disconnected) => return StopCause::fault("every actor is gone".to_string()),
+            };
+            heard.extend(self.keeper.look());
+            for event in &heard {
+                live |= *event == SupervisorEvent::Live;
+                if *event == SupervisorEvent::DumpRequested {
+                    self.keeper.dump(self.events.len());
+                }
+                if let Decision::Stop { reason, cause } = self.keeper.hear(event) {
+                    return StopCause { reason, cause };
+                }
+            }
+            if let Some(stop) = self.time_is_over(live, started_ms) {
+                return stop;
+            }
+            self.tell_tests();
+            screen.tick();
+        }
+    }
+
+    /// Ends that come because nothing else did.
+    fn time_is_over(&mut self, live: bool, started_ms: u64) -> Option<StopCause> {
+        let decided = self.keeper.tick();
+        let late = !live && monotonic_ms().saturating_sub(started_ms) > self.start_limit_ms;
+        let stop = match decided {
+            Decision::Stop { reason, cause } => StopCause { reason, cause },
+            _ if late => {
+                let limit_ms = self.start_limit_ms;
+                StopCause::fault(format!("no validated ledger within {limit_ms} ms; is network.url right?"))
+            }
+            _ => return None,
+        };
+        self.keeper.record(NAME, stop.cause.clone().unwrap_or_default(), "the session ends");
+        Some(stop)
+    }
+
+    /// Faults on purpose wait for the session to quote.
+    fn tell_tests(&self) {
+        if cfg!(debug_assertions)
+            && let Some(status) = self.status.try_lock()
+            && status.phase == Phase::Quoting
+            && !status.quotes.is_empty()
+        {
+            neo_failpoint::moment("quoting");
+        }
     }
 }
 
 /// The last resort and the last rows. Whatever the stages did, `ended_at` is looked for in the file itself; where it is
-/// missing it is written over a connection of its own. What happened after `close` is added: the outcomes of the stages
-/// after it, and what they failed to do.
+/// missing it is written over a connection of its own, and where that cannot be, a note beside the database tells it.
+/// What happened after `close` is added: the outcomes of the stages after it, and what they failed to do.
 fn ensure_closed(stages: &mut EngineStages<'_>, outcomes: &[StopStage]) -> (bool, Option<SessionEnd>) {
-    let (path, session, keep_wal) = (stages.path.clone(), stages.session, !stages.own_checkpoints);
+    let notes = stages.notes.lock().clone();
+    let (path, session, keep_wal) = (&notes.path, notes.session, !stages.own_checkpoints || !stages.is_sealed());
     let detail = stages.detail(outcomes);
-    let amend = || amend_end(&path, session, outcomes, detail.as_deref(), keep_wal);
     let mut end = stages.end.clone();
     // Another program may hold the file for a while: three attempts, each waits half a second for the lock.
     for attempt in 1..=3 {
-        match amend() {
-            Ok(true) => return (true, end.map(|end| SessionEnd { end_detail: detail, ..end })),
+        match amend_end(path, session, outcomes, detail.as_deref(), keep_wal) {
+            Ok(true) => {
+                add_last_faults(stages, &notes);
+                notes.done();
+                return (true, end.map(|end| SessionEnd { end_detail: detail, ..end }));
+            }
             Ok(false) => {
                 let last_resort = stages.session_end(outcomes, EndedAtSource::Watchdog);
-                match close_directly(&path, session, &last_resort, outcomes) {
+                match close_directly(path, session, &last_resort, outcomes) {
                     Ok(true) => end = Some(last_resort),
                     Ok(false) => {}
                     Err(error) => tracing::error!(%error, attempt, "ended_at could not be written"),
@@ -251,11 +299,32 @@ fn ensure_closed(stages: &mut EngineStages<'_>, outcomes: &[StopStage]) -> (bool
             Err(error) => tracing::error!(%error, attempt, "the end of the session could not be read back"),
         }
     }
-    let closed = is_closed(&path, session);
-    if let Err(error) = &closed {
-        tracing::error!(%error, "whether the session is closed is unknown; if not, the next start closes it");
+    let closed = matches!(is_closed(path, session), Ok(true));
+    if !closed {
+        leave_note(stages, &notes);
     }
-    (matches!(closed, Ok(true)), end)
+    (closed, end)
+}
+
+/// Faults that came after the record was lost, or the writer gone.
+fn add_last_faults(stages: &mut EngineStages<'_>, notes: &NoteBook) {
+    let faults = stages.keeper.unrecorded_faults();
+    if faults.is_empty() {
+        return;
+    }
+    if let Err(error) = add_faults(&notes.path, notes.session, &faults) {
+        tracing::error!(%error, faults = faults.len(), "the last faults are not in the record");
+    }
+}
+
+fn leave_note(stages: &EngineStages<'_>, notes: &NoteBook) {
+    let told = NoteBook { end_reason: stages.reason, cause: stages.cause.clone(), ..notes.clone() };
+    match told.ends(neo_actors::clock::now(), None) {
+        Ok(()) => tracing::error!("the session is not closed in the database; the stop note tells the next start"),
+        Err(error) => {
+            tracing::error!(%error, "the session is not closed and no note tells so; the next start closes it")
+        }
+    }
 }
 
 fn exit_code(reason: EndReason, outcomes: &[StopStage], closed: bool) -> ExitCode {

@@ -15,7 +15,7 @@ fn whichever_stop_stage_fails_ended_at_is_written_and_the_failure_is_told() {
         let engine = Engine::new();
         let run = engine
             .with_db("run", &["--for", "1m", "--speed", "max"])
-            .env("FAIL_STOP_STAGE", stage.as_str())
+            .env("NEO_FAIL", format!("stage:error:{stage}"))
             .output()
             .unwrap();
         assert_eq!(run.status.code(), Some(1), "{stage}: {}", stderr(&run));

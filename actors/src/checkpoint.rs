@@ -6,6 +6,7 @@ pub mod core;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use neo_failpoint::Place;
 use neo_store::record::{Checkpoint, CheckpointCause, Fault, Record};
 use neo_store::writer::Writer;
 
@@ -32,6 +33,9 @@ impl CheckpointTimer {
     }
 
     fn ask(&mut self, ctx: &mut Context<Self>) {
+        if self.guard.is_abandoned() {
+            return ctx.stop();
+        }
         let address = ctx.address();
         let lost = self.guard.reporter();
         let reply = Box::new(move |answer: Result<Checkpoint, neo_store::WriteError>| {
@@ -95,7 +99,13 @@ impl Handler<Done> for CheckpointTimer {
 impl Handler<Beat> for CheckpointTimer {
     type Result = ();
 
-    fn handle(&mut self, _: Beat, _: &mut Self::Context) {
-        self.guard.beat();
+    fn handle(&mut self, _: Beat, ctx: &mut Self::Context) {
+        match neo_failpoint::hit(Place::Checkpoint) {
+            Ok(()) => self.guard.beat(),
+            Err(injected) => {
+                self.guard.fault(injected);
+                ctx.stop();
+            }
+        }
     }
 }

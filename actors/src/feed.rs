@@ -1,20 +1,21 @@
 //! The feed: the only actor that talks to the network. The rules are in [`core`]; this is its mailbox and its socket.
 
 pub mod core;
+mod listeners;
 
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, StreamHandler};
-use neo_ledger::client::{self, ClientEvent};
-use tokio::sync::mpsc;
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
+use neo_failpoint::Place;
+use neo_ledger::client::ClientEvent;
 
 use crate::clock::monotonic_ms;
 use crate::guard::{Guard, SupervisorEvent};
-use crate::messages::{Beat, LedgerDone, LedgerUpdate, Submission, SubmissionReply};
+use crate::messages::{Beat, LedgerDone, Submission};
+use crate::socket::{self, SocketTask};
 use core::{FeedCore, FeedEffect, FeedInput};
+pub use listeners::{Listeners, OrdersLink, Relink, ValuerLink};
 
-/// Messages of the node that may wait; a node closes a slow reader, so an engine this far behind starts afresh instead.
-const SOCKET_QUEUE: usize = 8_192;
 /// How often time-outs are looked at.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -24,10 +25,10 @@ pub struct Feed {
     url: String,
     guard: Guard,
     connection: u64,
-    outgoing: Option<mpsc::UnboundedSender<String>>,
-    orders: Recipient<LedgerUpdate>,
-    valuer: Recipient<LedgerUpdate>,
-    replies: Recipient<SubmissionReply>,
+    socket: Option<SocketTask>,
+    /// A socket's task that shows no sign of life for so long is given up.
+    frozen_ms: u64,
+    listeners: Listeners,
     live_told: bool,
 }
 
@@ -40,21 +41,17 @@ pub struct FromSocket {
 impl Feed {
     /// A feed that connects to `url` when it starts.
     #[must_use]
-    pub fn new(
-        core: FeedCore,
-        url: String,
-        guard: Guard,
-        orders: Recipient<LedgerUpdate>,
-        valuer: Recipient<LedgerUpdate>,
-        replies: Recipient<SubmissionReply>,
-    ) -> Feed {
-        Feed { core, url, guard, connection: 0, outgoing: None, orders, valuer, replies, live_told: false }
+    pub fn new(core: FeedCore, url: String, guard: Guard, frozen_ms: u64, listeners: Listeners) -> Feed {
+        Feed { core, url, guard, connection: 0, socket: None, frozen_ms, listeners, live_told: false }
     }
 
     fn feed(&mut self, input: FeedInput<'_>, ctx: &mut Context<Self>) {
-        let done = match self.core.on(input, monotonic_ms()) {
-            Ok(effects) => effects.into_iter().try_for_each(|effect| self.carry_out(effect, ctx)),
-            Err(error) => Err(error.to_string()),
+        if self.guard.is_abandoned() {
+            return ctx.stop();
+        }
+        let done = match neo_failpoint::hit(Place::Feed) {
+            Ok(()) => self.work(input, ctx),
+            Err(injected) => Err(injected.to_string()),
         };
         if let Err(cause) = done {
             self.guard.fault(cause);
@@ -66,55 +63,57 @@ impl Feed {
         }
     }
 
-    fn carry_out(&mut self, effect: FeedEffect, ctx: &mut Context<Self>) -> Result<(), String> {
+    fn work(&mut self, input: FeedInput<'_>, ctx: &mut Context<Self>) -> Result<(), String> {
+        let effects = self.core.on(input, monotonic_ms()).map_err(|error| error.to_string())?;
+        for effect in effects {
+            self.carry_out(effect, ctx);
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, effect: FeedEffect, ctx: &mut Context<Self>) {
         match effect {
             FeedEffect::Connect => self.connect(ctx),
-            FeedEffect::Disconnect(reason) => {
-                // Dropping the sender ends the socket's task; what it still says belongs to an old connection.
-                self.outgoing = None;
-                self.connection += 1;
-                self.feed(FeedInput::Disconnected(&reason), ctx);
-            }
+            FeedEffect::Disconnect(reason) => self.lost(&reason, ctx),
             FeedEffect::Send(text) => {
-                if let Some(outgoing) = &self.outgoing
-                    && outgoing.send(text).is_err()
-                {
+                if self.socket.as_ref().is_some_and(|socket| !socket.send(text)) {
                     tracing::warn!("the socket is gone; its end is reported by itself");
                 }
             }
-            FeedEffect::Update(update) => {
-                // The valuer first: at most speed the next ledger may only come when the orders are done, last of all.
-                let behind = |who: &str, error: &dyn std::fmt::Display| format!("{who} does not keep up: {error}");
-                self.valuer.try_send((*update).clone()).map_err(|error| behind("the valuer", &error))?;
-                self.orders.try_send(*update).map_err(|error| behind("the orders", &error))?;
-            }
-            FeedEffect::Reply(reply) => {
-                self.replies.try_send(reply).map_err(|error| format!("the orders do not listen: {error}"))?;
-            }
+            FeedEffect::Update(update) => self.listeners.update(*update, &self.guard),
+            FeedEffect::Reply(reply) => self.listeners.reply(reply, &self.guard),
             FeedEffect::Warn(reason) => tracing::warn!(actor = "feed", reason, url = self.url),
         }
-        Ok(())
     }
 
     fn connect(&mut self, ctx: &mut Context<Self>) {
         self.connection += 1;
         let connection = self.connection;
-        let (outgoing, to_send) = mpsc::unbounded_channel();
-        let (heard, events) = mpsc::channel(SOCKET_QUEUE);
-        self.outgoing = Some(outgoing);
+        let (socket, events) = SocketTask::start(self.url.clone());
+        self.socket = Some(socket);
         ctx.add_stream(futures_util::stream::unfold(Some(events), move |events| async move {
             let mut events = events?;
             let event = events.recv().await;
             let rest = event.is_some().then_some(events);
             Some((FromSocket { connection, event }, rest))
         }));
-        // A full queue ends the connection: what is missing is read afresh, never skipped.
-        let mut heard = Some(heard);
-        actix::spawn(client::run(self.url.clone(), to_send, move |event| {
-            if heard.as_ref().is_some_and(|queue| queue.try_send(event).is_err()) {
-                heard = None;
-            }
-        }));
+    }
+
+    /// Dropping the socket ends its task; what it still says belongs to an old connection.
+    fn lost(&mut self, reason: &str, ctx: &mut Context<Self>) {
+        self.socket = None;
+        self.connection += 1;
+        self.feed(FeedInput::Disconnected(reason), ctx);
+    }
+
+    /// The socket's task died or froze: that is a fault, and a new connection puts it right.
+    fn socket_failed(&mut self, cause: &str, ctx: &mut Context<Self>) {
+        if let Some(socket) = &self.socket {
+            socket.abort();
+        }
+        let action = "a new connection is opened, and what was missed is read afresh";
+        self.guard.tell(SupervisorEvent::Mended { part: socket::NAME, cause: cause.to_string(), action });
+        self.lost(cause, ctx);
     }
 }
 
@@ -131,6 +130,10 @@ impl Actor for Feed {
 impl Feed {
     /// Re-armed after each run: an interval would fire many times in a row after the machine slept.
     fn tick(&mut self, ctx: &mut Context<Self>) {
+        let now_ms = monotonic_ms();
+        if self.socket.as_ref().is_some_and(|socket| socket.is_frozen(now_ms, self.frozen_ms)) {
+            self.socket_failed("the socket's task is frozen", ctx);
+        }
         self.feed(FeedInput::Tick, ctx);
         ctx.run_later(TICK, Feed::tick);
     }
@@ -149,7 +152,10 @@ impl StreamHandler<FromSocket> for Feed {
                 self.lost(&format!("the node closed the connection ({code}) {reason}"), ctx);
             }
             Some(ClientEvent::Failed { error }) => self.lost(&error, ctx),
-            None => self.lost("the engine fell behind the node's messages", ctx),
+            None if self.socket.as_ref().is_some_and(SocketTask::is_overrun) => {
+                self.lost("the engine fell behind the node's messages", ctx);
+            }
+            None => self.socket_failed("the socket's task ended without a word", ctx),
         }
     }
 
@@ -158,11 +164,11 @@ impl StreamHandler<FromSocket> for Feed {
     }
 }
 
-impl Feed {
-    fn lost(&mut self, reason: &str, ctx: &mut Context<Self>) {
-        self.outgoing = None;
-        self.connection += 1;
-        self.feed(FeedInput::Disconnected(reason), ctx);
+impl Handler<Relink> for Feed {
+    type Result = ();
+
+    fn handle(&mut self, relink: Relink, _: &mut Self::Context) {
+        self.listeners.relink(relink, &self.guard);
     }
 }
 

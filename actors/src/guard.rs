@@ -4,7 +4,7 @@
 //! So each actor holds a [`Guard`]; dropping it, by a return, a panic or a stop of its arbiter, tells the supervisor.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::Sender;
 use neo_store::record::EndReason;
@@ -55,6 +55,22 @@ impl std::fmt::Display for ActorName {
 pub enum SupervisorEvent {
     /// An actor is gone: it stopped, panicked, or its arbiter ended.
     Gone(ActorName),
+    /// An actor gives no sign of life; its thread is left alone.
+    Frozen(ActorName),
+    /// The thread that owns the database is gone or stands still.
+    WriterLost {
+        /// Which of the two, in words.
+        cause: String,
+    },
+    /// Something was lost and has been put right by who tells it.
+    Mended {
+        /// What was lost.
+        part: &'static str,
+        /// What happened.
+        cause: String,
+        /// What was done.
+        action: &'static str,
+    },
     /// An actor met an error that it cannot mend; it stops itself after this.
     Fault {
         /// Who.
@@ -87,6 +103,7 @@ pub enum SupervisorEvent {
 pub struct Guard {
     actor: ActorName,
     beat_ms: Arc<AtomicU64>,
+    abandoned: Arc<AtomicBool>,
     events: Sender<SupervisorEvent>,
 }
 
@@ -95,7 +112,9 @@ impl Guard {
     #[must_use]
     pub fn new(actor: ActorName, events: Sender<SupervisorEvent>) -> (Guard, Pulse) {
         let beat_ms = Arc::new(AtomicU64::new(clock::monotonic_ms()));
-        (Guard { actor, beat_ms: Arc::clone(&beat_ms), events }, Pulse { actor, beat_ms })
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let pulse = Pulse { actor, beat_ms: Arc::clone(&beat_ms), abandoned: Arc::clone(&abandoned) };
+        (Guard { actor, beat_ms, abandoned, events }, pulse)
     }
 
     /// Says that the actor is still handling messages.
@@ -103,9 +122,18 @@ impl Guard {
         self.beat_ms.store(clock::monotonic_ms(), Ordering::Release);
     }
 
-    /// Tells the supervisor.
+    /// True once the supervisor has given this actor up and put another in its place. It must not act any more: what it
+    /// would record or send is another's now.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Tells the supervisor, unless this actor was given up: its place is another's.
     pub fn tell(&self, event: SupervisorEvent) {
-        tell(&self.events, self.actor, event);
+        if !self.is_abandoned() {
+            tell(&self.events, self.actor, event);
+        }
     }
 
     /// Reports an error that the actor cannot mend.
@@ -116,7 +144,7 @@ impl Guard {
     /// Something that can report a fault of this actor from another thread.
     #[must_use]
     pub fn reporter(&self) -> Reporter {
-        Reporter { actor: self.actor, events: self.events.clone() }
+        Reporter { actor: self.actor, abandoned: Arc::clone(&self.abandoned), events: self.events.clone() }
     }
 
     /// Who holds it.
@@ -130,12 +158,16 @@ impl Guard {
 #[derive(Clone)]
 pub struct Reporter {
     actor: ActorName,
+    abandoned: Arc<AtomicBool>,
     events: Sender<SupervisorEvent>,
 }
 
 impl Reporter {
     /// Reports an error that the actor cannot mend.
     pub fn fault(&self, cause: impl std::fmt::Display) {
+        if self.abandoned.load(Ordering::Acquire) {
+            return;
+        }
         let cause = cause.to_string();
         tracing::error!(actor = self.actor.as_str(), cause, "fault");
         tell(&self.events, self.actor, SupervisorEvent::Fault { actor: self.actor, cause });
@@ -160,6 +192,7 @@ impl Drop for Guard {
 pub struct Pulse {
     actor: ActorName,
     beat_ms: Arc<AtomicU64>,
+    abandoned: Arc<AtomicBool>,
 }
 
 impl Pulse {
@@ -167,6 +200,17 @@ impl Pulse {
     #[must_use]
     pub fn actor(&self) -> ActorName {
         self.actor
+    }
+
+    /// Gives the actor up: it finds out when it moves again, and nobody hears of it any more.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+    }
+
+    /// True once the actor was given up.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
     }
 
     /// Milliseconds since the last beat.
@@ -179,6 +223,18 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_actor_that_was_given_up_is_not_heard_any_more() {
+        let (events, heard) = crossbeam_channel::bounded(4);
+        let (guard, pulse) = Guard::new(ActorName::Feed, events);
+        pulse.abandon();
+        assert!(guard.is_abandoned());
+        guard.fault("late");
+        guard.tell(SupervisorEvent::Live);
+        drop(guard);
+        assert!(heard.try_recv().is_err());
+    }
 
     #[test]
     fn a_guard_that_is_dropped_by_a_panic_still_tells() {

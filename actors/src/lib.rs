@@ -10,7 +10,10 @@ pub mod guard;
 pub mod messages;
 pub mod orders;
 pub mod outbox;
+pub mod panics;
+pub mod socket;
 pub mod status;
+pub mod tell;
 pub mod valuer;
 pub mod writer;
 

@@ -10,7 +10,8 @@ mod settle;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use neo_failpoint::Place;
 use neo_store::record::Record;
 use neo_store::writer::Writer;
 use parking_lot::Mutex;
@@ -20,6 +21,7 @@ use crate::guard::{Guard, SupervisorEvent};
 use crate::messages::{Beat, IntentsDurable, LedgerDone, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
 use crate::outbox::Outbox;
 use crate::status::{Phase, SharedStatus};
+use crate::tell::Tell;
 use core::{OrdersCore, OrdersEffect, OrdersInput};
 
 /// The core, shared between the actor and the supervisor.
@@ -54,9 +56,9 @@ enum Parcel {
 #[rtype(result = "()")]
 pub struct FeedLink {
     /// Signed transactions.
-    pub submit: Recipient<Submission>,
+    pub submit: Tell<Submission>,
     /// "Done with this ledger".
-    pub ledger_done: Recipient<LedgerDone>,
+    pub ledger_done: Tell<LedgerDone>,
 }
 
 impl Orders {
@@ -69,24 +71,34 @@ impl Orders {
 
     /// Every event finds the orders knowing how the record stands: nothing is signed that it may not take.
     fn feed(&mut self, input: OrdersInput<'_>, ctx: &mut Context<Self>) {
+        match self.work(input, ctx) {
+            Ok(()) => self.show(),
+            Err(cause) => {
+                self.guard.fault(cause);
+                ctx.stop();
+            }
+        }
+    }
+
+    fn work(&mut self, input: OrdersInput<'_>, ctx: &mut Context<Self>) -> Result<(), String> {
+        neo_failpoint::hit(Place::Orders).map_err(|injected| injected.to_string())?;
         let effects = {
             let mut core = self.core.lock();
+            // Asked under the lock: whoever took the orders over has them from the moment it held it.
+            if self.guard.is_abandoned() {
+                ctx.stop();
+                return Ok(());
+            }
+            neo_failpoint::hit(Place::OrdersState).map_err(|injected| injected.to_string())?;
             let halted = self.writer.halted().map(|halt| OrdersInput::RecordHalted(halt.to_string()));
             let told = halted.map_or(Ok(Vec::new()), |halted| core.on(halted, now()));
-            told.and_then(|mut effects| {
+            let effects = told.and_then(|mut effects| {
                 effects.extend(core.on(input, now())?);
                 Ok(effects)
-            })
+            });
+            effects.map_err(|error| error.to_string())?
         };
-        let done = match effects {
-            Ok(effects) => effects.into_iter().try_for_each(|effect| self.carry_out(effect, ctx)),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(cause) = done {
-            self.guard.fault(cause);
-            ctx.stop();
-        }
-        self.show();
+        effects.into_iter().try_for_each(|effect| self.carry_out(effect, ctx))
     }
 
     fn carry_out(&mut self, effect: OrdersEffect, ctx: &mut Context<Self>) -> Result<(), String> {
@@ -99,12 +111,12 @@ impl Orders {
                 self.outbox.push(Parcel::Durable(batch, records));
                 self.empty_outbox(ctx)?;
             }
-            OrdersEffect::Submit(submission) => {
-                self.submit(submission, ctx);
-            }
+            OrdersEffect::Submit(submission) => self.submit(submission, ctx),
+            // Only the supervisor, which keeps the stop note, drives orders whose record is lost.
+            OrdersEffect::SubmitUnrecorded(_) => return Err("the record is lost".to_string()),
             OrdersEffect::LedgerDone(index) => {
                 // A feed that is gone is restarted by the supervisor, and reads the newest ledger again by itself.
-                if let Some(Err(error)) = self.feed.as_ref().map(|feed| feed.ledger_done.try_send(LedgerDone(index))) {
+                if let Some(Err(error)) = self.feed.as_ref().map(|feed| (feed.ledger_done)(LedgerDone(index))) {
                     tracing::warn!(%error, "the feed does not listen");
                 }
             }
@@ -148,7 +160,7 @@ impl Orders {
     /// Without a feed the submission is answered as not sent: the intent stays, and the ledger tells its fate.
     fn submit(&self, submission: Submission, ctx: &mut Context<Self>) {
         let hash = submission.hash;
-        let sent = self.feed.as_ref().map(|feed| feed.submit.try_send(submission).is_ok());
+        let sent = self.feed.as_ref().map(|feed| (feed.submit)(submission).is_ok());
         if sent != Some(true) {
             let result = Err("not sent: the feed is not running".to_string());
             ctx.notify(SubmissionReply { hash, result, open_ledger_cost: None });

@@ -2,7 +2,11 @@
 
 pub mod core;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use actix::{Actor, ActorContext, Context, Handler};
+use neo_failpoint::Place;
 use neo_store::record::Record;
 use neo_store::writer::Writer;
 
@@ -21,18 +25,31 @@ pub struct Valuer {
     guard: Guard,
     /// What the queue has no place for waits for the next ledger, or for the close.
     outbox: Outbox<Record>,
+    /// The newest ledger that was worked through, for a feed that is started again.
+    valued: Arc<AtomicU32>,
 }
 
 impl Valuer {
     /// A valuer that records through `writer`.
     #[must_use]
-    pub fn new(writer: Writer, status: SharedStatus, guard: Guard) -> Valuer {
-        Valuer { core: ValuerCore::new(), writer, status, guard, outbox: Outbox::default() }
+    pub fn new(core: ValuerCore, writer: Writer, status: SharedStatus, valued: Arc<AtomicU32>, guard: Guard) -> Valuer {
+        Valuer { core, writer, status, guard, outbox: Outbox::default(), valued }
+    }
+
+    /// One that was given up records nothing any more: its successor does.
+    fn record(&mut self, records: Vec<Record>) -> Result<(), String> {
+        records.into_iter().for_each(|record| self.outbox.push(record));
+        if self.guard.is_abandoned() {
+            return Err("given up".to_string());
+        }
+        self.outbox.empty(|record| self.writer.offer(record)).map_err(|error| error.to_string())
     }
 
     fn update(&mut self, update: &LedgerUpdate) -> Result<(), String> {
+        neo_failpoint::hit(Place::Valuer).map_err(|injected| injected.to_string())?;
         let records = self.core.on(update, now()).map_err(|error| error.to_string())?;
         self.record(records)?;
+        self.valued.store(update.ledger.index, Ordering::Release);
         let (total, starting) = self.core.values().map_err(|error| error.to_string())?;
         let mut status = self.status.lock();
         status.ledger_index = update.ledger.index;
@@ -47,6 +64,7 @@ impl Valuer {
     }
 
     fn close(&mut self) -> Result<ClosingValue, String> {
+        neo_failpoint::hit(Place::Valuer).map_err(|injected| injected.to_string())?;
         let (records, closing) = self.core.close(now()).map_err(|error| error.to_string())?;
         self.record(records)?;
         match self.outbox.len() {
@@ -55,11 +73,6 @@ impl Valuer {
                 Err(format!("{waiting} records found no place in the record's queue, the closing value among them"))
             }
         }
-    }
-
-    fn record(&mut self, records: Vec<Record>) -> Result<(), String> {
-        records.into_iter().for_each(|record| self.outbox.push(record));
-        self.outbox.empty(|record| self.writer.offer(record)).map_err(|error| error.to_string())
     }
 }
 

@@ -1,9 +1,11 @@
-//! The writer's actor: stands in front of the dedicated thread that owns the database, watches that it lives, and shows
-//! how far the record is durable. It is what notices a commit that hangs, which the thread itself cannot tell. Records themselves go straight to the thread's bounded channel.
+//! The writer's actor: stands in front of the dedicated thread that owns the database, shows how far the record is durable,
+//! and notices a commit that hangs, which the thread itself cannot tell. Records themselves go straight to the thread's
+//! bounded channel; whether the thread lives, the supervisor sees for itself.
 
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
+use neo_failpoint::Place;
 use neo_store::writer::Writer;
 
 use crate::guard::{Guard, SupervisorEvent};
@@ -29,10 +31,9 @@ impl WriterWatch {
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
-        if !self.writer.is_alive() {
-            self.guard.fault("the writer thread is gone; nothing can be recorded any more");
-            ctx.stop();
-            return;
+        if let Err(injected) = neo_failpoint::hit(Place::WriterWatch) {
+            self.guard.fault(injected);
+            return ctx.stop();
         }
         if let (Some(halt), false) = (self.writer.halted(), self.halt_told) {
             self.halt_told = true;

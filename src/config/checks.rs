@@ -34,6 +34,7 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>) -> Vec<
     checks.orders(config);
     checks.store_and_stop(config);
     checks.feed(config);
+    checks.supervisor(config);
     checks.sim(config);
     checks.problems
 }
@@ -223,6 +224,13 @@ impl Checks<'_> {
             let same = id == config.sim.network_id;
             self.require(same, "network.network_id", id, &reason, "leave it out, or set sim.network_id to the same");
         }
+    }
+
+    fn supervisor(&mut self, config: &Config) {
+        let frozen_ms = config.supervisor.frozen_ms;
+        let range = (1_000..=120_000).contains(&frozen_ms);
+        let reason = "a busy machine must not look frozen, and offers that nobody manages must not stay for long";
+        self.require(range, "supervisor.frozen_ms", frozen_ms, reason, "use 1000 to 120000, such as 10000");
     }
 
     fn feed(&mut self, config: &Config) {

@@ -94,7 +94,9 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 fn is_setting(name: &str) -> bool {
-    name.starts_with(ENV_PREFIX) && !NOT_SETTINGS.contains(&name)
+    // Faults on purpose exist in debug builds only; a release build says that it does not know the name.
+    let fault = cfg!(debug_assertions) && name == "NEO_FAIL";
+    name.starts_with(ENV_PREFIX) && !NOT_SETTINGS.contains(&name) && !fault
 }
 
 /// The values of a TOML file, or what keeps it from being read.

@@ -269,6 +269,20 @@ impl Default for Stop {
     }
 }
 
+/// `[supervisor]`: how faults inside the engine are found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Supervision {
+    /// An actor, a thread or the supervisor itself that gives no sign of life for so long is frozen.
+    pub frozen_ms: u64,
+}
+
+impl Default for Supervision {
+    fn default() -> Supervision {
+        Supervision { frozen_ms: 10_000 }
+    }
+}
+
 /// `[feed]`: the market's data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

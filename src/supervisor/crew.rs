@@ -1,24 +1,34 @@
 //! The five actors, each on an arbiter (a thread) of its own: how they are wired, started, restarted and stopped.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
 use crossbeam_channel::{Sender, bounded};
 use neo_actors::checkpoint::CheckpointTimer;
 use neo_actors::clock::monotonic_ms;
-use neo_actors::feed::Feed;
 use neo_actors::feed::core::{FeedConfig, FeedCore};
+use neo_actors::feed::{Feed, Listeners, OrdersLink, Relink, ValuerLink};
 use neo_actors::guard::Pulse;
 use neo_actors::messages::Beat;
 use neo_actors::orders::core::{OrdersConfig, OrdersCore};
 use neo_actors::orders::{FeedLink, Orders, SharedOrders};
+use neo_actors::tell::to_actor;
 use neo_actors::valuer::Valuer;
+use neo_actors::valuer::core::ValuerCore;
 use neo_actors::writer::WriterWatch;
-use neo_actors::{ActorName, Guard, SharedStatus, SupervisorEvent};
+use neo_actors::{ActorName, Guard, SharedStatus, SupervisorEvent, panics};
 use neo_ledger::keys::Keypair;
+use neo_store::record::SessionNumber;
 use neo_store::writer::Writer;
 use parking_lot::Mutex;
+
+use super::read_back::{last_known, read_back};
+
+/// How long the orders' state may be held by their actor before it counts as held for ever.
+const CORE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the actors are made from.
 pub struct CrewConfig {
@@ -30,12 +40,20 @@ pub struct CrewConfig {
     pub orders: OrdersConfig,
     /// How often to checkpoint; `None` when something else owns checkpoints.
     pub checkpoint_every: Option<Duration>,
+    /// What gives no sign of life for so long is frozen.
+    pub frozen_ms: u64,
+    /// The record, for an actor that reads its state back.
+    pub path: PathBuf,
+    /// The session.
+    pub session: SessionNumber,
 }
 
 /// A running actor.
 struct Member<A: Actor> {
     address: Addr<A>,
     pulse: Pulse,
+    /// Its thread, until it is told to end.
+    arbiter: Option<Arbiter>,
 }
 
 /// The running actors. Dropping it leaves their threads; [`Crew::retire`] ends them.
@@ -50,8 +68,12 @@ pub struct Crew {
     valuer: Member<Valuer>,
     orders: Member<Orders>,
     feed: Member<Feed>,
-    /// The threads, those of lost actors included.
-    arbiters: Vec<Arbiter>,
+    /// Who hears for the orders: their actor, or the one who took them over.
+    orders_link: OrdersLink,
+    /// The newest ledger that a valuer has worked through.
+    valued: Arc<AtomicU32>,
+    /// The threads of lost actors.
+    old: Vec<Arbiter>,
 }
 
 impl Crew {
@@ -67,66 +89,148 @@ impl Crew {
         events: Sender<SupervisorEvent>,
     ) -> Crew {
         let core: SharedOrders = Arc::new(Mutex::new(OrdersCore::new(config.orders.clone(), key)));
-        let mut arbiters = Vec::new();
-        let watch = member(ActorName::Writer, &events, &mut arbiters, {
+        let valued = Arc::new(AtomicU32::new(0));
+        let watch = member(ActorName::Writer, &events, {
             let (writer, status) = (writer.clone(), Arc::clone(&status));
             move |guard| WriterWatch::new(writer, status, guard)
         });
-        let checkpoint =
-            config.checkpoint_every.map(|every| start_checkpoint(every, &writer, &status, &events, &mut arbiters));
-        let valuer = member(ActorName::Valuer, &events, &mut arbiters, {
-            let (writer, status) = (writer.clone(), Arc::clone(&status));
-            move |guard| Valuer::new(writer, status, guard)
-        });
-        let orders = member(ActorName::Orders, &events, &mut arbiters, {
+        let checkpoint = config.checkpoint_every.map(|every| start_checkpoint(every, &writer, &status, &events));
+        let valuer = start_valuer(ValuerCore::new(), &writer, &status, &valued, &events);
+        let orders = member(ActorName::Orders, &events, {
             let (core, writer, status) = (Arc::clone(&core), writer.clone(), Arc::clone(&status));
             move |guard| Orders::new(core, writer, status, guard)
         });
-        let links = (orders.address.clone(), valuer.address.clone());
-        let feed = start_feed(&config, config.feed.clone(), links, &events, &mut arbiters);
-        let crew = Crew { config, writer, status, events, core, watch, checkpoint, valuer, orders, feed, arbiters };
-        crew.link_feed();
+        let orders_link =
+            OrdersLink { updates: to_actor(orders.address.clone()), replies: to_actor(orders.address.clone()) };
+        let listeners = Listeners::new(orders_link.clone(), valuer_link(&valuer));
+        let feed = start_feed(&config, config.feed.clone(), listeners, &events);
+        let old = Vec::new();
+        let crew = Crew {
+            config,
+            writer,
+            status,
+            events,
+            core,
+            watch,
+            checkpoint,
+            valuer,
+            orders,
+            feed,
+            orders_link,
+            valued,
+            old,
+        };
+        crew.link_orders();
         crew
     }
 
+    /// Where transactions for the node go.
+    #[must_use]
+    pub fn feed_link(&self) -> FeedLink {
+        FeedLink { submit: to_actor(self.feed.address.clone()), ledger_done: to_actor(self.feed.address.clone()) }
+    }
+
     /// Gives the orders the feed's address.
-    fn link_feed(&self) {
-        let link = FeedLink {
-            submit: self.feed.address.clone().recipient(),
-            ledger_done: self.feed.address.clone().recipient(),
-        };
-        if let Err(error) = self.orders.address.try_send(link) {
+    fn link_orders(&self) {
+        if self.orders.pulse.is_abandoned() {
+            return;
+        }
+        if let Err(error) = self.orders.address.try_send(self.feed_link()) {
             // The orders are gone: their guard has told the supervisor already.
             tracing::error!(%error, "the orders do not take the feed's address");
         }
     }
 
     /// Starts a lost actor again. Only those that the policy restarts can be.
-    pub fn restart(&mut self, actor: ActorName) {
+    ///
+    /// # Errors
+    /// Why it could not be: its state cannot be read back.
+    pub fn restart(&mut self, actor: ActorName) -> Result<(), String> {
         match actor {
-            ActorName::Feed => {
-                let mut config = self.config.feed.clone();
-                // From the last ledger that was passed on: the gap is repaired before anybody quotes.
-                config.last_processed = self.last_ledger().or(config.last_processed);
-                let links = (self.orders.address.clone(), self.valuer.address.clone());
-                self.feed = start_feed(&self.config, config, links, &self.events, &mut self.arbiters);
-                self.link_feed();
-            }
+            ActorName::Feed => self.restart_feed(),
+            ActorName::Valuer => return self.restart_valuer(),
             ActorName::Checkpoint => {
                 if let Some(every) = self.config.checkpoint_every {
-                    let (writer, status, events) = (&self.writer, &self.status, &self.events);
-                    self.checkpoint = Some(start_checkpoint(every, writer, status, events, &mut self.arbiters));
+                    let new = start_checkpoint(every, &self.writer, &self.status, &self.events);
+                    let before = self.checkpoint.replace(new);
+                    self.old.extend(before.and_then(|mut before| before.left_over()));
                 }
             }
-            ActorName::Orders | ActorName::Valuer | ActorName::Writer => {
-                tracing::error!(actor = actor.as_str(), "this actor is never restarted");
-            }
+            ActorName::Orders | ActorName::Writer => return Err("this actor is never restarted".to_string()),
         }
+        Ok(())
     }
 
-    /// Asks every actor for a sign of life and returns those that have given none for `limit_ms`.
+    fn restart_feed(&mut self) {
+        let mut config = self.config.feed.clone();
+        // From the last ledger that both have worked through: the gap is repaired before anybody quotes.
+        config.last_processed = self.last_ledger().or(config.last_processed);
+        let listeners = Listeners::new(self.orders_link.clone(), valuer_link(&self.valuer));
+        let new = start_feed(&self.config, config, listeners, &self.events);
+        let mut before = std::mem::replace(&mut self.feed, new);
+        self.old.extend(before.left_over());
+        self.link_orders();
+    }
+
+    /// A valuer that goes on from the record. What it missed, the feed tells it again.
+    fn restart_valuer(&mut self) -> Result<(), String> {
+        // Before the record is read: what was frozen must not record behind its successor's back.
+        self.valuer.pulse.abandon();
+        let core = self.read_valuer_back()?;
+        let after = core.ledger_index();
+        self.valued.store(after, Ordering::Release);
+        let new = start_valuer(core, &self.writer, &self.status, &self.valued, &self.events);
+        let mut before = std::mem::replace(&mut self.valuer, new);
+        self.old.extend(before.left_over());
+        let relink = Relink::Valuer { link: valuer_link(&self.valuer), after };
+        if let Err(error) = self.feed.address.try_send(relink) {
+            // A feed that is gone is started again, with the new valuer.
+            tracing::warn!(%error, "the feed does not take the new valuer's address");
+        }
+        Ok(())
+    }
+
+    /// The valuer as the record knows it.
+    ///
+    /// # Errors
+    /// When the record does not take what is queued, or cannot be read.
+    pub fn read_valuer_back(&self) -> Result<ValuerCore, String> {
+        let state = read_back(&self.writer, &self.config.path, self.config.session)?;
+        Ok(state.map_or_else(ValuerCore::new, ValuerCore::resume))
+    }
+
+    /// The same without asking the writer for anything: as far as the record went.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn last_known_valuer(&self) -> Result<ValuerCore, String> {
+        let state = last_known(&self.config.path, self.config.session)?;
+        Ok(state.map_or_else(ValuerCore::new, ValuerCore::resume))
+    }
+
+    /// Puts another in the orders' place: their actor must not act any more, and `link` hears what the feed says from
+    /// the last ledger on that the orders have worked through.
+    ///
+    /// # Errors
+    /// When the actor holds the state and does not give it back.
+    pub fn take_orders_over(&mut self, link: OrdersLink) -> Result<(), String> {
+        self.orders.pulse.abandon();
+        let Some(core) = self.core.try_lock_for(CORE_PATIENCE) else {
+            return Err("the orders are frozen and hold their state: nobody else can drive them".to_string());
+        };
+        let after = core.ledger_index().unwrap_or(0);
+        drop(core);
+        self.orders_link = link.clone();
+        if let Err(error) = self.feed.address.try_send(Relink::Orders { link, after }) {
+            tracing::warn!(%error, "the feed does not take the address of whoever took the orders over");
+        }
+        Ok(())
+    }
+
+    /// Asks every actor for a sign of life and returns those that have given none for the limit. Each is given up: it is
+    /// not heard any more, and told once.
     #[must_use]
-    pub fn frozen(&self, limit_ms: u64) -> Vec<ActorName> {
+    pub fn find_frozen(&self) -> Vec<ActorName> {
         // A full mailbox refuses the question; the missing answer then tells the same.
         let asked = [
             self.watch.address.try_send(Beat).is_ok(),
@@ -136,20 +240,25 @@ impl Crew {
             self.checkpoint.as_ref().is_none_or(|member| member.address.try_send(Beat).is_ok()),
         ];
         if asked.contains(&false) {
-            tracing::warn!("an actor's mailbox is full or closed");
+            tracing::debug!("an actor's mailbox is full or closed");
         }
-        self.beats_ms().into_iter().filter(|(_, age_ms)| *age_ms > limit_ms).map(|(actor, _)| actor).collect()
+        let (now_ms, limit_ms) = (monotonic_ms(), self.config.frozen_ms);
+        let frozen: Vec<&Pulse> = self.pulses().filter(|pulse| pulse.age_ms(now_ms) > limit_ms).collect();
+        frozen.iter().for_each(|pulse| pulse.abandon());
+        frozen.into_iter().map(Pulse::actor).collect()
+    }
+
+    /// Of those that are not gone.
+    fn pulses(&self) -> impl Iterator<Item = &Pulse> {
+        let alive = [self.watch.connected(), self.valuer.connected(), self.orders.connected(), self.feed.connected()];
+        alive.into_iter().chain([self.checkpoint.as_ref().and_then(Member::connected)]).flatten()
     }
 
     /// How long ago each actor showed a sign of life, in milliseconds.
     #[must_use]
     pub fn beats_ms(&self) -> Vec<(ActorName, u64)> {
         let now_ms = monotonic_ms();
-        [&self.watch.pulse, &self.valuer.pulse, &self.orders.pulse, &self.feed.pulse]
-            .into_iter()
-            .chain(self.checkpoint.as_ref().map(|member| &member.pulse))
-            .map(|pulse| (pulse.actor(), pulse.age_ms(now_ms)))
-            .collect()
+        self.pulses().map(|pulse| (pulse.actor(), pulse.age_ms(now_ms))).collect()
     }
 
     /// What the screen and `neo status` show.
@@ -158,9 +267,12 @@ impl Crew {
         &self.status
     }
 
-    /// The newest ledger that the orders have worked through; unknown while they hold their lock for long.
+    /// The newest ledger that both the orders and the valuer have worked through; unknown before the first, and while
+    /// the orders hold their state for long.
     fn last_ledger(&self) -> Option<u32> {
-        self.core.try_lock_for(Duration::from_secs(1)).and_then(|core| core.ledger_index())
+        let orders = self.core.try_lock_for(CORE_PATIENCE).and_then(|core| core.ledger_index())?;
+        let valuer = self.valued.load(Ordering::Acquire);
+        (valuer > 0).then(|| valuer.min(orders))
     }
 
     /// The orders' rules and state, shared with their actor.
@@ -181,19 +293,34 @@ impl Crew {
         &self.valuer.address
     }
 
-    /// Ends the actors' threads; from here on nobody records. A thread that does not end within `limit` is left alone.
+    /// Gives the valuer up: the record tells its last value.
+    pub fn abandon_valuer(&self) {
+        self.valuer.pulse.abandon();
+    }
+
+    /// Ends the actors' threads; from here on nobody records. A thread that does not end within `limit` is left alone,
+    /// and one that was given up before is not waited for.
     ///
     /// # Errors
     /// What did not end in order.
     pub fn retire(&mut self, limit: Duration) -> Result<(), String> {
-        let arbiters = std::mem::take(&mut self.arbiters);
-        let threads = arbiters.len();
+        let mut old = std::mem::take(&mut self.old);
+        let checkpoint = self.checkpoint.as_mut().and_then(Member::left_over);
+        let actors = [
+            self.watch.left_over(),
+            self.valuer.left_over(),
+            self.orders.left_over(),
+            self.feed.left_over(),
+            checkpoint,
+        ];
+        old.extend(actors.into_iter().flatten());
+        let threads = old.len();
         // An arbiter that has ended already cannot be told to stop; joining it is at once.
-        let told = arbiters.iter().filter(|arbiter| arbiter.stop()).count();
+        let told = old.iter().filter(|arbiter| arbiter.stop()).count();
         tracing::debug!(threads, told, "the actors' threads are told to end");
         let (ended, all_ended) = bounded(1);
         std::thread::spawn(move || {
-            let panicked = arbiters.into_iter().filter_map(|arbiter| arbiter.join().err()).count();
+            let panicked = old.into_iter().filter_map(|arbiter| arbiter.join().err()).count();
             if ended.try_send(panicked).is_err() {
                 tracing::warn!("the actors' threads ended late");
             }
@@ -206,10 +333,27 @@ impl Crew {
     }
 }
 
+impl<A: Actor<Context = actix::Context<A>>> Member<A> {
+    /// The pulse of an actor that is neither gone nor given up.
+    fn connected(&self) -> Option<&Pulse> {
+        (self.address.connected() && !self.pulse.is_abandoned()).then_some(&self.pulse)
+    }
+
+    /// The thread, unless it is frozen: nobody waits for such a one.
+    fn left_over(&mut self) -> Option<Arbiter> {
+        let frozen = self.pulse.is_abandoned() && self.address.connected();
+        self.pulse.abandon();
+        self.arbiter.take().filter(|_| !frozen)
+    }
+}
+
+fn valuer_link(valuer: &Member<Valuer>) -> ValuerLink {
+    ValuerLink { updates: to_actor(valuer.address.clone()) }
+}
+
 fn member<A>(
     actor: ActorName,
     events: &Sender<SupervisorEvent>,
-    arbiters: &mut Vec<Arbiter>,
     make: impl FnOnce(Guard) -> A + Send + 'static,
 ) -> Member<A>
 where
@@ -217,9 +361,11 @@ where
 {
     let (guard, pulse) = Guard::new(actor, events.clone());
     let arbiter = Arbiter::new();
-    let address = A::start_in_arbiter(&arbiter.handle(), move |_| make(guard));
-    arbiters.push(arbiter);
-    Member { address, pulse }
+    let address = A::start_in_arbiter(&arbiter.handle(), move |_| {
+        panics::set_part(actor.as_str());
+        make(guard)
+    });
+    Member { address, pulse, arbiter: Some(arbiter) }
 }
 
 fn start_checkpoint(
@@ -227,23 +373,28 @@ fn start_checkpoint(
     writer: &Writer,
     status: &SharedStatus,
     events: &Sender<SupervisorEvent>,
-    arbiters: &mut Vec<Arbiter>,
 ) -> Member<CheckpointTimer> {
     let (writer, status) = (writer.clone(), Arc::clone(status));
-    member(ActorName::Checkpoint, events, arbiters, move |guard| CheckpointTimer::new(every, writer, status, guard))
+    member(ActorName::Checkpoint, events, move |guard| CheckpointTimer::new(every, writer, status, guard))
+}
+
+fn start_valuer(
+    core: ValuerCore,
+    writer: &Writer,
+    status: &SharedStatus,
+    valued: &Arc<AtomicU32>,
+    events: &Sender<SupervisorEvent>,
+) -> Member<Valuer> {
+    let (writer, status, valued) = (writer.clone(), Arc::clone(status), Arc::clone(valued));
+    member(ActorName::Valuer, events, move |guard| Valuer::new(core, writer, status, valued, guard))
 }
 
 fn start_feed(
     config: &CrewConfig,
     feed: FeedConfig,
-    (orders, valuer): (Addr<Orders>, Addr<Valuer>),
+    listeners: Listeners,
     events: &Sender<SupervisorEvent>,
-    arbiters: &mut Vec<Arbiter>,
 ) -> Member<Feed> {
-    let url = config.url.clone();
-    member(ActorName::Feed, events, arbiters, move |guard| {
-        let core = FeedCore::new(feed);
-        let replies = orders.clone().recipient();
-        Feed::new(core, url, guard, orders.recipient(), valuer.recipient(), replies)
-    })
+    let (url, frozen_ms) = (config.url.clone(), config.frozen_ms);
+    member(ActorName::Feed, events, move |guard| Feed::new(FeedCore::new(feed), url, guard, frozen_ms, listeners))
 }

@@ -1,4 +1,5 @@
-//! What the supervisor decides: restart an actor, end the session, or hurry. Pure: events and times in, decisions out.
+//! What the supervisor decides: restart an actor, end the session, take its work over, or hurry. Pure: events and times
+//! in, decisions out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +12,8 @@ const MAX_RESTARTS: usize = 5;
 const RESTART_WINDOW_MS: u64 = 60_000;
 /// Wait before the first restart; doubled with each one in the window.
 const BACKOFF_MS: u64 = 100;
-/// An actor that has not answered a heartbeat for so long is frozen.
-pub const FROZEN_MS: u64 = 10_000;
+/// A database that refuses so many attempts in a row is given up: what must still be sent is sent without a record.
+const STORAGE_ATTEMPTS: u32 = 3;
 
 /// Whether the first request is a hurry already: when a console was closed or the user logs off, the system ends the
 /// process about five seconds later, whatever it is doing.
@@ -42,6 +43,24 @@ pub enum Decision {
     },
     /// The stop sequence runs already: hurry.
     Hurry,
+    /// The stop sequence runs already, and what it rests on was lost: it goes on without.
+    Lost {
+        /// Which.
+        lost: Lost,
+        /// What happened.
+        cause: String,
+    },
+}
+
+/// What ends a session when it is lost, and what the stop sequence then does without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The orders' actor: the supervisor drives their state itself.
+    Orders,
+    /// The writer: only cancels are sent, and their hashes go to the stop note.
+    Record,
+    /// Something that the stop needs no more.
+    Nothing,
 }
 
 /// The supervisor's memory.
@@ -53,6 +72,8 @@ pub struct Policy {
     node_lost_ms: Option<u64>,
     outage_limit_ms: u64,
     stopping: bool,
+    /// The actors' threads are told to end: their end is no loss.
+    retired: bool,
 }
 
 impl Policy {
@@ -66,6 +87,16 @@ impl Policy {
     #[must_use]
     pub fn node_lost_ms(&self) -> Option<u64> {
         self.node_lost_ms
+    }
+
+    /// The stop sequence begins, whoever decided so.
+    pub fn stopping(&mut self) {
+        self.stopping = true;
+    }
+
+    /// The actors' work is done: from here on their end is no loss.
+    pub fn retire(&mut self) {
+        self.retired = true;
     }
 
     /// Time has passed.
@@ -83,11 +114,17 @@ impl Policy {
     /// One event; `now_ms` is monotonic.
     pub fn on(&mut self, event: &SupervisorEvent, now_ms: u64) -> Decision {
         match event {
-            SupervisorEvent::Live | SupervisorEvent::Flat | SupervisorEvent::DumpRequested => Decision::GoOn,
+            SupervisorEvent::Live
+            | SupervisorEvent::Flat
+            | SupervisorEvent::DumpRequested
+            | SupervisorEvent::Mended { .. } => Decision::GoOn,
             SupervisorEvent::Elapsed => self.stop(EndReason::Elapsed, None),
             SupervisorEvent::NodeSeen(seen) => {
                 self.node_lost_ms = (!seen).then_some(now_ms);
                 Decision::GoOn
+            }
+            SupervisorEvent::StorageRefuses { attempts, error } if self.stopping && *attempts >= STORAGE_ATTEMPTS => {
+                Decision::Lost { lost: Lost::Record, cause: error.clone() }
             }
             // At once: what cannot be recorded must not be traded. The writer has waited for a lock by then.
             SupervisorEvent::StorageRefuses { error, .. } => self.stop(EndReason::Disk, Some(error.clone())),
@@ -99,24 +136,36 @@ impl Policy {
             }
             SupervisorEvent::Gone(actor) if self.ending.remove(actor) => Decision::GoOn,
             SupervisorEvent::Gone(actor) => self.lost(*actor, "it panicked or was stopped", now_ms),
+            SupervisorEvent::Frozen(actor) => self.lost(*actor, "it is frozen", now_ms),
+            SupervisorEvent::WriterLost { cause } => self.end(EndReason::Fault, Lost::Record, cause.clone()),
         }
     }
 
     fn lost(&mut self, actor: ActorName, cause: &str, now_ms: u64) -> Decision {
-        if self.stopping {
+        if self.retired {
             return Decision::GoOn;
         }
+        let text = || format!("the {actor} actor was lost: {cause}");
         match actor {
-            ActorName::Feed | ActorName::Checkpoint => self.restart(actor, cause, now_ms),
-            ActorName::Orders | ActorName::Valuer | ActorName::Writer => {
-                self.stop(EndReason::Fault, Some(format!("the {actor} actor was lost: {cause}")))
-            }
+            // The stop sequence makes its own checkpoint.
+            ActorName::Checkpoint if self.stopping => Decision::GoOn,
+            ActorName::Feed | ActorName::Valuer | ActorName::Checkpoint => self.restart(actor, cause, now_ms),
+            ActorName::Orders => self.end(EndReason::Fault, Lost::Orders, text()),
+            ActorName::Writer => self.end(EndReason::Fault, Lost::Nothing, text()),
         }
+    }
+
+    /// Ends the session, or tells the stop sequence what it has to do without.
+    fn end(&mut self, reason: EndReason, lost: Lost, cause: String) -> Decision {
+        if self.stopping { Decision::Lost { lost, cause } } else { self.stop(reason, Some(cause)) }
     }
 
     fn restart(&mut self, actor: ActorName, cause: &str, now_ms: u64) -> Decision {
         let times = self.restarts_ms.entry(actor).or_default();
         times.retain(|at| now_ms.saturating_sub(*at) < RESTART_WINDOW_MS);
+        if times.len() >= MAX_RESTARTS && self.stopping {
+            return Decision::GoOn;
+        }
         if times.len() >= MAX_RESTARTS {
             let cause = format!("the {actor} actor was lost {} times in a minute, last: {cause}", times.len() + 1);
             return self.stop(EndReason::Fault, Some(cause));
@@ -200,8 +249,37 @@ mod tests {
             Decision::Stop { reason: EndReason::Disk, cause: Some("full".to_string()) }
         );
         assert_eq!(policy.on(&refuses(2), 2), Decision::GoOn);
-        // Orders that end because the record does not take their intents change nothing of the reason.
-        assert_eq!(policy.on(&SupervisorEvent::Gone(ActorName::Orders), 3), Decision::GoOn);
+        assert!(matches!(policy.on(&refuses(3), 3), Decision::Lost { lost: Lost::Record, .. }));
+    }
+
+    #[test]
+    fn a_stop_puts_right_what_it_needs_and_is_told_what_it_must_do_without() {
+        let mut policy = Policy::new(60_000);
+        policy.on(&SupervisorEvent::StopRequested(EndReason::Signal), 0);
+        for actor in [ActorName::Feed, ActorName::Valuer] {
+            assert_eq!(policy.on(&SupervisorEvent::Frozen(actor), 1), Decision::Restart { actor, wait_ms: 100 });
+        }
+        assert_eq!(policy.on(&SupervisorEvent::Gone(ActorName::Checkpoint), 2), Decision::GoOn);
+        for (event, wanted) in [
+            (SupervisorEvent::Gone(ActorName::Orders), Lost::Orders),
+            (SupervisorEvent::Gone(ActorName::Writer), Lost::Nothing),
+            (SupervisorEvent::WriterLost { cause: "gone".to_string() }, Lost::Record),
+        ] {
+            assert!(matches!(policy.on(&event, 3), Decision::Lost { lost, .. } if lost == wanted), "{event:?}");
+        }
+        policy.retire();
+        for actor in ActorName::ALL {
+            assert_eq!(policy.on(&SupervisorEvent::Gone(actor), 4), Decision::GoOn, "{actor}");
+        }
+    }
+
+    #[test]
+    fn a_lost_valuer_is_restarted_and_a_lost_writer_ends_the_session() {
+        let mut policy = Policy::new(60_000);
+        let lost = policy.on(&SupervisorEvent::Gone(ActorName::Valuer), 0);
+        assert_eq!(lost, Decision::Restart { actor: ActorName::Valuer, wait_ms: 100 });
+        let lost = policy.on(&SupervisorEvent::WriterLost { cause: "frozen".to_string() }, 1);
+        assert!(matches!(lost, Decision::Stop { reason: EndReason::Fault, .. }));
     }
 
     #[test]
@@ -211,7 +289,6 @@ mod tests {
         assert_eq!(stop, Decision::Stop { reason: EndReason::Signal, cause: None });
         assert_eq!(policy.on(&SupervisorEvent::StopRequested(EndReason::StopCommand), 1), Decision::Hurry);
         assert_eq!(policy.on(&SupervisorEvent::Elapsed, 2), Decision::GoOn);
-        assert_eq!(policy.on(&SupervisorEvent::Gone(ActorName::Orders), 3), Decision::GoOn);
     }
 
     #[test]

@@ -1,25 +1,27 @@
 //! What each stop stage does to the running engine.
 
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use actix::SystemRunner;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use neo_actors::SupervisorEvent;
 use neo_actors::clock::{monotonic_ms, now, to_utc};
 use neo_actors::messages::{ClosingValue, OrdersCommand, TakeClosingValue};
 use neo_actors::orders::core::OrdersCore;
+use neo_actors::{SupervisorEvent, panics};
+use neo_failpoint::Place;
 use neo_store::QueueError;
 use neo_store::record::{
-    Checkpoint, CheckpointCause, EndReason, EndedAtSource, SessionEnd, SessionNumber, Stage, StageOutcome, StopStage,
+    Checkpoint, CheckpointCause, EndReason, EndedAtSource, SessionEnd, Stage, StageOutcome, StopStage,
 };
 use neo_store::writer::{Writer, WriterThread};
 use serde_json::json;
 
-use super::crew::Crew;
+use super::keeper::Keeper;
+use super::policy::{self, Decision, Lost};
+use super::stand_in::StandIn;
 use super::stop::{StageError, Stages};
-use super::watchdog::Watchdog;
-use super::{dump, failpoint, policy};
+use super::watchdog::{SharedNotes, Watchdog};
 
 /// How often a wait looks whether the writer thread still lives: an answer from a dead thread never comes.
 const LOOK: Duration = Duration::from_millis(20);
@@ -34,8 +36,12 @@ const URGENT_SEND: Duration = Duration::from_millis(700);
 
 /// The engine while it is being stopped.
 pub struct EngineStages<'a> {
-    /// The actors.
-    pub crew: &'a mut Crew,
+    /// The actors and their health.
+    pub keeper: &'a mut Keeper,
+    /// Drives the orders' state where their actor, or the record, is lost.
+    pub stand_in: Option<StandIn>,
+    /// Why nobody can drive the orders' state.
+    pub undriven: Option<String>,
     /// Runs the futures of actor messages.
     pub system: &'a SystemRunner,
     /// The database's only writer.
@@ -44,10 +50,8 @@ pub struct EngineStages<'a> {
     pub thread: Option<WriterThread>,
     /// What the actors and the signals say meanwhile.
     pub events: &'a Receiver<SupervisorEvent>,
-    /// The database.
-    pub path: PathBuf,
-    /// The session to close.
-    pub session: SessionNumber,
+    /// The session to close, and what a note of it would say.
+    pub notes: &'a SharedNotes,
     /// Why it ends.
     pub reason: EndReason,
     /// What happened, for `end_detail`.
@@ -56,14 +60,16 @@ pub struct EngineStages<'a> {
     pub urgent: bool,
     /// False when a replicator owns checkpoints.
     pub own_checkpoints: bool,
+    /// What gives no sign of life for so long is frozen.
+    pub frozen_ms: u64,
     /// True once a validated ledger showed that nothing of ours is left.
     pub flat: bool,
     /// The final value, once it was taken.
     pub closing: Option<ClosingValue>,
     /// What was written as the session's end.
     pub end: Option<SessionEnd>,
-    /// Since when no node is reached.
-    pub node_lost_ms: Option<u64>,
+    /// From here on the writer's end is what is wanted.
+    pub sealing: bool,
     /// Tells a hanging stop from one that goes on.
     pub watchdog: &'a Watchdog,
     /// What was still open when the session was closed: offers by number, transactions by hash.
@@ -74,18 +80,19 @@ pub struct EngineStages<'a> {
 
 impl Stages for EngineStages<'_> {
     fn run(&mut self, stage: Stage, budget_ms: u64, so_far: &[StopStage]) -> Result<(), StageError> {
-        failpoint::hit(stage).map_err(StageError::Failed)?;
-        let budget = Duration::from_millis(budget_ms);
-        match stage {
-            Stage::Quiesce => self.command(OrdersCommand::Quiesce),
-            Stage::Settle => self.settle(budget),
-            Stage::Cancel => self.cancel(budget),
-            Stage::Value => self.value(budget),
-            Stage::Flush => self.flush(budget),
-            Stage::Checkpoint => self.checkpoint(budget),
-            Stage::Close => self.close(budget, so_far),
-            Stage::Seal => self.seal(budget),
-        }
+        self.watchdog.stage(stage, budget_ms);
+        neo_failpoint::moment(stage.as_str());
+        // Whatever a stage meets, the next one runs.
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            neo_failpoint::hit(Place::Stage).map_err(|injected| StageError::Failed(injected.to_string()))?;
+            neo_failpoint::hit(Place::Supervisor).map_err(|injected| StageError::Failed(injected.to_string()))?;
+            self.stage(stage, Duration::from_millis(budget_ms), so_far)
+        }));
+        done.unwrap_or_else(|panic| {
+            let cause = format!("the stop stage {stage} panicked: {}", panics::message_of(&*panic));
+            self.keeper.record("supervisor", cause.clone(), "the next stage runs");
+            Err(StageError::Failed(cause))
+        })
     }
 
     fn now_ms(&self) -> u64 {
@@ -98,18 +105,70 @@ impl Stages for EngineStages<'_> {
 }
 
 impl EngineStages<'_> {
-    fn command(&self, command: OrdersCommand) -> Result<(), StageError> {
-        self.crew
-            .orders()
-            .try_send(command)
-            .map_err(|error| StageError::Failed(format!("the orders do not take {command:?}: {error}")))
+    fn stage(&mut self, stage: Stage, budget: Duration, so_far: &[StopStage]) -> Result<(), StageError> {
+        match stage {
+            Stage::Quiesce => self.quiesce(),
+            Stage::Settle => self.settle(budget),
+            Stage::Cancel => self.cancel(budget),
+            Stage::Value => self.value(budget),
+            Stage::Flush => self.flush(budget),
+            Stage::Checkpoint => self.checkpoint(budget),
+            Stage::Close => self.close(budget, so_far),
+            Stage::Seal => self.seal(budget),
+        }
+    }
+
+    fn quiesce(&mut self) -> Result<(), StageError> {
+        if self.keeper.orders_lost() || self.keeper.record_lost() {
+            self.take_over();
+        }
+        self.command(OrdersCommand::Quiesce)
+    }
+
+    fn command(&mut self, command: OrdersCommand) -> Result<(), StageError> {
+        if let Some(why) = &self.undriven {
+            return Err(StageError::Failed(why.clone()));
+        }
+        let done = match &mut self.stand_in {
+            Some(stand_in) => stand_in.command(command, &mut self.notes.lock()),
+            None => self.keeper.crew.orders().try_send(command).map_err(|error| error.to_string()),
+        };
+        done.map_err(|error| StageError::Failed(format!("the orders do not take {command:?}: {error}")))
+    }
+
+    /// The orders' actor or the record is lost: from here on the supervisor drives the orders' state itself.
+    fn take_over(&mut self) {
+        let record_lost = self.keeper.record_lost();
+        let done = match &mut self.stand_in {
+            Some(stand_in) if record_lost => stand_in.lose_the_record(&mut self.notes.lock()),
+            Some(_) => Ok(()),
+            None => {
+                let crew = &mut self.keeper.crew;
+                let mut stand_in = StandIn::new(crew.orders_core().clone(), self.writer.clone(), crew.feed_link());
+                let begun = crew
+                    .take_orders_over(stand_in.link())
+                    .and_then(|()| stand_in.begin(record_lost, &mut self.notes.lock()));
+                self.stand_in = begun.is_ok().then_some(stand_in);
+                begun
+            }
+        };
+        match done {
+            Ok(()) => tracing::warn!(record_lost, "the supervisor drives the orders itself"),
+            Err(error) => {
+                let why = format!("{error}; the offers are left to their Expiration");
+                tracing::error!("{why}");
+                self.undriven = Some(why);
+            }
+        }
     }
 
     /// Looks into the orders' core, which a frozen actor may hold for ever.
     fn orders<T>(&self, look: impl FnOnce(&mut OrdersCore) -> T) -> Result<T, StageError> {
-        match self.crew.orders_core().try_lock_for(CORE_PATIENCE) {
+        match self.keeper.crew.orders_core().try_lock_for(CORE_PATIENCE) {
             Some(mut core) => Ok(look(&mut core)),
-            None => Err(StageError::Failed("the orders are frozen".to_string())),
+            None => Err(StageError::Failed(
+                "the orders are frozen and hold their state; the offers are left to their Expiration".to_string(),
+            )),
         }
     }
 
@@ -147,7 +206,7 @@ impl EngineStages<'_> {
 
     /// Asks for the withdrawal; again does no harm. Before the first ledger there is nothing to withdraw and nothing
     /// to wait for.
-    fn withdraw(&self) -> Result<(), StageError> {
+    fn withdraw(&mut self) -> Result<(), StageError> {
         self.command(OrdersCommand::Withdraw)?;
         if self.orders(|core| core.has_seen_a_ledger())? {
             return Ok(());
@@ -156,32 +215,66 @@ impl EngineStages<'_> {
         Err(StageError::Skipped(text.to_string()))
     }
 
-    /// Listens until `Flat`, a hurry, the loss of the orders, or `enough`.
+    /// Listens until `Flat`, a hurry, the loss of the orders' state, or `enough`.
     fn wait_flat(&mut self, patience: Duration, enough: impl Fn(&Self) -> bool) {
         let until_ms = monotonic_ms().saturating_add(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
         let was_urgent = self.urgent;
         let no_node = |since_ms: u64| monotonic_ms().saturating_sub(since_ms) > NODE_PATIENCE_MS;
-        let lost = |stages: &Self| !stages.crew.orders().connected() || stages.node_lost_ms.is_some_and(no_node);
+        let lost = |stages: &Self| stages.undriven.is_some() || stages.keeper.node_lost_ms().is_some_and(no_node);
         while !self.flat && self.urgent == was_urgent && monotonic_ms() < until_ms && !enough(self) && !lost(self) {
             match self.events.recv_timeout(LOOK) {
                 Ok(event) => self.heard(&event),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.attend();
         }
     }
 
+    /// What has to go on in every wait: restarts, signs of life, and the orders where the supervisor drives them.
+    fn attend(&mut self) {
+        if self.sealing {
+            return;
+        }
+        for event in self.keeper.look() {
+            self.heard(&event);
+        }
+        let Some(stand_in) = &mut self.stand_in else { return };
+        stand_in.link_feed(self.keeper.crew.feed_link());
+        if let Err(error) = stand_in.pump(&mut self.notes.lock()) {
+            let why = format!("the orders cannot be driven: {error}; the offers are left to their Expiration");
+            tracing::error!("{why}");
+            self.undriven = Some(why);
+        }
+        self.flat |= self.stand_in.as_ref().is_some_and(StandIn::is_flat);
+    }
+
     fn heard(&mut self, event: &SupervisorEvent) {
-        match event {
-            SupervisorEvent::Flat => self.flat = true,
-            SupervisorEvent::StopRequested(reason) => self.asked_again(*reason),
-            SupervisorEvent::DumpRequested => dump::log(self.crew, self.writer, self.events.len()),
-            SupervisorEvent::Gone(actor) => tracing::debug!(actor = actor.as_str(), "ended while stopping"),
-            SupervisorEvent::NodeSeen(seen) => self.node_lost_ms = (!seen).then(monotonic_ms),
-            SupervisorEvent::Fault { .. }
-            | SupervisorEvent::Live
-            | SupervisorEvent::StorageRefuses { .. }
-            | SupervisorEvent::Elapsed => {}
+        self.flat |= *event == SupervisorEvent::Flat;
+        if *event == SupervisorEvent::DumpRequested {
+            self.keeper.dump(self.events.len());
+        }
+        if let SupervisorEvent::StopRequested(reason) = event {
+            self.asked_again(*reason);
+        }
+        match self.keeper.hear(event) {
+            Decision::Lost { lost, cause } => self.lost(lost, cause),
+            Decision::GoOn | Decision::Hurry | Decision::Restart { .. } | Decision::Stop { .. } => {}
+        }
+    }
+
+    /// The session ends with a fault now, whatever it was to end with; unless that is written already.
+    fn lost(&mut self, lost: Lost, cause: String) {
+        if self.end.is_none() {
+            if self.reason != EndReason::Disk {
+                self.reason = EndReason::Fault;
+            }
+            self.cause.get_or_insert(cause);
+            let mut notes = self.notes.lock();
+            (notes.end_reason, notes.cause) = (self.reason, self.cause.clone());
+        }
+        if lost != Lost::Nothing {
+            self.take_over();
         }
     }
 
@@ -201,13 +294,15 @@ impl EngineStages<'_> {
 
     /// Takes the last snapshot and ends the actors: what comes after this is the record's alone.
     fn value(&mut self, budget: Duration) -> Result<(), StageError> {
-        let valued = self.take_value(budget);
-        let retired = self.crew.retire(RETIRE);
+        let valued = self.take_value(budget.min(Duration::from_millis(self.frozen_ms)));
+        let valued = valued.or_else(|error| self.value_of_record(error));
+        self.keeper.retire();
+        let retired = self.keeper.crew.retire(RETIRE);
         valued.and(retired.map_err(StageError::Failed))
     }
 
     fn take_value(&mut self, budget: Duration) -> Result<(), StageError> {
-        let request = self.crew.valuer().send(TakeClosingValue);
+        let request = self.keeper.crew.valuer().send(TakeClosingValue);
         let answer = self.system.block_on(async { tokio::time::timeout(budget, request).await });
         match answer {
             Err(_) => Err(StageError::TimedOut("the valuer did not answer".to_string())),
@@ -218,6 +313,27 @@ impl EngineStages<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Without a valuer, the closing value is that of the last ledger in the record.
+    fn value_of_record(&mut self, lost: StageError) -> Result<(), StageError> {
+        self.keeper.crew.abandon_valuer();
+        let (StageError::Failed(why) | StageError::TimedOut(why) | StageError::Skipped(why)) = lost;
+        let read = if self.keeper.record_lost() {
+            self.keeper.crew.last_known_valuer()
+        } else {
+            self.keeper.crew.read_valuer_back()
+        };
+        let closed = read.and_then(|mut core| core.close(now()).map_err(|error| error.to_string()));
+        let (records, closing) = closed.map_err(|error| StageError::Failed(format!("{why}; {error}")))?;
+        for record in records {
+            if let Err(error) = self.writer.record(record) {
+                tracing::error!(%error, "the closing snapshot is not in the record");
+            }
+        }
+        self.closing = Some(closing);
+        self.keeper.record("valuer", why, "the closing value is that of the last ledger in the record");
+        Ok(())
     }
 
     fn flush(&mut self, budget: Duration) -> Result<(), StageError> {
@@ -263,11 +379,19 @@ impl EngineStages<'_> {
         })
     }
 
+    /// True once the writer's thread has ended: then nobody else has the file.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.thread.is_none() && !self.writer.is_alive()
+    }
+
     fn seal(&mut self, budget: Duration) -> Result<(), StageError> {
+        self.sealing = true;
         let sealed = self.ask_writer(budget, "seal", |writer, answer| {
             writer.seal(Box::new(move |result| send(&answer, result.map(|done: Checkpoint| done.busy))))
         });
-        if let Some(thread) = self.thread.take() {
+        if self.keeper.writer_answers() || !self.writer.is_alive() {
+            let Some(thread) = self.thread.take() else { return sealed.map(|_| ()) };
             thread.join(budget).map_err(|error| StageError::Failed(format!("the writer thread: {error}")))?;
         }
         let busy = sealed?;
@@ -311,7 +435,9 @@ impl EngineStages<'_> {
             .collect();
         let (offers, transactions) = &self.left_open;
         let wal_left = self.wal_left_bytes.is_some();
-        if not_done.is_empty() && offers.is_empty() && transactions.is_empty() && self.cause.is_none() && !wal_left {
+        let unrecorded = self.notes.lock().unrecorded.clone();
+        let nothing_open = offers.is_empty() && transactions.is_empty() && unrecorded.is_empty();
+        if not_done.is_empty() && nothing_open && self.cause.is_none() && !wal_left {
             return None;
         }
         Some(
@@ -320,6 +446,7 @@ impl EngineStages<'_> {
                 "stages": not_done,
                 "open_offers": offers,
                 "open_transactions": transactions,
+                "unrecorded_cancels": unrecorded,
                 "urgent": self.urgent,
                 "wal_left_bytes": self.wal_left_bytes,
             })
@@ -333,6 +460,9 @@ impl EngineStages<'_> {
         what: &str,
         ask: impl FnOnce(&Writer, crossbeam_channel::Sender<Result<T, String>>) -> Result<(), QueueError>,
     ) -> Result<T, StageError> {
+        if !self.keeper.writer_answers() {
+            return Err(StageError::Failed(format!("{what}: the writer's thread is gone or stands still")));
+        }
         let (answer, answered) = crossbeam_channel::bounded(1);
         ask(self.writer, answer).map_err(|error| StageError::Failed(format!("{what}: {error}")))?;
         let until_ms = monotonic_ms().saturating_add(u64::try_from(budget.as_millis()).unwrap_or(u64::MAX));
@@ -350,6 +480,10 @@ impl EngineStages<'_> {
                 Err(RecvTimeoutError::Timeout) => {
                     while let Ok(event) = self.events.try_recv() {
                         self.heard(&event);
+                    }
+                    self.attend();
+                    if !self.sealing && !self.keeper.writer_answers() {
+                        return Err(StageError::Failed(format!("{what}: the writer's thread is gone or stands still")));
                     }
                 }
             }

@@ -89,6 +89,8 @@ pub struct Runner {
     pub updates: u64,
     pub flat: bool,
     pub elapsed: bool,
+    /// Cancels that were sent without a durable record.
+    pub unrecorded: Vec<neo_ledger::types::Hash>,
     queue: VecDeque<Event>,
     connection: Option<ConnectionId>,
     now_ms: u64,
@@ -139,6 +141,7 @@ impl Runner {
             updates: 0,
             flat: false,
             elapsed: false,
+            unrecorded: Vec::new(),
             queue: VecDeque::new(),
             connection: None,
             now_ms: 0,
@@ -274,6 +277,10 @@ impl Runner {
                 OrdersEffect::Record(records) => self.record(records),
                 OrdersEffect::Persist { batch, records } => self.queue.push_back(Event::Persist(batch, records)),
                 OrdersEffect::Submit(submission) => self.queue.push_back(Event::Submit(submission)),
+                OrdersEffect::SubmitUnrecorded(submissions) => {
+                    self.unrecorded.extend(submissions.iter().map(|submission| submission.hash));
+                    self.queue.extend(submissions.into_iter().map(Event::Submit));
+                }
                 OrdersEffect::LedgerDone(index) => self.queue.push_back(Event::Done(index)),
                 OrdersEffect::Elapsed => self.elapsed = true,
                 OrdersEffect::Flat => self.flat = true,

@@ -75,6 +75,8 @@ pub enum OrdersEffect {
     },
     /// Send to the node.
     Submit(Submission),
+    /// The record is lost: note the hashes of these cancels beside it, durably, then send them.
+    SubmitUnrecorded(Vec<Submission>),
     /// Nothing more will be done on this ledger.
     LedgerDone(u32),
     /// Trading time is over.
@@ -170,6 +172,10 @@ pub struct OrdersCore {
     /// A transaction died: later sequence numbers cannot apply until all in flight are settled.
     pub(super) hole: bool,
     pub(super) batch: u64,
+    /// The records of each batch that is not known to be durable.
+    pub(super) awaited: BTreeMap<u64, Vec<Record>>,
+    /// Nothing can be made durable any more: only cancels are signed.
+    pub(super) record_lost: bool,
     pub(super) ledger_index: u32,
     pub(super) close_time: LedgerTime,
     pub(super) done: bool,
@@ -200,6 +206,8 @@ impl OrdersCore {
             next_sequence: 0,
             hole: false,
             batch: 0,
+            awaited: BTreeMap::new(),
+            record_lost: false,
             ledger_index: 0,
             close_time: LedgerTime(0),
             done: true,
@@ -359,6 +367,38 @@ impl OrdersCore {
         self.first_close.map_or(0, |first| i64::from(self.close_time.0) - i64::from(first.0))
     }
 
+    /// For whoever takes these orders over: what was signed and never handed over is forgotten, and its numbers are free
+    /// again. The records, for the case that the others never came to be: the intents, their offers, and their death.
+    #[must_use]
+    pub fn forget_unsent(&mut self, now: DateTime<Utc>) -> Vec<Record> {
+        let mut records: Vec<Record> = std::mem::take(&mut self.awaited).into_values().flatten().collect();
+        let unsent = |tx: &InFlight| matches!(tx.sending, Sending::AwaitsRecord { .. });
+        let sequences: Vec<u32> =
+            self.in_flight.iter().filter(|(_, tx)| unsent(tx)).map(|(sequence, _)| *sequence).collect();
+        for sequence in &sequences {
+            let Some(flight) = self.in_flight.remove(sequence) else { continue };
+            if flight.purpose != Purpose::Cancel {
+                self.offers.remove(sequence);
+            }
+            records.push(intent_update(&flight.hash, IntentState::Dead, None, None, now));
+        }
+        // They were signed last, so theirs are the highest numbers.
+        if let Some(first) = sequences.first() {
+            self.next_sequence = *first;
+        }
+        records
+    }
+
+    /// Nothing can be made durable any more. From here on only cancels are signed: sending one twice, or one that nobody
+    /// remembers, takes away nothing but the offer.
+    pub fn lose_the_record(&mut self) {
+        self.record_lost = true;
+        if self.intention != Intention::Closed {
+            self.intention = Intention::Withdraw;
+            self.withheld = Some("the record is lost: withdrawing all offers".to_string());
+        }
+    }
+
     /// Records that say what is unknown of every transaction whose fate is still open, for a session that must end now.
     /// From here on nothing is signed.
     #[must_use]
@@ -382,12 +422,14 @@ impl OrdersCore {
         effects: &mut Vec<OrdersEffect>,
     ) -> Result<(), OrdersError> {
         let mid_before = self.mid;
+        // A feed that was started again may tell of what was told before. Lower numbers are another ledger's.
+        let known = if update.ledger.index < self.ledger_index { 0 } else { self.ledger_index };
         self.ledger_index = update.ledger.index;
         self.close_time = update.ledger.close_time;
         self.first_close.get_or_insert(update.ledger.close_time);
         self.done = false;
         let mut records = Vec::new();
-        for transaction in &update.transactions {
+        for transaction in update.transactions.iter().filter(|transaction| transaction.ledger_index > known) {
             self.settle(transaction, now, &mut records);
             self.fills_of(transaction, mid_before, now, &mut records);
             self.offer_changes(transaction, now, &mut records);

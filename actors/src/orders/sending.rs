@@ -178,7 +178,24 @@ impl OrdersCore {
             return;
         }
         self.batch += 1;
+        if self.record_lost {
+            effects.push(OrdersEffect::SubmitUnrecorded(self.hand_over(self.batch)));
+            return;
+        }
+        self.awaited.insert(self.batch, batch.records.clone());
         effects.push(OrdersEffect::Persist { batch: self.batch, records: batch.records });
+    }
+
+    /// The transactions of a batch, which are on their way to the node from here on. In sequence order.
+    fn hand_over(&mut self, batch: u64) -> Vec<Submission> {
+        let mut submissions = Vec::new();
+        for flight in self.in_flight.values_mut() {
+            if flight.sending == (Sending::AwaitsRecord { batch }) {
+                flight.sending = Sending::AwaitsReply;
+                submissions.push(Submission { hash: flight.hash, blob: flight.blob.clone() });
+            }
+        }
+        submissions
     }
 
     /// The record holds the intents: now, and not before, they may be sent. In sequence order.
@@ -191,14 +208,9 @@ impl OrdersCore {
         if let Err(reason) = &durable.result {
             return Err(OrdersError::RecordLost { reason: reason.clone() });
         }
+        self.awaited.remove(&durable.batch);
         let mut records = Vec::new();
-        let mut submissions = Vec::new();
-        for flight in self.in_flight.values_mut() {
-            if flight.sending == (Sending::AwaitsRecord { batch: durable.batch }) {
-                flight.sending = Sending::AwaitsReply;
-                submissions.push(Submission { hash: flight.hash, blob: flight.blob.clone() });
-            }
-        }
+        let submissions = self.hand_over(durable.batch);
         for submission in &submissions {
             records.push(intent_update(&submission.hash, IntentState::Submitted, None, None, now));
         }

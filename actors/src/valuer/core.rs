@@ -10,7 +10,7 @@ use neo_market::{AmountError, Balances, Dec, Drops, Rounding, Side};
 use neo_store::record::{Flow, FlowCause, Processor, Record, SessionOpened, SnapshotKind, ValuationSnapshot};
 
 use crate::clock::to_utc;
-use crate::messages::{AccountState, ClosingValue, LedgerUpdate};
+use crate::messages::{ClosingValue, LedgerUpdate};
 
 /// What an update brings: records to write, in order.
 pub type Records = Vec<Record>;
@@ -32,10 +32,24 @@ struct Latest {
     close_time: LedgerTime,
 }
 
+/// What a valuer that takes another's place reads back from the record.
+#[derive(Clone, Debug)]
+pub struct ValuerState {
+    /// The last snapshot of the session.
+    pub snapshot: ValuationSnapshot,
+    /// That ledger's close time.
+    pub close_time: LedgerTime,
+    /// Value at the session's first ledger.
+    pub starting_value: Option<Dec>,
+    /// Our offers on the ledger: number, side and price.
+    pub offers: Vec<(u32, Side, Dec)>,
+}
+
 /// The valuer.
 #[derive(Default)]
 pub struct ValuerCore {
-    account: Option<AccountState>,
+    /// XRP and RLUSD at the newest ledger.
+    account: Option<(Drops, Dec)>,
     offers: BTreeMap<u32, (Side, Dec)>,
     mark: Option<Mark>,
     latest: Option<Latest>,
@@ -50,18 +64,51 @@ impl ValuerCore {
         ValuerCore::default()
     }
 
+    /// A valuer that goes on where another left off.
+    #[must_use]
+    pub fn resume(state: ValuerState) -> ValuerCore {
+        let snapshot = state.snapshot;
+        let seen_at = snapshot.ledger_index.saturating_sub(snapshot.mark_age_ledgers);
+        ValuerCore {
+            account: Some((snapshot.xrp, snapshot.rlusd)),
+            offers: state.offers.into_iter().map(|(sequence, side, price)| (sequence, (side, price))).collect(),
+            mark: snapshot.mark_price.map(|price| Mark { price, seen_at }),
+            latest: Some(Latest {
+                balances: Balances { xrp: snapshot.xrp, reserve: snapshot.reserve, rlusd: snapshot.rlusd },
+                best_bid: snapshot.best_bid,
+                best_ask: snapshot.best_ask,
+                ledger_index: snapshot.ledger_index,
+                close_time: state.close_time,
+            }),
+            opened: true,
+            starting_value: state.starting_value,
+        }
+    }
+
+    /// The newest ledger that was worked through; 0 before the first.
+    #[must_use]
+    pub fn ledger_index(&self) -> u32 {
+        self.latest.as_ref().map_or(0, |latest| latest.ledger_index)
+    }
+
     /// A validated ledger is complete; `now` is the real time, for `recorded_at` only.
     ///
     /// # Errors
     /// [`AmountError`] when the node states balances that do not add up.
     pub fn on(&mut self, update: &LedgerUpdate, now: DateTime<Utc>) -> Result<Records, AmountError> {
+        // A feed that was started again may tell of what was told before. Lower numbers are another ledger's.
+        let known = if update.ledger.index < self.ledger_index() { 0 } else { self.ledger_index() };
+        if update.ledger.index == known {
+            return Ok(Records::new());
+        }
+        let fresh = || update.transactions.iter().filter(|transaction| transaction.ledger_index > known);
         let mut records = Records::new();
-        for transaction in &update.transactions {
+        for transaction in fresh() {
             records.extend(self.flows_of(transaction, update, now)?);
             self.follow_offers(transaction)?;
         }
-        records.extend(self.unexplained(update, now)?);
-        self.account = Some(update.account);
+        records.extend(self.unexplained(update, fresh(), now)?);
+        self.account = Some((update.account.xrp, update.account.rlusd));
         if let Some(price) = update.view.mid()? {
             // Sixteen digits, as any price on the ledger has; the half of an odd last digit would be a seventeenth.
             let price = price.round_digits(neo_market::decimal::LEDGER_DIGITS, Rounding::HalfEven)?;
@@ -164,10 +211,14 @@ impl ValuerCore {
     }
 
     /// The ledger's balances against ours plus what we saw: a difference is recorded, never hidden.
-    fn unexplained(&self, update: &LedgerUpdate, now: DateTime<Utc>) -> Result<Option<Record>, AmountError> {
-        let Some(before) = self.account else { return Ok(None) };
-        let (mut xrp, mut rlusd) = (before.xrp, before.rlusd);
-        for transaction in &update.transactions {
+    fn unexplained<'a>(
+        &self,
+        update: &LedgerUpdate,
+        transactions: impl Iterator<Item = &'a OwnTransaction>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Record>, AmountError> {
+        let Some((mut xrp, mut rlusd)) = self.account else { return Ok(None) };
+        for transaction in transactions {
             xrp = xrp.add(transaction.xrp_change)?;
             rlusd = rlusd.add(transaction.token_change)?;
         }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
-use crate::apply::{end_session, stop_stage};
+use crate::apply::{ApplyError, Marks, Processed, Rows, end_session, stop_stage};
+use crate::columns::count;
 use crate::error::StoreError;
 use crate::open::{check_library, check_ownership, sqlite};
-use crate::record::{SessionEnd, SessionNumber, StopStage};
+use crate::record::{Fault, SessionEnd, SessionNumber, StopStage};
 use crate::schema;
 
 /// How long it waits for the writer's transaction: a stop has seconds, not minutes.
@@ -83,6 +84,32 @@ pub fn amend_end(
     tx.commit().map_err(&failed)?;
     conn.close().map_err(|(_, error)| failed(error))?;
     Ok(closed)
+}
+
+/// Adds faults that the writer could not take any more. Durable on return. For when the writer has ended or will never
+/// go on: the rows take the next numbers.
+///
+/// # Errors
+/// As [`close_directly`].
+pub fn add_faults(path: &Path, session: SessionNumber, faults: &[Fault]) -> Result<(), StoreError> {
+    let failed = sqlite(path, "adding faults");
+    let mut conn = connect(path)?;
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+    ended(&tx, path, session)?;
+    let seq: i64 = tx.query_row("SELECT durable_seq FROM meta WHERE id = 1", [], |row| row.get(0)).map_err(&failed)?;
+    let marks = Marks { seq: u64::try_from(seq).unwrap_or(0), processed: Processed::default() };
+    let mut rows = Rows::new(&tx, session, marks);
+    for fault in faults {
+        rows.fault(fault).map_err(|error| match error {
+            ApplyError::Sqlite(error) => failed(error),
+            ApplyError::Refused(reason) => failed(rusqlite::Error::ToSqlConversionFailure(reason.into())),
+        })?;
+    }
+    let seq = count(rows.marks.seq);
+    drop(rows);
+    tx.execute("UPDATE meta SET durable_seq = ?1 WHERE id = 1", [seq]).map_err(&failed)?;
+    tx.commit().map_err(&failed)?;
+    conn.close().map_err(|(_, error)| failed(error))
 }
 
 fn ended(conn: &Connection, path: &Path, number: SessionNumber) -> Result<bool, StoreError> {

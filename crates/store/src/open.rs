@@ -137,7 +137,7 @@ impl Store {
             recovered: Vec::new(),
             lock,
         };
-        store.recovered = crate::recover::close_open_sessions(&mut store.conn)
+        store.recovered = crate::recover::close_open_sessions(&mut store.conn, path)
             .map_err(sqlite(path, "closing the session that was left open"))?;
         Ok(store)
     }

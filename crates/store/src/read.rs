@@ -167,6 +167,27 @@ impl Reader {
         self.of_session("valuation_snapshots", "seq", number, |row| recorded(row, valuation))
     }
 
+    /// A session's last valuation snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn last_valuation(&self, number: SessionNumber) -> Result<Option<ValuationSnapshot>, StoreError> {
+        let sql = "SELECT * FROM valuation_snapshots WHERE session = ?1 ORDER BY seq DESC LIMIT 1";
+        self.conn
+            .query_row(sql, [number], valuation)
+            .optional()
+            .map_err(sqlite(&self.path, "reading a session's last snapshot"))
+    }
+
+    /// A session's offers that rest on the ledger, as far as the record knows.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn resting_orders(&self, number: SessionNumber) -> Result<Vec<OrderRow>, StoreError> {
+        let sql = "SELECT * FROM orders WHERE session = ?1 AND state IN ('resting', 'partly_filled') ORDER BY seq";
+        query(&self.conn, sql, [number], order_row).map_err(sqlite(&self.path, "reading a session's resting offers"))
+    }
+
     /// A session's checkpoints, in the order they were made.
     ///
     /// # Errors

@@ -1,14 +1,67 @@
 //! Closing the session that a killed engine left open, from what it made durable.
 
+use std::io;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::apply::end_session;
 use crate::columns::Columns;
 use crate::record::{EndReason, EndedAtSource, SessionEnd, SessionNumber};
+use crate::stop_note::{self, Found, StopNote};
 
 /// Closes every open session in one transaction and gives their numbers. The caller holds the file's lock: an open
-/// session is therefore nobody's.
-pub(crate) fn close_open_sessions(conn: &mut Connection) -> rusqlite::Result<Vec<SessionNumber>> {
+/// session is therefore nobody's. What the stop note tells goes before what the records prove.
+pub(crate) fn close_open_sessions(conn: &mut Connection, path: &Path) -> rusqlite::Result<Vec<SessionNumber>> {
+    let note = note_beside(path);
+    let (open, used) = close_with(conn, note.as_ref())?;
+    // Only now is what it says durable elsewhere.
+    if let Some(note) = note {
+        done_with_note(path, used || already_told(conn, &note)?, &note);
+    }
+    Ok(open)
+}
+
+/// A note that cannot be read is no reason not to start: the records still tell an end.
+fn note_beside(path: &Path) -> Option<StopNote> {
+    let aside = match stop_note::find(path) {
+        Ok(Found::Nothing) => return None,
+        Ok(Found::Note(note)) => return Some(*note),
+        Ok(Found::Torn(error)) => {
+            tracing::error!(error, "the stop note beside the database is torn and says nothing; it is set aside");
+            stop_note::set_aside(path)
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = aside {
+        tracing::error!(%error, "the stop note beside the database cannot be read; check the permissions of its folder");
+    }
+    None
+}
+
+fn done_with_note(path: &Path, is_ours: bool, note: &StopNote) {
+    let done: io::Result<()> = if is_ours {
+        stop_note::remove(path)
+    } else {
+        tracing::warn!(session = note.session, "the stop note is of another database's session; it is set aside");
+        stop_note::set_aside(path).map(|_| ())
+    };
+    if let Err(error) = done {
+        tracing::error!(%error, "the stop note could not be taken away; the next start looks at it again");
+    }
+}
+
+/// True for the note of a session of this database that is closed: it was closed after the note was written.
+fn already_told(conn: &Connection, note: &StopNote) -> rusqlite::Result<bool> {
+    let started = conn
+        .query_row("SELECT started_at FROM sessions WHERE number = ?1", [note.session], |row| row.time("started_at"))
+        .optional()?;
+    Ok(started.is_some_and(|started_at| note.is_of(note.session, started_at)))
+}
+
+/// Closes the open sessions; true when the note was used for one.
+fn close_with(conn: &mut Connection, note: Option<&StopNote>) -> rusqlite::Result<(Vec<SessionNumber>, bool)> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let open = {
         let mut statement =
@@ -16,12 +69,44 @@ pub(crate) fn close_open_sessions(conn: &mut Connection) -> rusqlite::Result<Vec
         let rows = statement.query_map([], |row| row.get(0))?;
         rows.collect::<rusqlite::Result<Vec<SessionNumber>>>()?
     };
+    let mut used = false;
     for number in &open {
-        let end = recovered_end(&tx, *number)?;
+        let mut end = recovered_end(&tx, *number)?;
+        let started_at = started_at(&tx, *number)?;
+        if let Some(note) = note.filter(|note| note.is_of(*number, started_at)) {
+            used = true;
+            end = noted_end(note, end);
+        }
         end_session(&tx, *number, &end)?;
     }
     tx.commit()?;
-    Ok(open)
+    Ok((open, used))
+}
+
+fn started_at(tx: &Transaction<'_>, number: SessionNumber) -> rusqlite::Result<DateTime<Utc>> {
+    tx.query_row("SELECT started_at FROM sessions WHERE number = ?1", [number], |row| row.time("started_at"))
+}
+
+/// The end that the note tells. The values are the records': the note has none. A note without an end tells only what
+/// was sent before the engine died.
+fn noted_end(note: &StopNote, proven: SessionEnd) -> SessionEnd {
+    let detail = serde_json::json!({
+        "cause": note.cause,
+        "hung_stage": note.stage,
+        "unrecorded_cancels": note.unrecorded,
+        "recovered": "ended_at is the stop note's, where it has one; the values are the last durable record's",
+    });
+    let end = SessionEnd { end_detail: Some(detail.to_string()), ..proven };
+    match note.ended_at {
+        // A clock that was set back meanwhile must not end the session before its last record.
+        Some(ended_at) => SessionEnd {
+            ended_at: ended_at.max(end.ended_at),
+            ended_at_source: EndedAtSource::StopNote,
+            end_reason: note.end_reason,
+            ..end
+        },
+        None => end,
+    }
 }
 
 /// The end that the durable records prove: the latest of the last commit and the last record's own time.

@@ -88,6 +88,7 @@ impl Engine {
     /// Runs until it is sealed or nobody can reach it any more.
     pub(crate) fn run(mut self) {
         loop {
+            self.shared.beats.fetch_add(1, Ordering::Relaxed);
             match self.wait() {
                 Wake::Data(message) => {
                     self.collect(message);
@@ -247,6 +248,7 @@ impl Engine {
     ) -> Result<(Marks, T), ApplyError> {
         let marks = Marks { seq: self.shared.durable.load(Ordering::Acquire), processed: self.processed };
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        neo_failpoint::hit(neo_failpoint::Place::Writer).map_err(|injected| disk_full(&injected.to_string()))?;
         let mut rows = Rows::new(&self.conn, self.session, marks);
         for done in &self.unrecorded {
             rows.checkpoint(done)?;
@@ -377,6 +379,7 @@ impl Engine {
     /// Writes what is queued. False when the disk refuses it.
     fn drain(&mut self) -> bool {
         loop {
+            self.shared.beats.fetch_add(1, Ordering::Relaxed);
             if self.pending.is_empty() {
                 let Ok(message) = self.data.try_recv() else { return true };
                 self.collect(message);
@@ -444,6 +447,11 @@ impl Engine {
         tracing::error!(lost, "messages were never written: the disk refused them until the end");
         error
     }
+}
+
+/// What SQLite says when the disk is full.
+fn disk_full(text: &str) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), Some(text.to_string()))
 }
 
 /// Runs several statements as one: all of them or, when one is refused, none and no numbers taken.

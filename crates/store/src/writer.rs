@@ -182,6 +182,8 @@ impl Forget for Control {
 /// gone: without this, who waits for an answer of a thread that panicked would wait for ever.
 pub(crate) struct Shared {
     pub(crate) durable: AtomicU64,
+    /// Counts on while the thread goes round.
+    pub(crate) beats: AtomicU64,
     pub(crate) coalesced: AtomicU64,
     pub(crate) vitals: Vitals,
     alive: AtomicBool,
@@ -265,6 +267,7 @@ impl Store {
         let (control, control_rx) = bounded(CONTROL_CAPACITY);
         let shared = Arc::new(Shared {
             durable: AtomicU64::new(u64::try_from(durable).unwrap_or(0)),
+            beats: AtomicU64::new(0),
             coalesced: AtomicU64::new(0),
             vitals: Vitals::new(self.options.commit_limit_ms),
             alive: AtomicBool::new(true),
@@ -422,6 +425,13 @@ impl Writer {
     #[must_use]
     pub fn wal_bytes(&self) -> u64 {
         wal_bytes(&self.wal_path)
+    }
+
+    /// A number that goes on, at least twice a second, while the thread is neither frozen nor gone. One that stands
+    /// still for long is a disk or a lock that holds the thread for ever.
+    #[must_use]
+    pub fn beats(&self) -> u64 {
+        self.shared.beats.load(Ordering::Relaxed)
     }
 
     /// False once the thread has ended.

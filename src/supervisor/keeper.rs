@@ -1,0 +1,229 @@
+//! Keeps the actors going: hears what they say, looks for those that say nothing, restarts what may be restarted, and
+//! records each fault with what was done about it. The decisions are the policy's.
+
+use neo_actors::clock::{monotonic_ms, now};
+use neo_actors::{ActorName, SupervisorEvent, panics};
+use neo_store::record::{Fault, Record};
+use neo_store::writer::Writer;
+
+use super::crew::Crew;
+use super::dump;
+use super::policy::{Decision, Lost, Policy};
+
+/// Heartbeats are asked for this often, or four times within the limit if that is more often.
+const HEARTBEAT_MS: u64 = 1_000;
+/// The name of the writer's thread in logs and fault rows.
+const WRITER_THREAD: &str = "writer thread";
+
+/// The actors and what is known of their health.
+pub struct Keeper {
+    /// The actors.
+    pub crew: Crew,
+    policy: Policy,
+    writer: Writer,
+    frozen_ms: u64,
+    /// Actors to be started again, and when.
+    due: Vec<(ActorName, u64)>,
+    next_beat_ms: u64,
+    looked_ms: u64,
+    /// Nobody is judged before this.
+    judge_from_ms: u64,
+    /// The writer's last beat and when it was seen to come.
+    writer_beat: (u64, u64),
+    writer_told: bool,
+    orders_lost: bool,
+    record_lost: bool,
+    /// Since the record was lost: they are added when the session is closed.
+    unrecorded: Vec<Fault>,
+}
+
+impl Keeper {
+    /// What gives no sign of life for `frozen_ms` is frozen.
+    #[must_use]
+    pub fn new(crew: Crew, policy: Policy, writer: Writer, frozen_ms: u64) -> Keeper {
+        let now_ms = monotonic_ms();
+        let writer_beat = (writer.beats(), now_ms);
+        Keeper {
+            crew,
+            policy,
+            writer,
+            frozen_ms,
+            due: Vec::new(),
+            next_beat_ms: now_ms,
+            looked_ms: now_ms,
+            judge_from_ms: now_ms,
+            writer_beat,
+            writer_told: false,
+            orders_lost: false,
+            record_lost: false,
+            unrecorded: Vec::new(),
+        }
+    }
+
+    /// True once the orders' actor is lost.
+    #[must_use]
+    pub fn orders_lost(&self) -> bool {
+        self.orders_lost
+    }
+
+    /// True once nothing can be made durable any more.
+    #[must_use]
+    pub fn record_lost(&self) -> bool {
+        self.record_lost
+    }
+
+    /// True while the writer's thread neither ended nor stands still.
+    #[must_use]
+    pub fn writer_answers(&self) -> bool {
+        !self.writer_told && self.writer.is_alive()
+    }
+
+    /// Since when no node is reached.
+    #[must_use]
+    pub fn node_lost_ms(&self) -> Option<u64> {
+        self.policy.node_lost_ms()
+    }
+
+    /// The stop sequence begins.
+    pub fn stopping(&mut self) {
+        self.policy.stopping();
+    }
+
+    /// The actors' work is done: from here on their end is no loss.
+    pub fn retire(&mut self) {
+        self.policy.retire();
+        self.due.clear();
+    }
+
+    /// Faults that the writer can no longer take.
+    #[must_use]
+    pub fn unrecorded_faults(&mut self) -> Vec<Fault> {
+        std::mem::take(&mut self.unrecorded)
+    }
+
+    /// Writes to the log what the engine is doing.
+    pub fn dump(&self, events_waiting: usize) {
+        dump::log(&self.crew, &self.writer, events_waiting);
+    }
+
+    /// One event.
+    pub fn hear(&mut self, event: &SupervisorEvent) -> Decision {
+        let now_ms = monotonic_ms();
+        let decision = self.policy.on(event, now_ms);
+        let loses_orders = matches!(
+            event,
+            SupervisorEvent::Gone(ActorName::Orders)
+                | SupervisorEvent::Frozen(ActorName::Orders)
+                | SupervisorEvent::Fault { actor: ActorName::Orders, .. }
+        );
+        self.orders_lost |= loses_orders;
+        match &decision {
+            Decision::Restart { actor, wait_ms } => {
+                self.fault_of(event, &format!("restarted after {wait_ms} ms"));
+                self.due.push((*actor, now_ms.saturating_add(*wait_ms)));
+            }
+            Decision::Lost { lost, .. } => {
+                self.record_lost |= *lost == Lost::Record;
+                self.fault_of(event, "the stop sequence goes on without it");
+            }
+            Decision::Stop { .. } => {
+                // A disk that refuses once may take the cancels' intents at the next attempt.
+                self.record_lost |= matches!(event, SupervisorEvent::WriterLost { .. });
+                self.fault_of(event, "the session ends");
+            }
+            Decision::GoOn | Decision::Hurry => {
+                if let SupervisorEvent::Mended { part, cause, action } = event {
+                    self.record(part, cause.clone(), action);
+                }
+            }
+        }
+        decision
+    }
+
+    /// Time has passed: restarts that are due, and who is silent. What is found comes as events, to be heard.
+    #[must_use]
+    pub fn look(&mut self) -> Vec<SupervisorEvent> {
+        let now_ms = monotonic_ms();
+        let mut found = self.restart_due(now_ms);
+        // A process that was stopped or a machine that slept: nobody could answer, so nobody is judged for a while.
+        let beat_every_ms = HEARTBEAT_MS.min(self.frozen_ms / 4).max(1);
+        if now_ms.saturating_sub(self.looked_ms) > beat_every_ms * 3 {
+            self.judge_from_ms = now_ms + self.frozen_ms;
+        }
+        self.looked_ms = now_ms;
+        if now_ms >= self.next_beat_ms {
+            self.next_beat_ms = now_ms + beat_every_ms;
+            let judged = now_ms >= self.judge_from_ms;
+            let frozen = if judged { self.crew.find_frozen() } else { Vec::new() };
+            found.extend(frozen.into_iter().map(SupervisorEvent::Frozen));
+            found.extend(self.look_at_writer(now_ms, judged));
+        }
+        found
+    }
+
+    /// Whether the session must end because of the time that has passed.
+    pub fn tick(&mut self) -> Decision {
+        self.policy.tick(monotonic_ms())
+    }
+
+    fn restart_due(&mut self, now_ms: u64) -> Vec<SupervisorEvent> {
+        let due: Vec<ActorName> =
+            self.due.extract_if(.., |(_, due_ms)| *due_ms <= now_ms).map(|(actor, _)| actor).collect();
+        let mut failed = Vec::new();
+        for actor in due {
+            tracing::warn!(actor = actor.as_str(), "restarting");
+            if let Err(cause) = self.crew.restart(actor) {
+                failed.push(SupervisorEvent::Fault { actor, cause });
+            }
+        }
+        failed
+    }
+
+    fn look_at_writer(&mut self, now_ms: u64, judged: bool) -> Option<SupervisorEvent> {
+        let beats = self.writer.beats();
+        if beats != self.writer_beat.0 || !judged {
+            self.writer_beat = (beats, now_ms);
+        }
+        let still_ms = now_ms.saturating_sub(self.writer_beat.1);
+        let cause = if !self.writer.is_alive() {
+            "the writer's thread is gone; nothing can be recorded any more".to_string()
+        } else if still_ms > self.frozen_ms {
+            format!("the writer's thread has stood still for {still_ms} ms; nothing can be recorded any more")
+        } else {
+            return None;
+        };
+        (!std::mem::replace(&mut self.writer_told, true)).then_some(SupervisorEvent::WriterLost { cause })
+    }
+
+    /// A fault row for the event that a decision was about.
+    fn fault_of(&mut self, event: &SupervisorEvent, action: &str) {
+        let (part, cause) = match event {
+            SupervisorEvent::Gone(actor) => (actor.as_str(), "it stopped without a word".to_string()),
+            SupervisorEvent::Frozen(actor) => {
+                (actor.as_str(), format!("no sign of life for {} ms: it is frozen", self.frozen_ms))
+            }
+            SupervisorEvent::Fault { actor, cause } => (actor.as_str(), cause.clone()),
+            SupervisorEvent::WriterLost { cause } => (WRITER_THREAD, cause.clone()),
+            SupervisorEvent::StorageRefuses { error, .. } => (WRITER_THREAD, error.clone()),
+            // Nobody's fault: the operator, the clock or the market ends the session.
+            _ => return,
+        };
+        self.record(part, cause, action);
+    }
+
+    /// Records a fault; where the part has panicked, with what it said and how it got there.
+    pub fn record(&mut self, part: &str, cause: String, action: &str) {
+        let (cause, backtrace) = match panics::take(part) {
+            Some(panic) => (panic.message, Some(panic.backtrace)),
+            None => (cause, None),
+        };
+        tracing::error!(actor = part, cause, action, "fault");
+        let fault = Fault { actor: part.to_string(), cause, backtrace, action: action.to_string(), recorded_at: now() };
+        if self.record_lost {
+            self.unrecorded.push(fault);
+        } else if let Err(error) = self.writer.record(Record::Fault(fault.clone())) {
+            tracing::error!(%error, "the fault could not be recorded; it is added when the session is closed");
+            self.unrecorded.push(fault);
+        }
+    }
+}
