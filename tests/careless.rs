@@ -60,8 +60,8 @@ fn a_reader_that_stays_open_keeps_the_log_from_shrinking_and_costs_no_row() {
     let (code, said) = witness.wait();
     let session = engine.record().session(None).unwrap();
     assert_eq!(session.ended_at_source, Some(EndedAtSource::Clean), "{}", engine.stderr());
-    assert_eq!(code, 1, "the log could not be folded in, and that is said: {}", engine.stderr());
-    assert!(session.end_detail.unwrap().contains("another program reads the database"));
+    assert_eq!(code, 0, "a log that another program keeps is no failure: {}", engine.stderr());
+    assert!(session.end_detail.unwrap().contains("wal_left_bytes"), "but it is said");
     drop(reader);
     assert_mended(&engine, &said);
 }
