@@ -1,6 +1,6 @@
 //! Beginning a session, and what an engine must know of the sessions before it.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, TransactionBehavior, params};
 
 use crate::columns::{Columns, time};
 use crate::error::StoreError;
@@ -16,15 +16,17 @@ impl Store {
     /// [`StoreError::SessionOpen`] when one is open already, [`StoreError::Sqlite`].
     pub fn begin_session(&mut self, session: &NewSession) -> Result<SessionNumber, StoreError> {
         let failed = sqlite(&self.path, "beginning a session");
-        let open: Option<SessionNumber> = self
-            .conn
+        // A transaction of its own: a row that RETURNING gives is not committed yet, and the statement's end, which
+        // would commit it, tells nobody of an error.
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let open: Option<SessionNumber> = tx
             .query_row("SELECT number FROM sessions WHERE ended_at IS NULL AND imported = 0", [], |row| row.get(0))
             .optional()
             .map_err(&failed)?;
         if let Some(number) = open {
             return Err(StoreError::SessionOpen { number });
         }
-        self.conn
+        let number = tx
             .query_row(
                 "INSERT INTO sessions (number, mode, network, account, started_at, last_seen_at, config, config_hash,
                      version, seed, resumed_from)
@@ -43,7 +45,9 @@ impl Store {
                 ],
                 |row| row.get(0),
             )
-            .map_err(failed)
+            .map_err(&failed)?;
+        tx.commit().map_err(failed)?;
+        Ok(number)
     }
 
     /// The last ledger that both the orders and the valuer have recorded, in the latest session where both recorded
