@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod dashboard;
+pub mod dispatch;
 pub mod exit;
 pub mod import;
 pub mod logging;

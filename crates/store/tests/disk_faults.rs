@@ -10,9 +10,10 @@ mod common;
 mod faults;
 
 use common::*;
+use faults::errands::{self, Errand, Template};
 use faults::life::{Said, counts, live};
 use faults::{Case, Contents, Mode, cases, next_start, run_all};
-use neo_disk::{Chance, Disk, Timeline};
+use neo_disk::{Chance, Disk, Fault, How, Kind, Lasting, Timeline};
 
 /// A place whose disk is recorded and may fail.
 fn place() -> (Place, Disk) {
@@ -72,4 +73,44 @@ fn one_case(case: Case) {
     disk.without_real_syncs();
     timeline.image(&mut chance).write(&folder(&place), to).unwrap();
     check(&said, &next_start(&dark.path), case.mode);
+}
+
+/// The next start, the last resorts of a stop and backups, on a record with an open session and a live `-wal`.
+#[test]
+fn every_operation_of_an_errand_may_fail() {
+    let template = Template::new();
+    let mut wrong = Vec::new();
+    for errand in Errand::ALL {
+        let one = |case: Option<Case>| {
+            let place = template.put();
+            let disk = Disk::over(&folder(&place)).unwrap();
+            disk.without_real_syncs();
+            if let Some(case) = case {
+                disk.fail(case.fault());
+            }
+            let done = errands::run(errand, &place.path, &disk);
+            disk.recover();
+            let counts = counts(&disk);
+            errands::check(errand, &place.path, done, &template);
+            counts
+        };
+        let counts = one(None);
+        let cases = cases(&counts, &[Mode::Once, Mode::Always]);
+        let found = run_all(&cases, |case| drop(one(Some(case))));
+        eprintln!("{errand:?}: {} cases, {} wrong", cases.len(), found.len());
+        wrong.extend(found.into_iter().map(|what| format!("{errand:?}: {what}")));
+    }
+    assert!(wrong.is_empty(), "{}: {:#?}", wrong.len(), &wrong[..wrong.len().min(8)]);
+}
+
+/// `INSERT .. RETURNING` gives the row before it is committed: the number alone proves nothing.
+#[test]
+fn a_session_that_the_disk_refused_is_not_begun() {
+    let (place, disk) = place();
+    let mut store = place.open();
+    let fault = Fault { kinds: vec![Kind::Sync], after: 0, lasting: Lasting::Once, how: How::Broken };
+    disk.fail(fault);
+    let error = store.begin_session(&new_session(at(0))).unwrap_err();
+    assert!(error.to_string().contains("disk"), "{error}");
+    assert_eq!(store.begin_session(&new_session(at(0))).unwrap(), 1, "and on the good disk it is");
 }

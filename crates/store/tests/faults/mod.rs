@@ -1,5 +1,6 @@
 //! Cases of a failing disk, one after the other or many at a time, and what must be true after each.
 
+pub mod errands;
 pub mod life;
 
 use std::collections::{BTreeMap, BTreeSet};
