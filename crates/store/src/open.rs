@@ -221,12 +221,35 @@ fn set_up(conn: &Connection, path: &Path) -> Result<(), StoreError> {
 }
 
 fn quick_check(conn: &Connection, path: &Path) -> Result<(), StoreError> {
-    let detail: String =
-        conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite(path, "checking the file"))?;
-    if detail == "ok" {
-        return Ok(());
+    match damage(conn, "PRAGMA quick_check(1)").map_err(sqlite(path, "checking the file"))? {
+        None => Ok(()),
+        Some(detail) => Err(StoreError::Damaged { path: path.to_path_buf(), detail }),
     }
-    Err(StoreError::Damaged { path: path.to_path_buf(), detail })
+}
+
+/// The first damage that one of SQLite's checks finds. It calls a page that the disk did not give damage of the file,
+/// and a backup is no remedy for that: so what it finds is looked at again, in a way that tells an error of the disk.
+pub(crate) fn damage(conn: &Connection, check: &str) -> rusqlite::Result<Option<String>> {
+    let look = || conn.query_row(check, [], |row| row.get::<_, String>(0));
+    let found = look()?;
+    if found == "ok" {
+        return Ok(None);
+    }
+    read_every_page(conn)?;
+    let again = look()?;
+    if again == "ok" {
+        tracing::warn!(found, "the disk refused to read and then did not; the file is sound, look after the disk");
+        return Ok(None);
+    }
+    Ok(Some(again))
+}
+
+/// Fails when the disk does not give a page; damage of the file is not told here.
+pub(crate) fn read_every_page(conn: &Connection) -> rusqlite::Result<()> {
+    match conn.query_row("SELECT count(*) FROM dbstat", [], |_| Ok(())) {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// A new file becomes this identity's; an old one must be.

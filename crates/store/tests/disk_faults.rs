@@ -75,7 +75,7 @@ fn one_case(case: Case) {
     check(&said, &next_start(&dark.path), case.mode);
 }
 
-/// The next start, the last resorts of a stop and backups, on a record with an open session and a live `-wal`.
+/// The next start, the last resorts of a stop, backups and `neo verify`, on a record with an open session and a live `-wal`.
 #[test]
 fn every_operation_of_an_errand_may_fail() {
     let template = Template::new();

@@ -14,6 +14,7 @@ use super::BackupError;
 use super::files::{io, sha256_path};
 use crate::columns::Columns;
 use crate::lock::with_suffix;
+use crate::open::damage;
 use crate::record::SessionNumber;
 use crate::schema;
 
@@ -104,8 +105,7 @@ pub fn check(path: &Path) -> Result<Contents, BackupError> {
             schema::VERSION
         )));
     }
-    let detail: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(&failed)?;
-    if detail != "ok" {
+    if let Some(detail) = damage(&conn, "PRAGMA integrity_check(1)").map_err(&failed)? {
         return Err(refused(detail));
     }
     contents(&conn).map_err(failed)

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
 
 use super::{Check, Report, text};
+use crate::open::damage;
 use crate::schema::{APPLICATION_ID, VERSION};
 
 /// The folder, beside the file.
@@ -155,8 +156,7 @@ fn inspect(path: &Path) -> rusqlite::Result<Option<String>> {
     if version > VERSION {
         return Ok(Some(format!("has schema version {version}, and this engine knows up to {VERSION}")));
     }
-    let line: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if line != "ok" {
+    if let Some(line) = damage(&conn, "PRAGMA integrity_check(1)")? {
         return Ok(Some(format!("is damaged ({line})")));
     }
     conn.query_row("SELECT count(*) FROM sessions", [], |row| row.get::<_, i64>(0))?;

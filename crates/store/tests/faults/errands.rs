@@ -1,4 +1,4 @@
-//! What is done to a record without its writer: the next start, the last resorts of a stop, backups.
+//! What is done to a record without its writer: the next start, the last resorts of a stop, backups, `neo verify`.
 
 use std::path::Path;
 
@@ -25,11 +25,18 @@ pub enum Errand {
     Amend,
     Backup,
     BackupBeforeSession,
+    Verify,
 }
 
 impl Errand {
-    pub const ALL: [Errand; 5] =
-        [Errand::Start, Errand::CloseDirectly, Errand::Amend, Errand::Backup, Errand::BackupBeforeSession];
+    pub const ALL: [Errand; 6] = [
+        Errand::Start,
+        Errand::CloseDirectly,
+        Errand::Amend,
+        Errand::Backup,
+        Errand::BackupBeforeSession,
+        Errand::Verify,
+    ];
 }
 
 impl Template {
@@ -79,6 +86,9 @@ pub fn run(errand: Errand, db: &Path, disk: &Disk) -> bool {
         Errand::BackupBeforeSession => Store::open(db, &identity(), &options(), at(0))
             .map_err(told)
             .and_then(|mut store| store.backup(&retention(), at(50)).map(drop).map_err(|error| error.to_string())),
+        Errand::Verify => neo_store::verify(db).map_err(told).map(|found| {
+            assert!(!found.malformed, "a page that the disk did not give is no damage: {:?}", found.findings);
+        }),
     };
     if let Err(error) = &done {
         assert!(disk.refused() > 0, "nothing was refused, and yet: {error}");
@@ -108,7 +118,7 @@ pub fn check(errand: Errand, db: &Path, done: bool, template: &Template) {
     match errand {
         Errand::CloseDirectly | Errand::Amend if done => assert_eq!(end, Some("clean")),
         Errand::CloseDirectly | Errand::Amend => assert!(matches!(end, Some("clean" | "recovered")), "{end:?}"),
-        Errand::Start => assert_eq!(end, Some("recovered")),
+        Errand::Start | Errand::Verify => assert_eq!(end, Some("recovered")),
         Errand::Backup | Errand::BackupBeforeSession => {
             assert!(!done || backups.len() == 1, "{backups:?}");
             let partial = std::fs::read_dir(neo_store::backup::folder_of(db)).into_iter().flatten().flatten();
