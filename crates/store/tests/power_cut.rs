@@ -92,7 +92,7 @@ fn commits() -> u32 {
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
     let run = record(commits(), setting("CUT_SEED", 1), None);
-    let tally = cut(&run, "FULL", Timeline::new, setting("CUTS", 2), 1);
+    let tally = cut(&run, "FULL", Timeline::new, setting("CUTS", 1), 1);
     assert_eq!(tally.wrong, [""; 0], "{tally:?}");
     assert_eq!((tally.malformed, tally.losing, tally.lost_sessions), (0, 0, 0), "{tally:?}");
 }
