@@ -13,9 +13,11 @@ use crate::exit::ExitCode;
 
 /// What the stages may take beyond their own deadlines before they count as hanging.
 const GRACE_MS: u64 = 10_000;
-/// The same when the console was closed: what is not done in four seconds must be done before the system ends the process
-/// in the fifth.
+/// The same when the console was closed, ...
 const CONSOLE_GRACE_MS: u64 = 1_000;
+/// ... and the longest wait then: Windows ends the process after five seconds, and closing the session directly may wait
+/// half a second for a lock.
+const CONSOLE_WAIT_MAX_MS: u64 = 4_200;
 
 /// Armed from the first moment of the stop until the process is about to end.
 pub struct Watchdog {
@@ -38,13 +40,12 @@ impl Watchdog {
     pub fn start(path: PathBuf, session: SessionNumber, deadlines: Deadlines) -> Watchdog {
         let (tell, told) = bounded(4);
         let patience = |ms: u64| Duration::from_millis(ms.saturating_add(GRACE_MS));
-        let console_patience = Duration::from_millis(deadlines.urgent_ms.saturating_add(CONSOLE_GRACE_MS));
         std::thread::spawn(move || {
             let mut wait = patience(deadlines.whole_ms);
             loop {
                 match told.recv_timeout(wait) {
                     Ok(Word::Hurry) => wait = patience(deadlines.urgent_ms),
-                    Ok(Word::ConsoleClosed) => wait = console_patience,
+                    Ok(Word::ConsoleClosed) => wait = console_patience(deadlines),
                     Ok(Word::Disarm) | Err(RecvTimeoutError::Disconnected) => return,
                     Err(RecvTimeoutError::Timeout) => bite(&path, session),
                 }
@@ -75,6 +76,10 @@ impl Watchdog {
     }
 }
 
+fn console_patience(deadlines: Deadlines) -> Duration {
+    Duration::from_millis(deadlines.urgent_ms.saturating_add(CONSOLE_GRACE_MS).min(CONSOLE_WAIT_MAX_MS))
+}
+
 fn bite(path: &std::path::Path, session: SessionNumber) -> ! {
     tracing::error!("the stop sequence hangs; the watchdog closes the session");
     let end = SessionEnd {
@@ -91,4 +96,19 @@ fn bite(path: &std::path::Path, session: SessionNumber) -> ! {
         Err(error) => tracing::error!(%error, "the watchdog could not close the session; the next start does"),
     }
     std::process::exit(ExitCode::Deadline.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_console_leaves_the_watchdog_time_to_close_the_session() {
+        // Every urgent deadline that the configuration takes, and absurd ones.
+        for urgent_ms in [0, 200, 3_000, 4_500, u64::MAX] {
+            let patience = console_patience(Deadlines { whole_ms: 30_000, urgent_ms });
+            assert!(patience + Duration::from_millis(500) < Duration::from_secs(5), "{urgent_ms}: {patience:?}");
+        }
+        assert_eq!(console_patience(Deadlines { whole_ms: 30_000, urgent_ms: 3_000 }), Duration::from_secs(4));
+    }
 }
