@@ -24,6 +24,9 @@ const SUPERVISOR_GRACE_MS: u64 = 3_000;
 /// What a stop may take beyond its urgent deadline when the console was closed: what is not done in four seconds must be
 /// done before the system ends the process in the fifth.
 const CONSOLE_GRACE_MS: u64 = 1_000;
+/// The longest wait then: Windows ends the process after five seconds, and closing the session directly may wait half a
+/// second for a lock.
+const CONSOLE_WAIT_MAX_MS: u64 = 4_200;
 /// How long the watchdog waits for a lock of the supervisor that hangs.
 const LOCK: Duration = Duration::from_millis(200);
 
@@ -203,7 +206,7 @@ impl Judge {
             return over(seen.beat_ms, SUPERVISOR_GRACE_MS).then_some(Hung::Supervisor);
         }
         let urgent = seen.urgent_ms > 0 && over(seen.urgent_ms, self.deadlines.urgent_ms);
-        let console_ms = self.deadlines.urgent_ms.saturating_add(CONSOLE_GRACE_MS);
+        let console_ms = self.deadlines.urgent_ms.saturating_add(CONSOLE_GRACE_MS).min(CONSOLE_WAIT_MAX_MS);
         if seen.console_closed_ms > 0 && now_ms.saturating_sub(seen.console_closed_ms) > console_ms {
             return Some(seen.stage.map_or(Hung::Stop, |(stage, _)| Hung::Stage(stage)));
         }
@@ -337,6 +340,10 @@ mod tests {
         let stage = Some((Stage::Flush, 5_000));
         let seen = Seen { stopping_ms: 100, urgent_ms: 1_000, console_closed_ms: 1_000, stage, ..Seen::default() };
         assert_eq!(until(&mut judge, 100, 60_000, seen), Some((5_100, Hung::Stage(Stage::Flush))));
+        // However long an urgent stop may take otherwise, the system waits five seconds.
+        let patient = Deadlines { urgent_ms: 20_000, ..DEADLINES };
+        let mut judge = Judge::new(patient, 10_000, 0);
+        assert_eq!(until(&mut judge, 100, 60_000, seen), Some((5_300, Hung::Stage(Stage::Flush))));
     }
 
     #[test]
