@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Parser;
 use neo::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use neo::exit::ExitCode;
-use neo::output::Out;
+use neo::output::{Out, last_words};
 use neo::{backfill, backup, config, control, import, report, run, sessions, sim_ledger, verify};
 use neo_store::old::OldError;
 use neo_store::{BackupError, LockError, StoreError};
@@ -16,11 +16,8 @@ fn main() -> std::process::ExitCode {
     let exit = match dispatch(cli) {
         Ok(exit) => exit,
         Err(error) => {
-            let code = code_of(&error);
-            // With the terminal gone there is nobody to tell; the exit code still says it.
-            match Out::stderr().line(&format!("error: {error:#}")) {
-                Ok(()) | Err(_) => code,
-            }
+            last_words(&format!("error: {error:#}"));
+            code_of(&error)
         }
     };
     std::process::ExitCode::from(u8::try_from(exit.code()).unwrap_or(1))
