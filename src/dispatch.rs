@@ -9,7 +9,7 @@ use neo_store::{BackupError, LockError, StoreError};
 
 use crate::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use crate::exit::ExitCode;
-use crate::output::Out;
+use crate::output::{Out, last_words};
 use crate::{backfill, backup, config, control, import, report, run, sessions, sim_ledger, verify};
 
 /// Reads the command line, does what it says, tells an error, and gives the exit code that says how it went. The whole
@@ -20,11 +20,8 @@ pub fn main() -> std::process::ExitCode {
     let exit = match dispatch(cli) {
         Ok(exit) => exit,
         Err(error) => {
-            let code = code_of(&error);
-            // With the terminal gone there is nobody to tell; the exit code still says it.
-            match Out::stderr().line(&format!("error: {error:#}")) {
-                Ok(()) | Err(_) => code,
-            }
+            last_words(&format!("error: {error:#}"));
+            code_of(&error)
         }
     };
     std::process::ExitCode::from(u8::try_from(exit.code()).unwrap_or(1))

@@ -31,7 +31,7 @@ use crate::control::{ControlServer, Outcome};
 use crate::dashboard::Dashboard;
 use crate::exit::ExitCode;
 use crate::logging::{self, StderrStyle};
-use crate::output::Out;
+use crate::output::{Out, last_words};
 use crate::signals;
 use crate::simulator::{self, Launch, Simulator};
 use crate::supervisor::crew::{Crew, CrewConfig};
@@ -66,7 +66,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let mut loaded = match load_config(args.config.as_deref(), &settings) {
         Ok(loaded) => loaded,
         Err(mistakes) => {
-            Out::stderr().line(&mistakes.to_string())?;
+            last_words(&mistakes.to_string());
             return Ok(ExitCode::Usage);
         }
     };
@@ -278,6 +278,7 @@ impl Parts<'_> {
                 end_reason: EndReason::Fault,
                 cause: None,
                 unrecorded: Vec::new(),
+                faults: Vec::new(),
             },
             limits: Limits {
                 deadlines: Deadlines { whole_ms: config.stop.deadline_ms, urgent_ms: config.stop.urgent_deadline_ms },

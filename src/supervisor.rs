@@ -176,6 +176,7 @@ impl Supervisor {
             flat: false,
             closing: None,
             end: None,
+            closed: false,
             sealing: false,
             watchdog: &watchdog,
             left_open: (Vec::new(), Vec::new()),
@@ -317,8 +318,9 @@ fn add_last_faults(stages: &mut EngineStages<'_>, notes: &NoteBook) {
     }
 }
 
-fn leave_note(stages: &EngineStages<'_>, notes: &NoteBook) {
-    let told = NoteBook { end_reason: stages.reason, cause: stages.cause.clone(), ..notes.clone() };
+fn leave_note(stages: &mut EngineStages<'_>, notes: &NoteBook) {
+    let (cause, faults) = (stages.cause.clone(), stages.keeper.unrecorded_faults());
+    let told = NoteBook { end_reason: stages.reason, cause, faults, ..notes.clone() };
     match told.ends(neo_actors::clock::now(), None) {
         Ok(()) => tracing::error!("the session is not closed in the database; the stop note tells the next start"),
         Err(error) => {

@@ -186,3 +186,49 @@ fn lost_and_late_messages_of_the_node_lose_no_fill_and_double_none() {
         assert_eq!(explained, changed, "seed {seed}");
     }
 }
+
+#[test]
+fn with_the_record_lost_only_cancels_leave_and_nothing_is_left_on_the_ledger() {
+    let mut cancelled = 0;
+    for steps in [150, 400, 1_000, 1_001, 1_003, 1_007, 1_013, 4_000] {
+        let mut runner = Runner::new(&Scenario::default(), 11, 36_000);
+        (0..steps).for_each(|_| runner.step());
+        runner.lose_record();
+        let recorded = intents(&runner);
+        assert!(runner.run(MAX_STEPS), "lost at step {steps}: not flat\n{}", tail(&runner.log));
+        assert_eq!(intents(&runner), recorded, "lost at step {steps}: something new was signed for the record");
+        cancelled += runner.unrecorded.len();
+        // A hole in the account's numbers would have to be waited for until the transactions die.
+        assert!(!runner.log.contains("Dead"), "lost at step {steps}: a number was never used");
+    }
+    assert!(cancelled > 8, "{cancelled}");
+}
+
+#[test]
+fn orders_that_are_taken_over_send_no_quote_any_more_and_leave_nothing() {
+    for steps in [150, 400, 1_000, 1_001, 1_003, 1_007, 1_013, 4_000] {
+        let mut runner = Runner::new(&Scenario::default(), 12, 36_000);
+        (0..steps).for_each(|_| runner.step());
+        runner.take_orders_over();
+        let before = runner.records.len();
+        assert!(runner.run(MAX_STEPS), "taken over at step {steps}: not flat\n{}", tail(&runner.log));
+        let quotes = runner.records[before..].iter().filter(|record| matches!(record, Record::Order(_))).count();
+        assert_eq!(quotes, 0, "taken over at step {steps}");
+    }
+}
+
+fn intents(runner: &Runner) -> usize {
+    runner.records.iter().filter(|record| matches!(record, Record::Intent(_))).count()
+}
+
+#[test]
+fn a_valuer_that_goes_on_from_the_record_writes_what_the_first_would_have_written() {
+    let whole = session(5, 600);
+    for steps in [600, 2_000, 3_001] {
+        let mut runner = Runner::new(&Scenario::default(), 5, 600);
+        (0..steps).for_each(|_| runner.step());
+        runner.replace_valuer();
+        assert!(runner.run(MAX_STEPS));
+        assert!(whole.records == runner.records, "another valuer from step {steps} on writes another record");
+    }
+}

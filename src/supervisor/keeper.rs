@@ -12,8 +12,23 @@ use super::policy::{Decision, Lost, Policy};
 
 /// Heartbeats are asked for this often, or four times within the limit if that is more often.
 const HEARTBEAT_MS: u64 = 1_000;
+const WRITER_GONE: &str = "the writer's thread is gone; nothing can be recorded any more";
 /// The name of the writer's thread in logs and fault rows.
 const WRITER_THREAD: &str = "writer thread";
+
+/// The actor that an event says is lost.
+fn loser(event: &SupervisorEvent) -> Option<ActorName> {
+    match event {
+        SupervisorEvent::Gone(actor) | SupervisorEvent::Frozen(actor) | SupervisorEvent::Fault { actor, .. } => {
+            Some(*actor)
+        }
+        _ => None,
+    }
+}
+
+fn is_loss(event: &SupervisorEvent) -> bool {
+    loser(event).is_some()
+}
 
 /// The actors and what is known of their health.
 pub struct Keeper {
@@ -33,6 +48,7 @@ pub struct Keeper {
     writer_told: bool,
     orders_lost: bool,
     record_lost: bool,
+    retired: bool,
     /// Since the record was lost: they are added when the session is closed.
     unrecorded: Vec<Fault>,
 }
@@ -56,6 +72,7 @@ impl Keeper {
             writer_told: false,
             orders_lost: false,
             record_lost: false,
+            retired: false,
             unrecorded: Vec::new(),
         }
     }
@@ -78,6 +95,12 @@ impl Keeper {
         !self.writer_told && self.writer.is_alive()
     }
 
+    /// True once the loss of the writer's thread is told.
+    #[must_use]
+    pub fn writer_told(&self) -> bool {
+        self.writer_told
+    }
+
     /// Since when no node is reached.
     #[must_use]
     pub fn node_lost_ms(&self) -> Option<u64> {
@@ -92,6 +115,7 @@ impl Keeper {
     /// The actors' work is done: from here on their end is no loss.
     pub fn retire(&mut self) {
         self.policy.retire();
+        self.retired = true;
         self.due.clear();
     }
 
@@ -108,20 +132,33 @@ impl Keeper {
 
     /// One event.
     pub fn hear(&mut self, event: &SupervisorEvent) -> Decision {
+        if is_loss(event) && !self.retired {
+            // Whoever fails because the writer is gone is not the one at fault.
+            if !self.writer.is_alive() && !std::mem::replace(&mut self.writer_told, true) {
+                if let SupervisorEvent::Fault { actor, .. } = event {
+                    self.policy.expect_end(*actor);
+                }
+                return self.decide(&SupervisorEvent::WriterLost { cause: WRITER_GONE.to_string() });
+            }
+            let needs_record = |actor: ActorName| matches!(actor, ActorName::Valuer | ActorName::Checkpoint);
+            if self.record_lost && loser(event).is_some_and(needs_record) {
+                self.fault_of(event, "not restarted: nothing can be recorded");
+                return Decision::Without;
+            }
+        }
+        self.decide(event)
+    }
+
+    fn decide(&mut self, event: &SupervisorEvent) -> Decision {
         let now_ms = monotonic_ms();
         let decision = self.policy.on(event, now_ms);
-        let loses_orders = matches!(
-            event,
-            SupervisorEvent::Gone(ActorName::Orders)
-                | SupervisorEvent::Frozen(ActorName::Orders)
-                | SupervisorEvent::Fault { actor: ActorName::Orders, .. }
-        );
-        self.orders_lost |= loses_orders;
+        self.orders_lost |= loser(event) == Some(ActorName::Orders);
         match &decision {
             Decision::Restart { actor, wait_ms } => {
                 self.fault_of(event, &format!("restarted after {wait_ms} ms"));
                 self.due.push((*actor, now_ms.saturating_add(*wait_ms)));
             }
+            Decision::Without => self.fault_of(event, "the stop sequence goes on without it"),
             Decision::Lost { lost, .. } => {
                 self.record_lost |= *lost == Lost::Record;
                 self.fault_of(event, "the stop sequence goes on without it");
@@ -186,7 +223,7 @@ impl Keeper {
         }
         let still_ms = now_ms.saturating_sub(self.writer_beat.1);
         let cause = if !self.writer.is_alive() {
-            "the writer's thread is gone; nothing can be recorded any more".to_string()
+            WRITER_GONE.to_string()
         } else if still_ms > self.frozen_ms {
             format!("the writer's thread has stood still for {still_ms} ms; nothing can be recorded any more")
         } else {

@@ -68,6 +68,8 @@ pub struct EngineStages<'a> {
     pub closing: Option<ClosingValue>,
     /// What was written as the session's end.
     pub end: Option<SessionEnd>,
+    /// True once the writer has acknowledged the end.
+    pub closed: bool,
     /// From here on the writer's end is what is wanted.
     pub sealing: bool,
     /// Tells a hanging stop from one that goes on.
@@ -259,13 +261,14 @@ impl EngineStages<'_> {
         }
         match self.keeper.hear(event) {
             Decision::Lost { lost, cause } => self.lost(lost, cause),
-            Decision::GoOn | Decision::Hurry | Decision::Restart { .. } | Decision::Stop { .. } => {}
+            Decision::GoOn | Decision::Hurry | Decision::Without | Decision::Restart { .. } | Decision::Stop { .. } => {
+            }
         }
     }
 
     /// The session ends with a fault now, whatever it was to end with; unless that is written already.
     fn lost(&mut self, lost: Lost, cause: String) {
-        if self.end.is_none() {
+        if !self.closed {
             if self.reason != EndReason::Disk {
                 self.reason = EndReason::Fault;
             }
@@ -374,9 +377,11 @@ impl EngineStages<'_> {
         let end = self.session_end(so_far, EndedAtSource::Clean);
         self.end = Some(end.clone());
         let stages = so_far.to_vec();
-        self.ask_writer(budget, "close", |writer, answer| {
+        let closed = self.ask_writer(budget, "close", |writer, answer| {
             writer.close_session(end, stages, Box::new(move |result| send(&answer, result.map(|_| ()))))
-        })
+        });
+        self.closed = closed.is_ok();
+        closed
     }
 
     /// True once the writer's thread has ended: then nobody else has the file.
@@ -387,12 +392,22 @@ impl EngineStages<'_> {
 
     fn seal(&mut self, budget: Duration) -> Result<(), StageError> {
         self.sealing = true;
+        let until_ms = monotonic_ms().saturating_add(u64::try_from(budget.as_millis()).unwrap_or(u64::MAX));
         let sealed = self.ask_writer(budget, "seal", |writer, answer| {
             writer.seal(Box::new(move |result| send(&answer, result.map(|done: Checkpoint| done.busy))))
         });
+        // A thread that stands still is not waited for.
         if self.keeper.writer_answers() || !self.writer.is_alive() {
             let Some(thread) = self.thread.take() else { return sealed.map(|_| ()) };
-            thread.join(budget).map_err(|error| StageError::Failed(format!("the writer thread: {error}")))?;
+            let left = Duration::from_millis(until_ms.saturating_sub(monotonic_ms()));
+            if let Err(error) = thread.join(left) {
+                let cause = format!("the writer thread: {error}");
+                if !self.keeper.writer_told() {
+                    let action = "the last checkpoint is left to the next start";
+                    self.keeper.record("writer thread", cause.clone(), action);
+                }
+                return Err(StageError::Failed(cause));
+            }
         }
         let busy = sealed?;
         // A -wal that is another program's business is told, and is no failure.

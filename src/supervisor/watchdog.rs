@@ -33,7 +33,7 @@ const LOCK: Duration = Duration::from_millis(200);
 /// The stop sequence's notes, shared with the watchdog.
 pub type SharedNotes = Arc<Mutex<NoteBook>>;
 
-/// What a frozen supervisor leaves to be done.
+/// What a supervisor that stands still leaves to be done.
 pub struct LastOrders {
     /// Asks the orders' actor to withdraw everything. Must not wait.
     pub withdraw: Box<dyn Fn() + Send>,
@@ -87,7 +87,7 @@ impl Watchdog {
             let mut judge = Judge::new(deadlines, frozen_ms, monotonic_ms());
             while disarmed.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 if let Some(hung) = judge.judge(monotonic_ms(), &Seen::of(&seen)) {
-                    if hung == Hung::Supervisor {
+                    if hung.leaves_offers() {
                         withdraw(&last_orders, deadlines.urgent_ms);
                     }
                     let notes = notes.try_lock_for(LOCK).map_or(copy, |notes| notes.clone());
@@ -152,6 +152,13 @@ enum Hung {
     Stage(Stage),
     /// The stop sequence, between or after its stages.
     Stop,
+}
+
+impl Hung {
+    /// True when offers of ours may rest that nobody has withdrawn.
+    fn leaves_offers(self) -> bool {
+        matches!(self, Hung::Supervisor | Hung::Stage(Stage::Quiesce | Stage::Settle | Stage::Cancel))
+    }
 }
 
 /// What was seen at one look.
@@ -219,7 +226,7 @@ impl Judge {
     }
 }
 
-/// The supervisor stands still while offers are out: their actor is asked to take them back, and given an urgent stop's
+/// The supervisor stands still while offers may be out: their actor is asked to take them back, and given an urgent stop's
 /// time to see them gone.
 fn withdraw(last_orders: &LastOrders, patience_ms: u64) {
     (last_orders.withdraw)();
@@ -260,11 +267,18 @@ fn bite(mut notes: NoteBook, hung: Hung, mut stages: Vec<StopStage>) -> ! {
         end_reason: notes.end_reason,
         end_detail: Some(detail.to_string()),
     };
-    close(&notes, &end, &stages, stage, &what);
+    notes.faults.push(Fault {
+        actor: "supervisor".to_string(),
+        cause: what,
+        backtrace: None,
+        action: "the watchdog closed the session".to_string(),
+        recorded_at: end.ended_at,
+    });
+    close(&notes, &end, &stages, stage);
     std::process::exit(exit.code())
 }
 
-fn close(notes: &NoteBook, end: &SessionEnd, stages: &[StopStage], stage: Option<Stage>, what: &str) {
+fn close(notes: &NoteBook, end: &SessionEnd, stages: &[StopStage], stage: Option<Stage>) {
     let (path, session) = (&notes.path, notes.session);
     let detail = end.end_detail.as_deref();
     // Closed already when a stage after `close` hung: then only what hung is added.
@@ -275,15 +289,7 @@ fn close(notes: &NoteBook, end: &SessionEnd, stages: &[StopStage], stage: Option
     };
     match closed {
         Ok(()) => {
-            let action = "the watchdog closed the session".to_string();
-            let fault = Fault {
-                actor: "supervisor".to_string(),
-                cause: what.to_string(),
-                backtrace: None,
-                action,
-                recorded_at: end.ended_at,
-            };
-            if let Err(error) = add_faults(path, session, &[fault]) {
+            if let Err(error) = add_faults(path, session, &notes.faults) {
                 tracing::error!(%error, "the fault is not in the record");
             }
             notes.done();

@@ -6,7 +6,7 @@
 //! where it can be lost, delayed, doubled or reordered by a [`Fault`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, reason = "test support")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use neo_actors::feed::core::{FeedConfig, FeedCore, FeedEffect, FeedInput};
 use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersInput};
-use neo_actors::valuer::core::ValuerCore;
+use neo_actors::valuer::core::{ValuerCore, ValuerState};
 use neo_ledger::keys::Keypair;
+use neo_ledger::own;
+use neo_ledger::types::LedgerTime;
 use neo_market::Drops;
 use neo_market::quote::QuoteConfig;
 use neo_market::risk::RiskConfig;
 use neo_sim::{ConnectionId, Node, Scenario};
-use neo_store::record::Record;
+use neo_store::record::{OrderState, Record};
 
 /// A message on its way from one core to another.
 #[derive(Clone, Debug)]
@@ -240,6 +242,52 @@ impl Runner {
     /// Gives the orders a command of the operator.
     pub fn command(&mut self, command: OrdersCommand) {
         self.queue.push_back(Event::Command(command));
+    }
+
+    /// Nothing can be made durable any more: what waits for the record is gone, and whoever took the orders over
+    /// withdraws.
+    pub fn lose_record(&mut self) {
+        self.queue.retain(|event| !matches!(event, Event::Persist(..) | Event::Durable(_)));
+        self.orders.lose_the_record();
+        let unsent = self.orders.forget_unsent(self.now());
+        self.note("never sent", &unsent.len());
+        self.orders_in(OrdersInput::Command(OrdersCommand::Withdraw));
+    }
+
+    /// The orders' actor is lost; whoever takes its state over records what was never sent, and withdraws.
+    pub fn take_orders_over(&mut self) {
+        self.queue.retain(|event| !matches!(event, Event::Persist(..) | Event::Durable(_)));
+        let unsent = self.orders.forget_unsent(self.now());
+        self.record(unsent);
+        self.orders_in(OrdersInput::Command(OrdersCommand::Withdraw));
+    }
+
+    /// Another valuer takes the first one's place, with what the records say.
+    pub fn replace_valuer(&mut self) {
+        let mut state = None;
+        let (mut orders, mut resting, mut starting_value) = (BTreeMap::new(), BTreeMap::new(), None);
+        for record in &self.records {
+            match record {
+                Record::Order(order) => {
+                    let price = own::price(order.size, order.rlusd).unwrap().unwrap();
+                    orders.insert(order.offer_sequence, (order.side, price));
+                }
+                Record::OrderEvent(event) => {
+                    if matches!(event.state, OrderState::Resting | OrderState::PartlyFilled) {
+                        resting.insert(event.offer_sequence, orders[&event.offer_sequence]);
+                    } else {
+                        resting.remove(&event.offer_sequence);
+                    }
+                }
+                Record::SessionOpened(opened) => starting_value = opened.starting_value_rlusd,
+                Record::Valuation(snapshot) => state = Some(snapshot.clone()),
+                _ => {}
+            }
+        }
+        let snapshot = state.expect("a snapshot to go on from");
+        let close_time = LedgerTime::from_unix_s(snapshot.close_time.timestamp()).unwrap();
+        let offers = resting.into_iter().map(|(sequence, (side, price))| (sequence, side, price)).collect();
+        self.valuer = ValuerCore::resume(ValuerState { snapshot, close_time, starting_value, offers });
     }
 
     /// Cuts the connection; the feed connects again by itself.

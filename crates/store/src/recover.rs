@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::apply::end_session;
+use crate::close::insert_faults;
 use crate::columns::Columns;
 use crate::record::{EndReason, EndedAtSource, SessionEnd, SessionNumber};
 use crate::stop_note::{self, Found, StopNote};
@@ -76,6 +77,7 @@ fn close_with(conn: &mut Connection, note: Option<&StopNote>) -> rusqlite::Resul
         if let Some(note) = note.filter(|note| note.is_of(*number, started_at)) {
             used = true;
             end = noted_end(note, end);
+            insert_faults(&tx, *number, &note.faults)?;
         }
         end_session(&tx, *number, &end)?;
     }
