@@ -7,7 +7,7 @@ use clap::Parser;
 use neo::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use neo::exit::ExitCode;
 use neo::output::Out;
-use neo::{backfill, backup, config, control, import, report, run, sessions, sim_ledger, verify};
+use neo::{backfill, backup, config, control, import, recover, report, run, sessions, sim_ledger, verify};
 use neo_store::old::OldError;
 use neo_store::{BackupError, LockError, StoreError};
 
@@ -38,6 +38,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Backfill(args) => backfill::run(&args, &mut Out::stdout()),
         Command::Import(args) => import::run(&args.old, &db_of(&args.db)?, &mut Out::stdout()),
         Command::Verify(args) => verify::run(&db_of(&args.db)?, args.json, &mut Out::stdout()),
+        Command::Recover(args) => recover::run(&args, &mut Out::stdout()),
         Command::Backup(args) => backup::take(&args, &mut Out::stdout()),
         Command::Restore(args) => {
             backup::restore(&db_of(&args.read.db)?, &args.backup, args.read.json, &mut Out::stdout())

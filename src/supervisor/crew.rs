@@ -107,7 +107,9 @@ impl Crew {
             ActorName::Feed => {
                 let mut config = self.config.feed.clone();
                 // From the last ledger that was passed on: the gap is repaired before anybody quotes.
-                config.last_processed = self.last_ledger().or(config.last_processed);
+                if let Some(last) = self.last_ledger() {
+                    (config.last_processed, config.refetch_from) = (Some(last), None);
+                }
                 let links = (self.orders.address.clone(), self.valuer.address.clone());
                 self.feed = start_feed(&self.config, config, links, &self.events, &mut self.arbiters);
                 self.link_feed();
