@@ -181,16 +181,17 @@ pub(super) fn identity_in(record: &Connection) -> Option<Identity> {
         let (network, account) = (row.get("network")?, row.get("account")?);
         Ok(Identity { mode: row.word("mode", Mode::from_word)?, network, account })
     });
-    read.map_or(None, Some)
+    // What is damaged is not known.
+    read.ok()
 }
 
-/// The highest number of the damaged record that can be read.
+/// The highest number of the damaged record that can be read: a table that cannot has none.
 fn readable_end(record: &Connection) -> i64 {
     let last = |table: &&str| {
         let sql = format!("SELECT max(seq) FROM {table}");
         record.query_row(&sql, [], |row| row.get::<_, Option<i64>>(0)).unwrap_or_default()
     };
-    SEQUENCED.iter().filter_map(|table| last(&table)).max().unwrap_or(0)
+    SEQUENCED.iter().filter_map(last).max().unwrap_or(0)
 }
 
 /// Sessions that rows name and that are not there. One whose rows lie between those of its neighbours has existed: it

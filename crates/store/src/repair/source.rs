@@ -34,6 +34,7 @@ pub(super) fn open(
     wal_is_stray: bool,
     backup: Option<&Path>,
 ) -> Result<(Option<Connection>, ReadAs), BackupError> {
+    // Why one way shows nothing is of no use where another does; what was wrong with the record is known.
     let alone = immutable(db).ok().filter(has_tables);
     if has_wal(db) && !wal_is_stray {
         match untouched::open(db) {
@@ -58,11 +59,11 @@ pub(super) fn open(
 /// The tables can be named; what is in them is another matter.
 fn has_tables(conn: &Connection) -> bool {
     let ours = conn.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0));
-    let named = |table: &&str| {
+    let named = |table: &str| {
         let sql = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = ?1";
         conn.query_row(sql, [table], |row| row.get::<_, i64>(0)).optional().is_ok_and(|page| page.is_some())
     };
-    ours.is_ok_and(|id| id == schema::APPLICATION_ID) && schema::SEQUENCED.iter().all(|table| named(&table))
+    ours.is_ok_and(|id| id == schema::APPLICATION_ID) && schema::SEQUENCED.iter().all(|table| named(table))
 }
 
 /// With the `-wal` it must be the record that the file alone says it is, and not one from before.
