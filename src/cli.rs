@@ -45,6 +45,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Check that a record is whole and true, and its backups readable. Exit code 0 nothing found, 1 findings, 3 malformed.
     Verify(ReadArgs),
+    /// Close the sessions that a killed engine left open; with --repair, mend a damaged record first.
+    Recover(RecoverArgs),
     /// Take a verified backup of a record, also while an engine runs on it.
     Backup(BackupArgs),
     /// Put a backup in the place of a record; the former record is set aside, never deleted.
@@ -90,6 +92,10 @@ pub struct RunArgs {
     /// With --fresh on a record that has sessions: do not ask
     #[arg(long)]
     pub yes: bool,
+    /// If the record is damaged: set it aside untouched, take the newest good backup, add every row that can still be
+    /// read, and fetch the account's history again from the first hole. Without it a damaged record starts nothing
+    #[arg(long)]
+    pub repair: bool,
     /// One JSON object a line on stdout; logs on stderr
     #[arg(long)]
     pub json: bool,
@@ -235,6 +241,22 @@ pub struct BackupArgs {
     /// Take none: list those there are, the newest first
     #[arg(long)]
     pub list: bool,
+}
+
+/// What to recover.
+#[derive(Clone, Debug, Args)]
+pub struct RecoverArgs {
+    /// How to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// If the record is damaged: set it aside untouched, take the newest good backup and add every row that can still be
+    /// read
+    #[arg(long)]
+    pub repair: bool,
+    /// The configuration file, for whose record it is where neither it nor a backup tells [default: config/sim.toml where
+    /// it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// What to restore.

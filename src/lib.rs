@@ -15,6 +15,8 @@ pub mod exit;
 pub mod import;
 pub mod logging;
 pub mod output;
+pub mod progress;
+pub mod recover;
 pub mod report;
 pub mod run;
 pub mod sessions;

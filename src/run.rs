@@ -84,9 +84,18 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     if args.fresh {
         begin_afresh(&db, args.yes)?;
     }
-    let ending = Prepared::new(config, &db).and_then(|prepared| prepared.trade(config, args.json));
+    let ending = repair_if_asked(args, config, &db)
+        .and_then(|()| Prepared::new(config, &db))
+        .and_then(|prepared| prepared.trade(config, args.json));
     drop(log);
     ending
+}
+
+fn repair_if_asked(args: &RunArgs, config: &Config, db: &Path) -> Result<()> {
+    if !args.repair {
+        return Ok(());
+    }
+    crate::recover::before_session(db, simulated_identity(config)?, args.json, &mut Out::stdout())
 }
 
 /// Without `--for`, a session on a tape ends with the tape.
@@ -366,6 +375,7 @@ fn crew_config(
             request_timeout_ms: config.feed.silence_ms,
             audit_ledgers: config.orders.audit_ledgers,
             last_processed: store.last_processed_ledger()?,
+            refetch_from: store.refetch_from()?,
         },
         orders: OrdersConfig {
             token,

@@ -118,6 +118,7 @@ impl Runner {
             request_timeout_ms: 20_000,
             audit_ledgers: 16,
             last_processed: None,
+            refetch_from: None,
         });
         let orders = OrdersCore::new(
             OrdersConfig {

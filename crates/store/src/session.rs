@@ -9,6 +9,12 @@ use crate::read::{intent_row, query};
 use crate::record::{NewSession, OrderState, SessionNumber};
 use crate::rows::{IntentRow, OpenOrder};
 
+/// A repair whose hole is still to be fetched. The first session after it that recorded a whole ledger has fetched, or
+/// was told that there is nothing to fetch: its first update carries the whole history.
+pub(crate) const REFETCH_WAITS: &str = "refetch_from_ledger IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM sessions WHERE number > coalesce(repairs.last_session, 0) AND last_ledger_index IS NOT NULL
+        AND imported = 0)";
+
 impl Store {
     /// Records a new session, open, under the next number. It names the session that was recovered, if one was.
     ///
@@ -65,6 +71,18 @@ impl Store {
             )
             .optional()
             .map_err(sqlite(&self.path, "reading the last processed ledger"))
+    }
+
+    /// The ledger before the first hole that a repair left and no session has fetched the history of since; `None` when
+    /// nothing waits. Fetching again what is there adds nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn refetch_from(&self) -> Result<Option<u32>, StoreError> {
+        let sql = format!("SELECT min(refetch_from_ledger) FROM repairs WHERE {REFETCH_WAITS}");
+        self.conn
+            .query_row(&sql, [], |row| row.get(0))
+            .map_err(sqlite(&self.path, "reading what repairs left to fetch"))
     }
 
     /// Offers that are not known to be gone, oldest first: they may still be on the ledger.
