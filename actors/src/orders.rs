@@ -6,6 +6,7 @@ pub mod core;
 mod quoting;
 mod sending;
 mod settle;
+mod stranger;
 
 use std::sync::Arc;
 
@@ -90,6 +91,7 @@ impl Orders {
                 }
             }
             OrdersEffect::Elapsed => self.guard.tell(SupervisorEvent::Elapsed),
+            OrdersEffect::Stranger(cause) => self.guard.tell(SupervisorEvent::Stranger { cause }),
             OrdersEffect::Flat => self.guard.tell(SupervisorEvent::Flat),
         }
         Ok(())

@@ -183,6 +183,7 @@ impl EngineStages<'_> {
             | SupervisorEvent::Fault { .. }
             | SupervisorEvent::Live
             | SupervisorEvent::StorageRefuses { .. }
+            | SupervisorEvent::Stranger { .. }
             | SupervisorEvent::Elapsed => {}
         }
     }
