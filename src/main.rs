@@ -7,7 +7,7 @@ use clap::Parser;
 use neo::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use neo::exit::ExitCode;
 use neo::output::Out;
-use neo::{backfill, backup, config, control, import, report, run, sessions, sim_ledger, verify};
+use neo::{backfill, backup, config, control, import, report, run, sessions, sim_ledger, supervise, verify};
 use neo_store::old::OldError;
 use neo_store::{BackupError, LockError, StoreError};
 
@@ -29,6 +29,7 @@ fn main() -> std::process::ExitCode {
 fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command.unwrap_or_else(|| Command::Run(RunArgs::default())) {
         Command::Run(args) => run::run(&args),
+        Command::Supervise(args) => supervise::run(&args),
         Command::Sessions(args) => sessions::run(&db_of(&args.db)?, args.json, &mut Out::stdout()),
         Command::Report(args) => report::run(&db_of(&args.read.db)?, &args.session, args.read.json, &mut Out::stdout()),
         Command::Stop(args) => control::stop(&db_of(&args.db)?, args.urgent, args.wait, args.json, &mut Out::stdout()),

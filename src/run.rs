@@ -30,6 +30,7 @@ use crate::control::{ControlServer, Outcome};
 use crate::dashboard::Dashboard;
 use crate::exit::ExitCode;
 use crate::logging::{self, StderrStyle};
+use crate::notify::Notify;
 use crate::output::Out;
 use crate::signals;
 use crate::simulator::{self, Launch, Simulator};
@@ -256,6 +257,7 @@ impl Parts<'_> {
             start_deadline_ms: START_DEADLINE_MS,
             outage_limit_ms: config.feed.outage_ms,
             own_checkpoints: true,
+            notify: Notify::from_environment(),
         };
         Ok((supervisor, control, screen))
     }
@@ -319,6 +321,11 @@ fn crew_config(
     let unsettled = store.unsettled_intents()?.into_iter().map(|row| -> Result<(Hash, u32)> {
         Ok((row.intent.tx_hash.parse().context("an intent's hash in the record")?, row.intent.last_ledger_sequence))
     });
+    let last_processed = store.last_processed_ledger()?;
+    let settled = store
+        .settled_since(last_processed.unwrap_or(0))?
+        .into_iter()
+        .map(|hash| -> Result<Hash> { hash.parse().context("a settled intent's hash in the record") });
     let network_id = config.sim.network_id;
     let (depth, dust) = (config.feed.depth, Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?);
     Ok(CrewConfig {
@@ -333,7 +340,7 @@ fn crew_config(
             silence_ms: config.feed.silence_ms,
             request_timeout_ms: config.feed.silence_ms,
             audit_ledgers: config.orders.audit_ledgers,
-            last_processed: store.last_processed_ledger()?,
+            last_processed,
         },
         orders: OrdersConfig {
             token,
@@ -345,6 +352,7 @@ fn crew_config(
             cancel_max_fee: config.orders.cancel_max_fee_drops,
             trade_for_s: config.session.duration.map(seconds),
             unsettled: unsettled.collect::<Result<_>>()?,
+            settled: settled.collect::<Result<_>>()?,
         },
         checkpoint_every: Some(Duration::from_secs(u64::from(config.store.checkpoint_s))),
     })

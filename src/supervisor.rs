@@ -21,6 +21,7 @@ use neo_store::record::{EndReason, EndedAtSource, Fault, Record, SessionEnd, Ses
 use neo_store::writer::{Writer, WriterThread};
 
 use crate::exit::ExitCode;
+use crate::notify::{Health, Notify};
 use crew::Crew;
 use policy::{Decision, Policy};
 use stages::EngineStages;
@@ -31,6 +32,8 @@ use watchdog::Watchdog;
 const TICK: Duration = Duration::from_millis(100);
 /// Heartbeats are asked for this often.
 const HEARTBEAT_MS: u64 = 1_000;
+/// An actor that has been silent for so long is no reason to stop yet, but systemd hears of no health.
+const HEALTHY_MS: u64 = 5_000;
 
 /// What shows the engine to its operator. Nothing here may fail the engine: a screen that is gone is no reason to stop.
 pub trait Screen {
@@ -68,6 +71,8 @@ pub struct Supervisor {
     pub outage_limit_ms: u64,
     /// False when a replicator owns checkpoints.
     pub own_checkpoints: bool,
+    /// The way to systemd.
+    pub notify: Notify,
 }
 
 /// How a session ended.
@@ -96,6 +101,8 @@ impl Supervisor {
     /// after the stop sequence may hang too.
     pub fn run(mut self, screen: &mut impl Screen) -> (Ending, Watchdog) {
         let stop = self.watch(screen);
+        let may_take = watchdog::patience(self.deadlines.whole_ms);
+        self.notify.stopping(&format!("stopping: {}", stop.reason), may_take);
         let watchdog = Watchdog::start(self.path.clone(), self.session, self.deadlines);
         if let Some(mut status) = self.status.try_lock_for(TICK) {
             status.phase = Phase::Stopping;
@@ -164,8 +171,19 @@ impl Supervisor {
                 self.record_fault_text(&cause);
                 return StopCause { reason: EndReason::Fault, cause, node_lost_ms: policy.node_lost_ms() };
             }
+            self.tell_systemd(now_ms);
             screen.tick();
         }
+    }
+
+    fn tell_systemd(&mut self, now_ms: u64) {
+        let healthy = self.crew.silent_ms(now_ms) < HEALTHY_MS;
+        let Some(status) = self.status.try_lock() else { return };
+        let quoting = !status.quotes.is_empty();
+        let doing = status.withheld_reason.clone().unwrap_or_else(|| format!("{} offers", status.quotes.len()));
+        let text = format!("S{} at ledger {}: {doing}", status.session, status.ledger_index);
+        drop(status);
+        self.notify.tick(&Health { healthy, quoting, status: text }, now_ms);
     }
 
     fn record_fault(&self, event: &SupervisorEvent, actor: ActorName, action: &str) {
@@ -212,7 +230,11 @@ impl Supervisor {
             watchdog: &watchdog,
             left_open: (Vec::new(), Vec::new()),
         };
-        let outcomes = stop::run_stages(&mut stages, self.deadlines, |row| screen.stage(row));
+        let outcomes = stop::run_stages(&mut stages, self.deadlines, |row| {
+            let may_take = watchdog::patience(self.deadlines.whole_ms);
+            self.notify.stopping(&format!("stopping: {} {}", row.stage, row.outcome), may_take);
+            screen.stage(row);
+        });
         let (closed, end) = ensure_closed(&mut stages, &outcomes);
         drop(stages);
         let exit = exit_code(stop.reason, &outcomes, closed);
@@ -255,6 +277,8 @@ fn exit_code(reason: EndReason, outcomes: &[StopStage], closed: bool) -> ExitCod
         (EndReason::Fault, _) => ExitCode::Fault,
         (EndReason::Disk, _) => ExitCode::Database,
         _ if !closed => ExitCode::Database,
+        // Nobody asked for this end, and a restart would meet the same: a person must look.
+        (EndReason::Risk, Verdict::Clean) => ExitCode::Failed,
         (_, Verdict::TimedOut) => ExitCode::Deadline,
         (_, Verdict::NotDone) => ExitCode::Failed,
         (_, Verdict::Clean) => ExitCode::Clean,

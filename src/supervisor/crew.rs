@@ -139,13 +139,18 @@ impl Crew {
             tracing::warn!("an actor's mailbox is full or closed");
         }
         let now_ms = monotonic_ms();
+        self.pulses().filter(|pulse| pulse.age_ms(now_ms) > limit_ms).map(Pulse::actor).collect()
+    }
+
+    /// How long the most silent actor has been silent.
+    #[must_use]
+    pub fn silent_ms(&self, now_ms: u64) -> u64 {
+        self.pulses().map(|pulse| pulse.age_ms(now_ms)).max().unwrap_or(0)
+    }
+
+    fn pulses(&self) -> impl Iterator<Item = &Pulse> {
         let checkpoint = self.checkpoint.as_ref().map(|member| &member.pulse);
-        [&self.watch.pulse, &self.valuer.pulse, &self.orders.pulse, &self.feed.pulse]
-            .into_iter()
-            .chain(checkpoint)
-            .filter(|pulse| pulse.age_ms(now_ms) > limit_ms)
-            .map(Pulse::actor)
-            .collect()
+        [&self.watch.pulse, &self.valuer.pulse, &self.orders.pulse, &self.feed.pulse].into_iter().chain(checkpoint)
     }
 
     /// The newest ledger that the orders have worked through; unknown while they hold their lock for long.

@@ -32,7 +32,6 @@ impl Watchdog {
     #[must_use]
     pub fn start(path: PathBuf, session: SessionNumber, deadlines: Deadlines) -> Watchdog {
         let (tell, told) = bounded(4);
-        let patience = |ms: u64| Duration::from_millis(ms.saturating_add(GRACE_MS));
         std::thread::spawn(move || {
             let mut wait = patience(deadlines.whole_ms);
             loop {
@@ -61,6 +60,12 @@ impl Watchdog {
             tracing::warn!("the watchdog does not listen");
         }
     }
+}
+
+/// How long a sequence with this deadline may take before it counts as hanging.
+#[must_use]
+pub fn patience(deadline_ms: u64) -> Duration {
+    Duration::from_millis(deadline_ms.saturating_add(GRACE_MS))
 }
 
 fn bite(path: &std::path::Path, session: SessionNumber) -> ! {

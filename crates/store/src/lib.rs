@@ -20,7 +20,7 @@ pub mod open;
 pub mod read;
 pub mod reconcile;
 pub mod record;
-mod recover;
+pub mod recover;
 pub mod restore;
 pub mod rows;
 pub mod schema;

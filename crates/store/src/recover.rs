@@ -1,10 +1,30 @@
 //! Closing the session that a killed engine left open, from what it made durable.
 
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::apply::end_session;
 use crate::columns::Columns;
+use crate::error::StoreError;
+use crate::open::{Options, Store};
+use crate::read::Reader;
 use crate::record::{EndReason, EndedAtSource, SessionEnd, SessionNumber};
+
+/// Closes what a killed engine left open in the file at `path`, as the next start would, and gives the sessions' numbers.
+/// A file that is not there or holds nobody's records yet has none. `clock` is the real time.
+///
+/// # Errors
+/// As for [`Store::open`]; [`crate::LockError::Held`] inside it while an engine lives on the file.
+pub fn recover(path: &Path, clock: fn() -> DateTime<Utc>) -> Result<Vec<SessionNumber>, StoreError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let Some(identity) = Reader::identity_of(path)? else { return Ok(Vec::new()) };
+    let store = Store::open(path, &identity, &Options::new(clock), clock())?;
+    Ok(store.recovered().to_vec())
+}
 
 /// Closes every open session in one transaction and gives their numbers. The caller holds the file's lock: an open
 /// session is therefore nobody's.
