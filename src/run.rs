@@ -9,13 +9,15 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use neo_actors::clock::now;
 use neo_actors::feed::core::FeedConfig;
+use neo_actors::orders::adopt::Adoptable;
 use neo_actors::orders::core::OrdersConfig;
 use neo_actors::status::Phase;
 use neo_actors::{SharedStatus, Status, SupervisorEvent};
 use neo_ledger::keys::Keypair;
-use neo_ledger::types::{Hash, Token};
+use neo_ledger::types::{Hash, LedgerTime, Token};
 use neo_market::{Drops, Rounding};
 use neo_sim::tape::Tape;
+use neo_store::OpenOrder;
 use neo_store::close_directly;
 use neo_store::lock::{Lock, lock_path};
 use neo_store::open::{Identity, Options, Store};
@@ -25,7 +27,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::cli::RunArgs;
-use crate::config::{self, Config, Loaded, Speed};
+use crate::config::{self, Config, Loaded, Orphans, Speed};
 use crate::control::{ControlServer, Outcome};
 use crate::dashboard::Dashboard;
 use crate::exit::ExitCode;
@@ -353,9 +355,29 @@ fn crew_config(
             trade_for_s: config.session.duration.map(seconds),
             unsettled: unsettled.collect::<Result<_>>()?,
             settled: settled.collect::<Result<_>>()?,
+            adoptable: adoptable(config, store)?,
         },
         checkpoint_every: Some(Duration::from_secs(u64::from(config.store.checkpoint_s))),
     })
+}
+
+/// Offers of earlier sessions that may still stand and are to be taken over; one without an Expiration never is.
+fn adoptable(config: &Config, store: &Store) -> Result<Vec<Adoptable>> {
+    if config.orders.orphans == Orphans::Cancel {
+        return Ok(Vec::new());
+    }
+    let known = |order: OpenOrder| {
+        Some(Adoptable {
+            sequence: order.offer_sequence,
+            side: order.side,
+            level: order.level,
+            price: order.price,
+            placed_ledger: order.ledger_index,
+            expires: LedgerTime::from_unix_s(order.expiration?.timestamp())?,
+        })
+    };
+    // A new simulated world counts its numbers from the start again: the newest order of a number is the one meant.
+    Ok(store.open_orders()?.into_iter().rev().filter_map(known).collect())
 }
 
 fn new_session(config: &Config) -> Result<NewSession> {

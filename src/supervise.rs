@@ -42,9 +42,10 @@ const VOUCH_MS: u64 = 60_000;
 pub fn run(args: &SuperviseArgs) -> Result<ExitCode> {
     let run = match run_args(&args.command) {
         Ok(run) => run,
-        Err(mistake) => {
-            Out::stderr().line(&format!("error: {mistake}"))?;
-            return Ok(ExitCode::Usage);
+        Err(Instead { text, exit }) => {
+            let mut out = if exit == ExitCode::Clean { Out::stdout() } else { Out::stderr() };
+            out.line(text.trim_end())?;
+            return Ok(exit);
         }
     };
     let settings = run.settings().map_err(anyhow::Error::msg)?;
@@ -74,17 +75,29 @@ pub fn run(args: &SuperviseArgs) -> Result<ExitCode> {
     exit
 }
 
+/// What is said instead of starting anything.
+struct Instead {
+    text: String,
+    exit: ExitCode,
+}
+
 /// The engine's own arguments, checked before anything is started.
-fn run_args(command: &[OsString]) -> Result<RunArgs, String> {
+fn run_args(command: &[OsString]) -> Result<RunArgs, Instead> {
+    let usage = |text: &str| Instead { text: format!("error: {text}"), exit: ExitCode::Usage };
     let parsed = Cli::try_parse_from(std::iter::once(OsString::from("neo")).chain(command.iter().cloned()));
-    let run = match parsed.map_err(|error| error.render().to_string())?.command {
-        Some(Command::Run(run)) => run,
-        _ => return Err("only `run` can be supervised: neo supervise -- run --for 30m".to_string()),
+    let cli = parsed.map_err(|error| {
+        // `--help` and `--version` are asked for, and no mistakes.
+        let exit = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Clean };
+        Instead { text: error.render().to_string(), exit }
+    })?;
+    let Some(Command::Run(run)) = cli.command else {
+        return Err(usage("only `run` can be supervised: neo supervise -- run --for 30m"));
     };
     if run.fresh {
-        return Err("--fresh would begin a new record at every restart; do it once with `neo run --fresh`, then \
-                    supervise without it"
-            .to_string());
+        return Err(usage(
+            "--fresh would begin a new record at every restart; do it once with `neo run --fresh`, then supervise \
+             without it",
+        ));
     }
     Ok(run)
 }

@@ -149,6 +149,26 @@ fn a_killed_engine_is_recovered_and_started_again_and_its_successor_names_it() {
 }
 
 #[test]
+fn with_orphans_adopted_the_successor_keeps_the_offers_that_still_stand() {
+    let engine = Engine::new();
+    // Nobody trades, so that every offer still stands when the successor comes.
+    let run = ["--speed", "20", "--set", "orders.orphans=adopt", "--set", "sim.takers.arrivals_per_ledger=0"];
+    let mut supervised = Supervised::start(&engine, &["--wait", "20ms"], &run);
+    let first = supervised.until_it_quotes(None);
+    kill("KILL", first);
+    supervised.until_it_quotes(Some(first));
+    let swept = count(&engine, "SELECT count(*) FROM intents WHERE session = 2 AND purpose = 'cancel'");
+    assert!(engine.stderr().contains("taken over"), "{}", engine.stderr());
+    assert_eq!(swept, 0, "an adopted offer is not cancelled: {}", engine.stderr());
+    supervised.signal("TERM");
+    assert_eq!(supervised.wait(), 0, "{}", engine.stderr());
+    let open_orders =
+        count(&engine, "SELECT count(*) FROM orders WHERE state IN ('pending', 'resting', 'partly_filled', 'unknown')");
+    assert_eq!(open_orders, 0, "the first session's offers have an end in the record");
+    assert_verified(&engine);
+}
+
+#[test]
 fn a_session_ended_by_a_fault_is_started_again_and_named() {
     let engine = Engine::new();
     let mut supervised =

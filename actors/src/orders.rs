@@ -2,6 +2,7 @@
 //!
 //! The core is shared with the supervisor, which asks it what is still open while the session is being closed.
 
+pub mod adopt;
 pub mod core;
 mod quoting;
 mod sending;

@@ -202,6 +202,7 @@ impl Runner {
                 trade_for_s: Some(trade_for_s),
                 unsettled: known.unsettled,
                 settled: known.settled,
+                adoptable: Vec::new(),
             },
             key,
         );

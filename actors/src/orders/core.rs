@@ -4,8 +4,8 @@
 //! ledger: found in one, or its LastLedgerSequence passed in gap-free history. While the fate of a level's transaction is
 //! open, that level signs nothing new.
 //!
-//! Here are the state and the order of work; `settle` reads what a ledger proves, `stranger` what others did with our
-//! key, `quoting` decides what to change, `sending` signs and sends.
+//! Here are the state and the order of work; `settle` reads what a ledger proves, `adopt` takes over what still stands,
+//! `stranger` is what others did with our key, `quoting` decides what to change, `sending` signs and sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,7 @@ use neo_market::{AmountError, Dec, Drops, Side};
 use neo_store::record::{Fault, IntentState, OrderState, Processor, Purpose, Record};
 use thiserror::Error;
 
+use super::adopt::Adoptable;
 use super::settle::intent_update;
 use crate::clock::to_utc;
 use crate::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
@@ -46,6 +47,8 @@ pub struct OrdersConfig {
     pub unsettled: Vec<(Hash, u32)>,
     /// Transactions that the record has settled and that the node's history may show once more.
     pub settled: Vec<Hash>,
+    /// Offers of earlier sessions to take over where they still stand; any other is cancelled before the first quote.
+    pub adoptable: Vec<Adoptable>,
 }
 
 /// What happens to the orders.
@@ -189,6 +192,8 @@ pub struct OrdersCore {
     pub(super) settled: BTreeSet<Hash>,
     /// Offers that somebody else placed while we run. They are left alone: they may be another engine's.
     pub(super) strange: BTreeSet<u32>,
+    /// Ledgers of this session are missing: an offer that nobody saw placed may be ours.
+    pub(super) history_lost: bool,
     /// What the first stranger did, until it is told.
     pub(super) stranger: Option<String>,
     pub(super) stranger_told: bool,
@@ -222,6 +227,7 @@ impl OrdersCore {
             failed_transactions: 0,
             fills: (0, 0),
             strange: BTreeSet::new(),
+            history_lost: false,
             stranger: None,
             stranger_told: false,
         }
@@ -407,6 +413,7 @@ impl OrdersCore {
             self.offer_changes(transaction, now, &mut records);
         }
         if let Some(cause) = &update.history_lost {
+            self.history_lost = true;
             tracing::error!(cause, "the record has a hole that no node can fill");
             let action = "followed on from the newest ledger; balances are the ledger's".to_string();
             let cause = cause.clone();

@@ -30,6 +30,7 @@ fn core(levels: u8) -> OrdersCore {
         trade_for_s: None,
         unsettled: Vec::new(),
         settled: Vec::new(),
+        adoptable: Vec::new(),
     };
     OrdersCore::new(config, key())
 }
@@ -555,6 +556,15 @@ fn an_offer_that_only_the_list_shows_ends_the_session_too() {
     bench.ledger(&update(102, 3, vec![], Some(ours.chain([listed(77)]).collect())));
     assert_eq!(strangers(&bench.effects).len(), 1);
     assert!(strangers(&bench.effects)[0].contains("offer 77"));
+
+    // With ledgers of this session missing it may be an offer of ours whose inclusion nobody saw: withdrawn.
+    let (mut bench, intents) = quoting();
+    let ours = intents.iter().map(|intent| listed(intent.sequence));
+    let mut gap = update(110, 4, vec![], Some(ours.chain([listed(77)]).collect()));
+    gap.history_lost = Some("the node has no history".to_string());
+    bench.ledger(&gap);
+    assert!(strangers(&bench.effects).is_empty());
+    assert_eq!(bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect::<Vec<_>>(), [Some(77)]);
 }
 
 #[test]
@@ -587,4 +597,34 @@ fn what_happened_before_the_session_accuses_nobody_and_offers_of_then_are_swept(
     assert_eq!(faults, 1, "what the record has settled is no stranger's");
     let cancels = bench.acknowledge();
     assert_eq!((cancels.len(), cancels[0].offer_sequence), (1, Some(2)), "swept before the first quote");
+}
+
+#[test]
+fn offers_of_an_earlier_session_are_taken_over_where_the_policy_says_so_and_the_record_knows_them() {
+    let listed = |sequence: u32, side: Side| {
+        let OfferChange { taker_gets, taker_pays, .. } = change(sequence, side, OfferChangeKind::Created);
+        OpenOffer { sequence, taker_gets, taker_pays }
+    };
+    // As quoted at these prices: 10 basis points from the middle, which is 2.40.
+    let known = |sequence: u32, side: Side, price: &str, expires_s: u32| Adoptable {
+        sequence,
+        side,
+        level: 0,
+        price: price.parse().unwrap(),
+        placed_ledger: 99,
+        expires: LedgerTime(800_000_400 + expires_s),
+    };
+    let mut bench = Bench::new(1);
+    bench.core.config.adoptable =
+        vec![known(5, Side::Bid, "2.3976", 110), known(6, Side::Ask, "2.4024", 0), known(7, Side::Ask, "2.4024", 110)];
+    // 5 is fine; 6 has expired at this very close; 7 is a bid on the ledger, so the record means another; 8 is unknown.
+    let offers = vec![listed(5, Side::Bid), listed(6, Side::Ask), listed(7, Side::Bid), listed(8, Side::Ask)];
+    bench.ledger(&update(100, 9, vec![], Some(offers)));
+    assert_eq!(bench.core.quotes().len(), 1);
+    let swept: Vec<Option<u32>> = bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect();
+    assert_eq!(swept, [Some(6), Some(7), Some(8)], "the rest is cancelled before anything is quoted");
+    assert_eq!(bench.core.open_items().0, [5, 6, 7, 8]);
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    let cancels: Vec<Option<u32>> = bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect();
+    assert_eq!(cancels, [Some(5)], "an adopted offer is withdrawn as any other");
 }

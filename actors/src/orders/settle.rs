@@ -225,16 +225,21 @@ impl OrdersCore {
         records: &mut Vec<Record>,
     ) {
         let on_ledger: BTreeSet<u32> = listed.iter().map(|offer| offer.sequence).collect();
-        for sequence in &on_ledger {
+        for offer in listed {
+            let sequence = &offer.sequence;
             let ours = self.offers.contains_key(sequence) || self.in_flight.contains_key(sequence);
             if ours || self.orphans.contains(sequence) || self.strange.contains(sequence) {
                 continue;
             }
-            if is_history {
+            if is_history && self.adopt(offer) {
+                continue;
+            }
+            if is_history || self.history_lost {
                 tracing::warn!(offer = sequence, "an offer of our account that no order of this session made");
                 self.orphans.insert(*sequence);
             } else {
-                self.accuse(*sequence, format!("offer {sequence}, which is listed and which nobody saw placed"));
+                let what = format!("offer {sequence}, which is listed and which nobody saw placed");
+                records.push(self.listed_stranger(*sequence, &what, now));
             }
         }
         self.orphans.retain(|sequence| on_ledger.contains(sequence));

@@ -73,7 +73,8 @@ impl Store {
     pub fn open_orders(&self) -> Result<Vec<OpenOrder>, StoreError> {
         query(
             &self.conn,
-            "SELECT session, offer_sequence, tx_hash, side, level, price, size_drops, remaining_drops, state
+            "SELECT session, offer_sequence, tx_hash, side, level, price, size_drops, remaining_drops,
+                 expiration, ledger_index, state
              FROM orders WHERE state IN ('pending', 'resting', 'partly_filled', 'unknown') ORDER BY seq",
             [],
             |row| {
@@ -86,6 +87,8 @@ impl Store {
                     price: row.dec("price")?,
                     size: row.drops("size_drops")?,
                     remaining: row.drops("remaining_drops")?,
+                    expiration: row.time_opt("expiration")?,
+                    ledger_index: row.get("ledger_index")?,
                     state: row.word("state", OrderState::from_word)?,
                 })
             },
