@@ -1,5 +1,6 @@
 //! The command line: what can be asked, in words that teach. What is done with it is elsewhere.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +27,8 @@ Exit codes: 0 clean, 1 failed, 2 usage or configuration, 3 database, 4 stop dead
 pub enum Command {
     /// Run one session: quote, get filled, and close it in order.
     Run(RunArgs),
+    /// Run sessions under supervision: an engine that crashes is started again, and what it left is closed.
+    Supervise(SuperviseArgs),
     /// List the sessions of a record.
     Sessions(ReadArgs),
     /// Show one session: how it ended, what was filled, whether the books balance. Exit code 0 only for a clean one.
@@ -103,6 +106,38 @@ pub struct RunArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
+
+/// How to supervise.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = SUPERVISE_HELP)]
+pub struct SuperviseArgs {
+    /// So many restarts within --within; one more is a crash loop and ends it
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub max_restarts: usize,
+    /// See --max-restarts
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub within: Duration,
+    /// Wait before the first restart; doubled with each one within --within, half of it drawn at random
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub wait: Duration,
+    /// No wait is longer
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub wait_max: Duration,
+    /// Seed of the random part of the waits [default: the process id]
+    #[arg(long, value_name = "N")]
+    pub jitter_seed: Option<u64>,
+    /// The engine's command line: run and its options
+    #[arg(last = true, required = true, value_name = "run ...")]
+    pub command: Vec<OsString>,
+}
+
+const SUPERVISE_HELP: &str = "\
+Try it: `neo supervise -- run --speed 20`, then kill the engine (`neo status` shows its process id) and watch.
+
+Started again: an engine killed by a signal; exit codes 70 (fault) and any unknown one; 4 (a stop hung) unless somebody
+had asked for that stop. Not started again: 0, 1 (something for a person to look at), 2 and 3 (a restart cannot mend
+them). SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on, a second one too; then the engine's own stop is waited for and
+nothing is started again. The exit code is the last engine's; 70 stands for one that was killed.";
 
 /// Read something.
 #[derive(Clone, Debug, Args)]

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use layers::{Origin, environment};
 pub use problem::{ConfigErrors, Problem};
 pub use sections::{
-    Account, Feed, LogLevel, LogSettings, Network, NetworkKind, Orders, Session, Sim, Speed, Stop, StoreSettings,
-    Supervision,
+    Account, Feed, LogLevel, LogSettings, Network, NetworkKind, Orders, Orphans, Session, Sim, Speed, Stop,
+    StoreSettings, Supervision,
 };
 
 use layers::Leaf;

@@ -2,10 +2,12 @@
 //!
 //! The core is shared with the supervisor, which asks it what is still open while the session is being closed.
 
+pub mod adopt;
 pub mod core;
 mod quoting;
 mod sending;
 mod settle;
+mod stranger;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,6 +123,7 @@ impl Orders {
                 }
             }
             OrdersEffect::Elapsed => self.guard.tell(SupervisorEvent::Elapsed),
+            OrdersEffect::Stranger(cause) => self.guard.tell(SupervisorEvent::Stranger { cause }),
             OrdersEffect::Flat => self.guard.tell(SupervisorEvent::Flat),
         }
         Ok(())

@@ -250,6 +250,12 @@ impl Crew {
         frozen.into_iter().map(Pulse::actor).collect()
     }
 
+    /// How long the most silent actor has been silent.
+    #[must_use]
+    pub fn silent_ms(&self, now_ms: u64) -> u64 {
+        self.pulses().map(|pulse| pulse.age_ms(now_ms)).max().unwrap_or(0)
+    }
+
     /// Of those that are not gone.
     fn pulses(&self) -> impl Iterator<Item = &Pulse> {
         let alive = [self.watch.connected(), self.valuer.connected(), self.orders.connected(), self.feed.connected()];

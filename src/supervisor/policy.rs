@@ -126,6 +126,7 @@ impl Policy {
             | SupervisorEvent::DumpRequested
             | SupervisorEvent::Mended { .. } => Decision::GoOn,
             SupervisorEvent::Elapsed => self.stop(EndReason::Elapsed, None),
+            SupervisorEvent::Stranger { cause } => self.stop(EndReason::Risk, Some(cause.clone())),
             SupervisorEvent::NodeSeen(seen) => {
                 self.node_lost_ms = (!seen).then_some(now_ms);
                 Decision::GoOn

@@ -182,7 +182,7 @@ impl StandIn {
             }
             OrdersEffect::Flat => self.flat = true,
             // The session ends already.
-            OrdersEffect::Elapsed => {}
+            OrdersEffect::Elapsed | OrdersEffect::Stranger(_) => {}
         }
     }
 

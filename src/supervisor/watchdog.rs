@@ -143,6 +143,12 @@ impl Watchdog {
     }
 }
 
+/// The longest that a stop can take before the process is ended.
+#[must_use]
+pub fn patience(deadlines: Deadlines, frozen_ms: u64) -> Duration {
+    Duration::from_millis(deadlines.whole_ms.saturating_mul(2).saturating_add(frozen_ms))
+}
+
 /// What does not go on any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hung {
