@@ -20,7 +20,7 @@ pub struct Valuer {
     status: SharedStatus,
     guard: Guard,
     /// What the queue has no place for waits for the next ledger, or for the close.
-    outbox: Outbox<Record>,
+    outbox: Outbox<Box<Record>>,
 }
 
 impl Valuer {
@@ -58,7 +58,7 @@ impl Valuer {
     }
 
     fn record(&mut self, records: Vec<Record>) -> Result<(), String> {
-        records.into_iter().for_each(|record| self.outbox.push(record));
+        records.into_iter().for_each(|record| self.outbox.push(Box::new(record)));
         self.outbox.empty(|record| self.writer.offer(record)).map_err(|error| error.to_string())
     }
 }
