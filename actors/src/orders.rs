@@ -48,7 +48,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// What goes to the writer.
 enum Parcel {
     /// Nothing waits for it.
-    One(Record),
+    One(Box<Record>),
     /// Intents: answered with `IntentsDurable` of this batch.
     Durable(u64, Vec<Record>),
 }
@@ -106,7 +106,7 @@ impl Orders {
     fn carry_out(&mut self, effect: OrdersEffect, ctx: &mut Context<Self>) -> Result<(), String> {
         match effect {
             OrdersEffect::Record(records) => {
-                records.into_iter().for_each(|record| self.outbox.push(Parcel::One(record)));
+                records.into_iter().for_each(|record| self.outbox.push(Parcel::One(Box::new(record))));
                 self.empty_outbox(ctx)?;
             }
             OrdersEffect::Persist { batch, records } => {
