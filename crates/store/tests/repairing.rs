@@ -65,7 +65,7 @@ fn ledger(n: u32) -> Vec<Record> {
 /// What the ledger says after ledger `n`, `n - 10` ledgers after the first.
 fn valued(kind: SnapshotKind, n: u32) -> ValuationSnapshot {
     let traded = i64::from(n) - 10;
-    let rlusd = dec("5000").sub(dec(&format!("{}", rust_decimal(traded)))).unwrap();
+    let rlusd = dec("5000").sub(dec(&rust_decimal(traded))).unwrap();
     let xrp = 1_000_000_000 + traded * 990;
     ValuationSnapshot {
         rlusd,
@@ -247,9 +247,7 @@ fn the_next_session_fetches_from_before_the_hole_and_what_was_lost_comes_in_once
 
     // As the feed gives it: the history after `from`, all of it, in the first update.
     let running = place.start();
-    let history = |part: fn(&Record) -> bool| {
-        (from + 1..=610).flat_map(ledger).filter(move |record| part(record)).collect::<Vec<Record>>()
-    };
+    let history = |part: fn(&Record) -> bool| (from + 1..=610).flat_map(ledger).filter(part).collect::<Vec<Record>>();
     running.durably(history(|record| matches!(record, Record::OrderEvent(_) | Record::Fill(_)))).unwrap();
     running.durably(history(|record| matches!(record, Record::Flow(_)))).unwrap();
     running
@@ -284,13 +282,16 @@ fn an_event_that_comes_late_does_not_undo_what_came_after_it() {
     running.seal();
 }
 
+/// A way to break a page, with its name.
+type How = (&'static str, fn(&mut [u8]));
+
 #[test]
 fn whatever_page_is_broken_the_record_is_mended_and_what_is_lost_is_known() {
     let _alone = child::alone();
     let whole = record();
     let (before, bytes) = (rows(&whole), fs::read(&whole.path).unwrap());
     let count = bytes.len() / PAGE;
-    let hows: [(&str, fn(&mut [u8])); 3] = [
+    let hows: [How; 3] = [
         ("zeroed", |page| page.fill(0)),
         ("noise", |page| page.iter_mut().enumerate().for_each(|(n, byte)| *byte ^= (n * 7 + 13) as u8)),
         ("first half", |page| page[..PAGE / 2].fill(0xA5)),
