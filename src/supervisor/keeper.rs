@@ -119,6 +119,12 @@ impl Keeper {
         self.due.clear();
     }
 
+    /// True once the actors' work is done.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.retired
+    }
+
     /// Faults that the writer can no longer take.
     #[must_use]
     pub fn unrecorded_faults(&mut self) -> Vec<Fault> {
@@ -134,11 +140,11 @@ impl Keeper {
     pub fn hear(&mut self, event: &SupervisorEvent) -> Decision {
         if is_loss(event) && !self.retired {
             // Whoever fails because the writer is gone is not the one at fault.
-            if !self.writer.is_alive() && !std::mem::replace(&mut self.writer_told, true) {
+            if let Some(lost) = self.writer_end() {
                 if let SupervisorEvent::Fault { actor, .. } = event {
                     self.policy.expect_end(*actor);
                 }
-                return self.decide(&SupervisorEvent::WriterLost { cause: WRITER_GONE.to_string() });
+                return self.decide(&lost);
             }
             let needs_record = |actor: ActorName| matches!(actor, ActorName::Valuer | ActorName::Checkpoint);
             if self.record_lost && loser(event).is_some_and(needs_record) {
@@ -216,20 +222,26 @@ impl Keeper {
         failed
     }
 
+    /// The end of the writer's thread, told once.
+    #[must_use]
+    pub fn writer_end(&mut self) -> Option<SupervisorEvent> {
+        let ended = !self.writer.is_alive() && !std::mem::replace(&mut self.writer_told, true);
+        ended.then(|| SupervisorEvent::WriterLost { cause: WRITER_GONE.to_string() })
+    }
+
     fn look_at_writer(&mut self, now_ms: u64, judged: bool) -> Option<SupervisorEvent> {
         let beats = self.writer.beats();
         if beats != self.writer_beat.0 || !judged {
             self.writer_beat = (beats, now_ms);
         }
         let still_ms = now_ms.saturating_sub(self.writer_beat.1);
-        let cause = if !self.writer.is_alive() {
-            WRITER_GONE.to_string()
-        } else if still_ms > self.frozen_ms {
-            format!("the writer's thread has stood still for {still_ms} ms; nothing can be recorded any more")
-        } else {
-            return None;
-        };
-        (!std::mem::replace(&mut self.writer_told, true)).then_some(SupervisorEvent::WriterLost { cause })
+        if let Some(ended) = self.writer_end() {
+            return Some(ended);
+        }
+        let frozen = still_ms > self.frozen_ms && !std::mem::replace(&mut self.writer_told, true);
+        let cause =
+            || format!("the writer's thread has stood still for {still_ms} ms; nothing can be recorded any more");
+        frozen.then(|| SupervisorEvent::WriterLost { cause: cause() })
     }
 
     /// A fault row for the event that a decision was about.

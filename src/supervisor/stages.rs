@@ -112,7 +112,7 @@ impl EngineStages<'_> {
             Stage::Quiesce => self.quiesce(),
             Stage::Settle => self.settle(budget),
             Stage::Cancel => self.cancel(budget),
-            Stage::Value => self.value(budget),
+            Stage::Value => self.value(budget, so_far),
             Stage::Flush => self.flush(budget),
             Stage::Checkpoint => self.checkpoint(budget),
             Stage::Close => self.close(budget, so_far),
@@ -128,13 +128,21 @@ impl EngineStages<'_> {
     }
 
     fn command(&mut self, command: OrdersCommand) -> Result<(), StageError> {
+        // What happened since the last wait, the orders' end for one, is heard before anything is asked of them.
+        while let Ok(event) = self.events.try_recv() {
+            self.heard(&event);
+        }
+        if self.stand_in.is_none()
+            && self.undriven.is_none()
+            && let Err(error) = self.keeper.crew.orders().try_send(command)
+        {
+            self.lost(Lost::Orders, format!("the orders take nothing: {error}"));
+        }
         if let Some(why) = &self.undriven {
             return Err(StageError::Failed(why.clone()));
         }
-        let done = match &mut self.stand_in {
-            Some(stand_in) => stand_in.command(command, &mut self.notes.lock()),
-            None => self.keeper.crew.orders().try_send(command).map_err(|error| error.to_string()),
-        };
+        let Some(stand_in) = &mut self.stand_in else { return Ok(()) };
+        let done = stand_in.command(command, &mut self.notes.lock());
         done.map_err(|error| StageError::Failed(format!("the orders do not take {command:?}: {error}")))
     }
 
@@ -149,7 +157,8 @@ impl EngineStages<'_> {
                 let mut stand_in = StandIn::new(crew.orders_core().clone(), self.writer.clone(), crew.feed_link());
                 let begun = crew
                     .take_orders_over(stand_in.link())
-                    .and_then(|()| stand_in.begin(record_lost, &mut self.notes.lock()));
+                    .and_then(|()| stand_in.begin(record_lost, &mut self.notes.lock()))
+                    .and_then(|()| stand_in.command(OrdersCommand::Withdraw, &mut self.notes.lock()));
                 self.stand_in = begun.is_ok().then_some(stand_in);
                 begun
             }
@@ -276,7 +285,8 @@ impl EngineStages<'_> {
             let mut notes = self.notes.lock();
             (notes.end_reason, notes.cause) = (self.reason, self.cause.clone());
         }
-        if lost != Lost::Nothing {
+        // Once the actors have ended nothing can be sent any more.
+        if lost != Lost::Nothing && !self.keeper.is_retired() {
             self.take_over();
         }
     }
@@ -296,7 +306,12 @@ impl EngineStages<'_> {
     }
 
     /// Takes the last snapshot and ends the actors: what comes after this is the record's alone.
-    fn value(&mut self, budget: Duration) -> Result<(), StageError> {
+    fn value(&mut self, budget: Duration, so_far: &[StopStage]) -> Result<(), StageError> {
+        let failed = |row: &StopStage| row.stage == Stage::Cancel && row.outcome == StageOutcome::Failed;
+        if so_far.iter().any(failed) && self.withdraw().is_ok() {
+            // What broke that stage must not keep the cancels from leaving: those who send them end here.
+            self.wait_flat(budget / 2, |stages| stages.urgent);
+        }
         let valued = self.take_value(budget.min(Duration::from_millis(self.frozen_ms)));
         let valued = valued.or_else(|error| self.value_of_record(error));
         self.keeper.retire();
@@ -469,7 +484,24 @@ impl EngineStages<'_> {
         )
     }
 
+    /// A writer that ends over a request is lost, and heard of before the next one.
     fn ask_writer<T>(
+        &mut self,
+        budget: Duration,
+        what: &str,
+        ask: impl FnOnce(&Writer, crossbeam_channel::Sender<Result<T, String>>) -> Result<(), QueueError>,
+    ) -> Result<T, StageError> {
+        let answer = self.wait_for_writer(budget, what, ask);
+        if answer.is_err()
+            && !self.sealing
+            && let Some(lost) = self.keeper.writer_end()
+        {
+            self.heard(&lost);
+        }
+        answer
+    }
+
+    fn wait_for_writer<T>(
         &mut self,
         budget: Duration,
         what: &str,
