@@ -66,6 +66,12 @@ pub(crate) struct Bytes {
 pub(crate) fn refuse_stray(db: &Path) -> Result<Bytes, StoreError> {
     let log = read_log(&with_suffix(db, "-wal")).map_err(system(db))?;
     let header = read_header(db).map_err(system(db))?;
+    if let (Some(log), Some(header)) = (&log, &header)
+        && !log.header_is_sound
+        && may_be_dropped(db, header).map_err(system(db))?
+    {
+        return Ok(Bytes { has_header: true, has_log: false });
+    }
     if let Some(log) = &log
         && let Some(detail) = stray(header.as_ref(), log)
     {
@@ -86,6 +92,24 @@ fn read_log(path: &Path) -> io::Result<Option<Log>> {
     }
 }
 
+/// True for a log with a broken header that holds nothing new, and for one beside a file that is no record yet: a record
+/// begins with its tables in the file itself.
+fn may_be_dropped(db: &Path, header: &[u8; DB_HEADER]) -> io::Result<bool> {
+    if word(header, USER_APPLICATION_ID) == 0 {
+        return Ok(true);
+    }
+    let (mut log, mut file) = (File::open(with_suffix(db, "-wal"))?, File::open(db)?);
+    wal::has_nothing_new(&mut log, &mut file, page_size(header))
+}
+
+fn page_size(header: &[u8; DB_HEADER]) -> u32 {
+    match header.get(PAGE_SIZE..PAGE_SIZE + 2) {
+        Some([0, 1]) => 65_536,
+        Some([high, low]) => u32::from(*high) << 8 | u32::from(*low),
+        _ => 0,
+    }
+}
+
 /// The database's first bytes; `None` where there is no file, or an empty one.
 fn read_header(path: &Path) -> io::Result<Option<[u8; DB_HEADER]>> {
     let mut header = [0; DB_HEADER];
@@ -100,7 +124,6 @@ fn read_header(path: &Path) -> io::Result<Option<[u8; DB_HEADER]>> {
 /// Why a log must not be replayed into a database with this header, as far as the bytes tell.
 fn stray(header: Option<&[u8; DB_HEADER]>, log: &Log) -> Option<String> {
     if !log.header_is_sound {
-        // SQLite syncs the header before the first frame: no crash leaves frames behind a broken one.
         return Some(String::from("its header is broken, and SQLite would drop everything in it"));
     }
     let Some(header) = header else {
@@ -110,11 +133,7 @@ fn stray(header: Option<&[u8; DB_HEADER]>, log: &Log) -> Option<String> {
     if log.commits == 0 && log.commits_beyond == 0 {
         return None;
     }
-    let page_size = match header.get(PAGE_SIZE..PAGE_SIZE + 2) {
-        Some([0, 1]) => 65_536,
-        Some([high, low]) => u32::from(*high) << 8 | u32::from(*low),
-        _ => 0,
-    };
+    let page_size = page_size(header);
     if header.starts_with(b"SQLite format 3\0") && page_size != log.page_size {
         return Some(format!("its pages have {} bytes, those of the file {page_size}", log.page_size));
     }

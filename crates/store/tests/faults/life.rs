@@ -161,11 +161,19 @@ impl Life<'_> {
         let tell = self.tell.clone();
         let reply = move |result| tell.send(Event::Checkpoint(result)).unwrap();
         self.writer.checkpoint(CheckpointCause::Timer, Box::new(reply)).unwrap();
-        match self.hear.recv_timeout(PATIENCE).expect("the checkpoint's answer") {
-            Event::Checkpoint(Ok(_)) => self.said.durable = self.writer.durable(),
-            Event::Checkpoint(Err(WriteError::Storage { .. })) => assert!(self.disk.refused() > refused),
-            Event::Checkpoint(Err(error)) => panic!("{error}"),
-            Event::Ack(_) | Event::Fault(_) => panic!("nothing else was asked"),
+        loop {
+            match self.hear.recv_timeout(PATIENCE).expect("the checkpoint's answer") {
+                Event::Checkpoint(Ok(_)) => self.said.durable = self.writer.durable(),
+                Event::Checkpoint(Err(WriteError::Storage { .. })) => assert!(self.disk.refused() > refused),
+                Event::Checkpoint(Err(error)) => panic!("{error}"),
+                // A checkpoint that the disk refuses is a refusal like any other, and told before the answer.
+                Event::Fault(WriterFault::Storage { .. }) => {
+                    assert!(self.disk.refused() > refused);
+                    continue;
+                }
+                Event::Ack(_) | Event::Fault(_) => panic!("nothing else was asked"),
+            }
+            return;
         }
     }
 

@@ -14,6 +14,8 @@ use crate::common::*;
 pub struct Found {
     /// The file is malformed, and how.
     pub malformed: Option<String>,
+    /// The start refuses a log that SQLite would drop in part: whoever insists loses that part.
+    pub refused_log: bool,
     /// Acknowledged rows that are not there.
     pub lost: u64,
     /// The same, of those that were acknowledged before the last checkpoint that finished.
@@ -29,7 +31,18 @@ pub struct Found {
 /// Opens the record at `db` as a start does, and compares it with what was told by `position` operations.
 pub fn judge(db: &Path, position: usize, told: &Told, reference: &BTreeMap<i64, String>) -> Found {
     let mut found = Found::default();
-    match Store::open(db, &identity(), &options(), at(300)) {
+    let open = || Store::open(db, &identity(), &options(), at(300));
+    let mut opened = open();
+    if matches!(&opened, Err(StoreError::StrayWal { .. })) {
+        found.refused_log = true;
+        // What SQLite alone would have made of it.
+        let conn = Connection::open(db).unwrap();
+        let folded = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        found.malformed = folded.err().map(|error| error.to_string());
+        drop(conn);
+        opened = open();
+    }
+    match opened {
         Ok(store) => drop(store),
         Err(error) => {
             found.malformed = Some(error.to_string());
