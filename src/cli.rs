@@ -1,5 +1,6 @@
 //! The command line: what can be asked, in words that teach. What is done with it is elsewhere.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +27,8 @@ Exit codes: 0 clean, 1 failed, 2 usage or configuration, 3 database, 4 stop dead
 pub enum Command {
     /// Run one session: quote, get filled, and close it in order.
     Run(RunArgs),
+    /// Run sessions under supervision: an engine that crashes is started again, and what it left is closed.
+    Supervise(SuperviseArgs),
     /// List the sessions of a record.
     Sessions(ReadArgs),
     /// Show one session: how it ended, what was filled, whether the books balance. Exit code 0 only for a clean one.
@@ -45,6 +48,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Check that a record is whole and true, and its backups readable. Exit code 0 nothing found, 1 findings, 3 malformed.
     Verify(ReadArgs),
+    /// Close the sessions that a killed engine left open; with --repair, mend a damaged record first.
+    Recover(RecoverArgs),
     /// Take a verified backup of a record, also while an engine runs on it.
     Backup(BackupArgs),
     /// Put a backup in the place of a record; the former record is set aside, never deleted.
@@ -90,6 +95,10 @@ pub struct RunArgs {
     /// With --fresh on a record that has sessions: do not ask
     #[arg(long)]
     pub yes: bool,
+    /// If the record is damaged: set it aside untouched, take the newest good backup, add every row that can still be
+    /// read, and fetch the account's history again from the first hole. Without it a damaged record starts nothing
+    #[arg(long)]
+    pub repair: bool,
     /// One JSON object a line on stdout; logs on stderr
     #[arg(long)]
     pub json: bool,
@@ -97,6 +106,38 @@ pub struct RunArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
+
+/// How to supervise.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = SUPERVISE_HELP)]
+pub struct SuperviseArgs {
+    /// So many restarts within --within; one more is a crash loop and ends it
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub max_restarts: usize,
+    /// See --max-restarts
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub within: Duration,
+    /// Wait before the first restart; doubled with each one within --within, half of it drawn at random
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub wait: Duration,
+    /// No wait is longer
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub wait_max: Duration,
+    /// Seed of the random part of the waits [default: the process id]
+    #[arg(long, value_name = "N")]
+    pub jitter_seed: Option<u64>,
+    /// The engine's command line: run and its options
+    #[arg(last = true, required = true, value_name = "run ...")]
+    pub command: Vec<OsString>,
+}
+
+const SUPERVISE_HELP: &str = "\
+Try it: `neo supervise -- run --speed 20`, then kill the engine (`neo status` shows its process id) and watch.
+
+Started again: an engine killed by a signal; exit codes 70 (fault) and any unknown one; 4 (a stop hung) unless somebody
+had asked for that stop. Not started again: 0, 1 (something for a person to look at), 2 and 3 (a restart cannot mend
+them). SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on, a second one too; then the engine's own stop is waited for and
+nothing is started again. The exit code is the last engine's; 70 stands for one that was killed.";
 
 /// Read something.
 #[derive(Clone, Debug, Args)]
@@ -235,6 +276,22 @@ pub struct BackupArgs {
     /// Take none: list those there are, the newest first
     #[arg(long)]
     pub list: bool,
+}
+
+/// What to recover.
+#[derive(Clone, Debug, Args)]
+pub struct RecoverArgs {
+    /// How to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// If the record is damaged: set it aside untouched, take the newest good backup and add every row that can still be
+    /// read
+    #[arg(long)]
+    pub repair: bool,
+    /// The configuration file, for whose record it is where neither it nor a backup tells [default: config/sim.toml where
+    /// it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// What to restore.

@@ -9,9 +9,9 @@ use neo_store::{BackupError, LockError, StoreError};
 
 use crate::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use crate::exit::ExitCode;
-use crate::output::Out;
+use crate::output::{Out, last_words};
 use crate::unattended::space::DiskLow;
-use crate::{backfill, backup, config, control, import, report, run, sessions, sim_ledger, verify};
+use crate::{backfill, backup, config, control, import, recover, report, run, sessions, sim_ledger, supervise, verify};
 
 /// Reads the command line, does what it says, tells an error, and gives the exit code that says how it went. The whole
 /// program: `main` and the examples that run the engine under a fault only call it.
@@ -21,11 +21,8 @@ pub fn main() -> std::process::ExitCode {
     let exit = match dispatch(cli) {
         Ok(exit) => exit,
         Err(error) => {
-            let code = code_of(&error);
-            // With the terminal gone there is nobody to tell; the exit code still says it.
-            match Out::stderr().line(&format!("error: {error:#}")) {
-                Ok(()) | Err(_) => code,
-            }
+            last_words(&format!("error: {error:#}"));
+            code_of(&error)
         }
     };
     std::process::ExitCode::from(u8::try_from(exit.code()).unwrap_or(1))
@@ -42,6 +39,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::SimLedger(args) => sim_ledger::run(&args),
         Command::Backfill(args) => backfill::run(&args, &mut Out::stdout()),
         Command::Import(args) => import::run(&args.old, &db_of(&args.db)?, &mut Out::stdout()),
+        Command::Supervise(args) => supervise::run(&args),
+        Command::Recover(args) => recover::run(&args, &mut Out::stdout()),
         Command::Verify(args) => verify::run(&db_of(&args.db)?, args.json, &mut Out::stdout()),
         Command::Backup(args) => backup::take(&args, &mut Out::stdout()),
         Command::Restore(args) => {

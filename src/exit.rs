@@ -18,6 +18,20 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// The code of a number; `None` for one that is not ours.
+    #[must_use]
+    pub fn of(code: i32) -> Option<ExitCode> {
+        let all = [
+            ExitCode::Clean,
+            ExitCode::Failed,
+            ExitCode::Usage,
+            ExitCode::Database,
+            ExitCode::Deadline,
+            ExitCode::Fault,
+        ];
+        all.into_iter().find(|exit| exit.code() == code)
+    }
+
     /// The number.
     #[must_use]
     pub const fn code(self) -> i32 {

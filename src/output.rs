@@ -3,7 +3,10 @@
 //! `println!` and `eprintln!` panic when their reader is gone, and then a session would stay open.
 
 use std::io::{self, ErrorKind, Write};
+use std::thread;
+use std::time::Duration;
 
+use crossbeam_channel::bounded;
 use serde::Serialize;
 
 /// Where a command prints. A reader that closed its pipe has read what it wanted: that is no error, and what is printed
@@ -71,6 +74,25 @@ impl Out {
     #[must_use]
     pub fn reader_gone(&self) -> bool {
         self.reader_gone
+    }
+}
+
+/// How long the last words wait for somebody to read them.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Says something on standard error before the process ends, and waits half a second at most: a pipe may be full that
+/// nobody reads. Where nobody hears it, the exit code still says it.
+pub fn last_words(text: &str) {
+    let (done, said) = bounded(1);
+    let text = text.to_string();
+    let speak = move || match Out::stderr().line(&text) {
+        // The process does not wait for this thread: who asked may be gone.
+        Ok(()) | Err(_) => done.try_send(()).is_ok(),
+    };
+    if thread::Builder::new().name("neo-last-words".to_string()).spawn(speak).is_ok()
+        && said.recv_timeout(LAST_WORDS).is_err()
+    {
+        tracing::debug!("standard error does not take the last words");
     }
 }
 

@@ -11,13 +11,15 @@ use chrono::{DateTime, Utc};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use neo_actors::clock::{monotonic_us, now};
 use neo_actors::feed::core::FeedConfig;
+use neo_actors::orders::adopt::Adoptable;
 use neo_actors::orders::core::OrdersConfig;
 use neo_actors::status::Phase;
 use neo_actors::{SharedStatus, Status, SupervisorEvent};
 use neo_ledger::keys::Keypair;
-use neo_ledger::types::{Hash, Token};
+use neo_ledger::types::{Hash, LedgerTime, Token};
 use neo_market::{Drops, Rounding};
 use neo_sim::tape::Tape;
+use neo_store::OpenOrder;
 use neo_store::lock::{Lock, lock_path};
 use neo_store::open::{Identity, Options, Store};
 use neo_store::record::{CheckpointOwner, EndReason, EndedAtSource, Mode, NewSession, SessionEnd};
@@ -27,12 +29,13 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::cli::RunArgs;
-use crate::config::{self, Config, Loaded, Speed};
+use crate::config::{self, Config, Loaded, Orphans, Speed};
 use crate::control::{ControlServer, Outcome};
 use crate::dashboard::Dashboard;
 use crate::exit::ExitCode;
 use crate::logging::{self, StderrStyle};
-use crate::output::Out;
+use crate::notify::Notify;
+use crate::output::{Out, last_words};
 use crate::signals;
 use crate::simulator::{self, Launch, Simulator};
 use crate::supervisor::crew::{Crew, CrewConfig};
@@ -70,7 +73,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let mut loaded = match load_config(args.config.as_deref(), &settings) {
         Ok(loaded) => loaded,
         Err(mistakes) => {
-            Out::stderr().line(&mistakes.to_string())?;
+            last_words(&mistakes.to_string());
             return Ok(ExitCode::Usage);
         }
     };
@@ -89,9 +92,18 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     if args.fresh {
         begin_afresh(&db, args.yes)?;
     }
-    let ending = Prepared::new(config, &db).and_then(|prepared| prepared.trade(config, args.json));
+    let ending = repair_if_asked(args, config, &db)
+        .and_then(|()| Prepared::new(config, &db))
+        .and_then(|prepared| prepared.trade(config, args.json));
     drop(log);
     ending
+}
+
+fn repair_if_asked(args: &RunArgs, config: &Config, db: &Path) -> Result<()> {
+    if !args.repair {
+        return Ok(());
+    }
+    crate::recover::before_session(db, simulated_identity(config)?, args.json, &mut Out::stdout())
 }
 
 /// Without `--for`, a session on a tape ends with the tape.
@@ -301,6 +313,7 @@ impl Parts<'_> {
                 end_reason: EndReason::Fault,
                 cause: None,
                 unrecorded: Vec::new(),
+                faults: Vec::new(),
             },
             tally,
             limits: Limits {
@@ -310,6 +323,7 @@ impl Parts<'_> {
                 outage_ms: config.feed.outage_ms,
             },
             own_checkpoints: config.store.checkpoint == CheckpointOwner::Own,
+            notify: Notify::from_environment(),
         };
         Ok((supervisor, control, screen, unattended))
     }
@@ -374,6 +388,11 @@ fn crew_config(
     let unsettled = store.unsettled_intents()?.into_iter().map(|row| -> Result<(Hash, u32)> {
         Ok((row.intent.tx_hash.parse().context("an intent's hash in the record")?, row.intent.last_ledger_sequence))
     });
+    let last_processed = store.last_processed_ledger()?;
+    let settled = store
+        .settled_since(last_processed.unwrap_or(0))?
+        .into_iter()
+        .map(|hash| -> Result<Hash> { hash.parse().context("a settled intent's hash in the record") });
     let network_id = config.sim.network_id;
     let (depth, dust) = (config.feed.depth, Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?);
     Ok(CrewConfig {
@@ -388,7 +407,8 @@ fn crew_config(
             silence_ms: config.feed.silence_ms,
             request_timeout_ms: config.feed.silence_ms,
             audit_ledgers: config.orders.audit_ledgers,
-            last_processed: store.last_processed_ledger()?,
+            last_processed,
+            refetch_from: store.refetch_from()?,
         },
         orders: OrdersConfig {
             token,
@@ -400,6 +420,8 @@ fn crew_config(
             cancel_max_fee: config.orders.cancel_max_fee_drops,
             trade_for_s: config.session.duration.map(seconds),
             unsettled: unsettled.collect::<Result<_>>()?,
+            settled: settled.collect::<Result<_>>()?,
+            adoptable: adoptable(config, store)?,
         },
         checkpoint_every: (config.store.checkpoint == CheckpointOwner::Own)
             .then(|| Duration::from_secs(u64::from(config.store.checkpoint_s))),
@@ -408,6 +430,25 @@ fn crew_config(
         // Set when the session has a number.
         session: 0,
     })
+}
+
+/// Offers of earlier sessions that may still stand and are to be taken over; one without an Expiration never is.
+fn adoptable(config: &Config, store: &Store) -> Result<Vec<Adoptable>> {
+    if config.orders.orphans == Orphans::Cancel {
+        return Ok(Vec::new());
+    }
+    let known = |order: OpenOrder| {
+        Some(Adoptable {
+            sequence: order.offer_sequence,
+            side: order.side,
+            level: order.level,
+            price: order.price,
+            placed_ledger: order.ledger_index,
+            expires: LedgerTime::from_unix_s(order.expiration?.timestamp())?,
+        })
+    };
+    // A new simulated world counts its numbers from the start again: the newest order of a number is the one meant.
+    Ok(store.open_orders()?.into_iter().rev().filter_map(known).collect())
 }
 
 fn new_session(config: &Config) -> Result<NewSession> {

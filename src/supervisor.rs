@@ -29,6 +29,7 @@ use neo_store::writer::{Writer, WriterThread};
 use parking_lot::Mutex;
 
 use crate::exit::ExitCode;
+use crate::notify::{Health, Notify};
 use crate::unattended::tally::Tally;
 use crew::Crew;
 use keeper::Keeper;
@@ -42,6 +43,8 @@ use watchdog::{LastOrders, SharedNotes, Watchdog};
 const TICK: Duration = Duration::from_millis(100);
 /// The supervisor's name in logs and fault rows.
 const NAME: &str = "supervisor";
+/// An actor that has been silent for so long is no reason to stop yet, but systemd hears of no health.
+const HEALTHY_MS: u64 = 5_000;
 
 /// What shows the engine to its operator. Nothing here may fail the engine: a screen that is gone is no reason to stop.
 pub trait Screen {
@@ -75,6 +78,8 @@ pub struct Supervisor {
     pub limits: Limits,
     /// False when a replicator owns checkpoints.
     pub own_checkpoints: bool,
+    /// The way to systemd.
+    pub notify: Notify,
 }
 
 /// How long what may take.
@@ -121,6 +126,7 @@ struct Loop<'a> {
     events: &'a Receiver<SupervisorEvent>,
     status: &'a SharedStatus,
     watchdog: &'a Watchdog,
+    notify: &'a mut Notify,
     start_limit_ms: u64,
 }
 
@@ -130,7 +136,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// What the system said when it could not start the watchdog's thread.
-    pub fn run(self, screen: &mut impl Screen) -> std::io::Result<(Ending, Watchdog)> {
+    pub fn run(mut self, screen: &mut impl Screen) -> std::io::Result<(Ending, Watchdog)> {
         panics::set_part(NAME);
         let limits = self.limits;
         let notes: SharedNotes = Arc::new(Mutex::new(self.notes));
@@ -143,6 +149,7 @@ impl Supervisor {
             events: &self.events,
             status: &self.status,
             watchdog: &watchdog,
+            notify: &mut self.notify,
             start_limit_ms: limits.start_ms,
         };
         // A panic of the loop ends the session; that it ends in order, nothing is caught for but this.
@@ -154,6 +161,8 @@ impl Supervisor {
         });
         watchdog.stopping();
         keeper.stopping();
+        let may_take = watchdog::patience(limits.deadlines, limits.frozen_ms);
+        self.notify.stopping(&format!("stopping: {}", stop.reason), may_take);
         if let Some(mut status) = self.status.try_lock_for(TICK) {
             status.phase = Phase::Stopping;
         }
@@ -180,6 +189,7 @@ impl Supervisor {
             flat: false,
             closing: None,
             end: None,
+            closed: false,
             sealing: false,
             watchdog: &watchdog,
             left_open: (Vec::new(), Vec::new()),
@@ -244,8 +254,20 @@ impl Loop<'_> {
                 return stop;
             }
             self.tell_tests();
+            self.tell_systemd();
             screen.tick();
         }
+    }
+
+    fn tell_systemd(&mut self) {
+        let now_ms = monotonic_ms();
+        let healthy = self.keeper.crew.silent_ms(now_ms) < HEALTHY_MS;
+        let Some(status) = self.status.try_lock() else { return };
+        let quoting = !status.quotes.is_empty();
+        let doing = status.withheld_reason.clone().unwrap_or_else(|| format!("{} offers", status.quotes.len()));
+        let text = format!("S{} at ledger {}: {doing}", status.session, status.ledger_index);
+        drop(status);
+        self.notify.tick(&Health { healthy, quoting, status: text }, now_ms);
     }
 
     /// Ends that come because nothing else did.
@@ -321,8 +343,9 @@ fn add_last_faults(stages: &mut EngineStages<'_>, notes: &NoteBook) {
     }
 }
 
-fn leave_note(stages: &EngineStages<'_>, notes: &NoteBook) {
-    let told = NoteBook { end_reason: stages.reason, cause: stages.cause.clone(), ..notes.clone() };
+fn leave_note(stages: &mut EngineStages<'_>, notes: &NoteBook) {
+    let (cause, faults) = (stages.cause.clone(), stages.keeper.unrecorded_faults());
+    let told = NoteBook { end_reason: stages.reason, cause, faults, ..notes.clone() };
     match told.ends(neo_actors::clock::now(), None) {
         Ok(()) => tracing::error!("the session is not closed in the database; the stop note tells the next start"),
         Err(error) => {
@@ -336,6 +359,8 @@ fn exit_code(reason: EndReason, outcomes: &[StopStage], closed: bool) -> ExitCod
         (EndReason::Fault, _) => ExitCode::Fault,
         (EndReason::Disk, _) => ExitCode::Database,
         _ if !closed => ExitCode::Database,
+        // Nobody asked for this end, and a restart would meet the same: a person must look.
+        (EndReason::Risk, Verdict::Clean) => ExitCode::Failed,
         (_, Verdict::TimedOut) => ExitCode::Deadline,
         (_, Verdict::NotDone) => ExitCode::Failed,
         (_, Verdict::Clean) => ExitCode::Clean,

@@ -83,7 +83,9 @@ fn detail(check: Check, facts: &Facts) -> String {
         Check::Balances => format!(" ({} compared)", facts.balances_checked),
         Check::Backups => format!(" ({} readable)", facts.backups_readable),
         Check::Wal => format!(" ({} bytes)", facts.wal_bytes),
-        Check::Integrity | Check::ForeignKeys | Check::Intents | Check::Orders | Check::Values => String::new(),
+        Check::Integrity | Check::ForeignKeys | Check::Intents | Check::Orders | Check::Values | Check::Repairs => {
+            String::new()
+        }
     }
 }
 

@@ -43,7 +43,8 @@ fn program() -> PathBuf {
 fn run_on(engine: &Engine, trouble: &Trouble, speed: &str) -> Said {
     let mut command = Command::new(program());
     let log = std::fs::File::create(engine.folder().join("stderr.txt")).unwrap();
-    command.args(["run", "--db"]).arg(engine.db()).args(["--json", "--speed", speed]);
+    // An engine that does not notice the disk ends by itself, with another exit code, instead of hanging the test.
+    command.args(["run", "--db"]).arg(engine.db()).args(["--json", "--for", "30m", "--speed", speed]);
     // The whole stop is short; checkpoints are frequent, so that some of them meet the fault.
     command.args(["--set", "stop.deadline_ms=6000", "--set", "store.checkpoint_s=1"]);
     command.current_dir(engine.folder()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
@@ -107,9 +108,10 @@ fn a_disk_that_refuses_for_good_ends_the_session_and_the_next_start_closes_it() 
     ] {
         let trouble = Trouble { fault, kind, after, times: None };
         let end = stopped_by(&trouble, speed);
-        // A commit whose sync failed was not acknowledged, and may be there all the same.
+        // A commit whose sync failed was not acknowledged, and may be there all the same. Else the stop note, which is no
+        // database, tells the next start what the database did not take.
         let by_itself = kind == "sync" && end == (EndedAtSource::Watchdog, EndReason::Disk);
-        assert!(by_itself || end == (EndedAtSource::Recovered, EndReason::Crash), "{fault} {kind}: {end:?}");
+        assert!(by_itself || end == (EndedAtSource::StopNote, EndReason::Disk), "{fault} {kind}: {end:?}");
     }
 }
 

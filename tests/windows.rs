@@ -13,7 +13,7 @@ use engine::{Engine, Running, stderr, stdout};
 use neo_store::record::{EndReason, EndedAtSource, StageOutcome};
 use neo_store::rows::SessionRow;
 
-/// Blanks and letters of three scripts, in the folder and in the file.
+/// Blanks, umlauts and a Greek letter, in the folder and in the file.
 const RECORD: &str = r"Räume und Straßen\neo α.db";
 /// What Windows gives a closed console.
 const CLOSE_MS: u32 = 5_000;

@@ -91,6 +91,11 @@ pub enum SupervisorEvent {
     },
     /// The session's trading time is over; the orders are being withdrawn.
     Elapsed,
+    /// Another program trades on the account; the orders are being withdrawn.
+    Stranger {
+        /// What was seen and what to do.
+        cause: String,
+    },
     /// A validated ledger shows no offer of ours and nothing in flight.
     Flat,
     /// Somebody asks the engine to stop.

@@ -2,10 +2,12 @@
 //!
 //! The core is shared with the supervisor, which asks it what is still open while the session is being closed.
 
+pub mod adopt;
 pub mod core;
 mod quoting;
 mod sending;
 mod settle;
+mod stranger;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +48,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// What goes to the writer.
 enum Parcel {
     /// Nothing waits for it.
-    One(Record),
+    One(Box<Record>),
     /// Intents: answered with `IntentsDurable` of this batch.
     Durable(u64, Vec<Record>),
 }
@@ -104,7 +106,7 @@ impl Orders {
     fn carry_out(&mut self, effect: OrdersEffect, ctx: &mut Context<Self>) -> Result<(), String> {
         match effect {
             OrdersEffect::Record(records) => {
-                records.into_iter().for_each(|record| self.outbox.push(Parcel::One(record)));
+                records.into_iter().for_each(|record| self.outbox.push(Parcel::One(Box::new(record))));
                 self.empty_outbox(ctx)?;
             }
             OrdersEffect::Persist { batch, records } => {
@@ -121,6 +123,7 @@ impl Orders {
                 }
             }
             OrdersEffect::Elapsed => self.guard.tell(SupervisorEvent::Elapsed),
+            OrdersEffect::Stranger(cause) => self.guard.tell(SupervisorEvent::Stranger { cause }),
             OrdersEffect::Flat => self.guard.tell(SupervisorEvent::Flat),
         }
         Ok(())

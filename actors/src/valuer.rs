@@ -24,7 +24,7 @@ pub struct Valuer {
     status: SharedStatus,
     guard: Guard,
     /// What the queue has no place for waits for the next ledger, or for the close.
-    outbox: Outbox<Record>,
+    outbox: Outbox<Box<Record>>,
     /// The newest ledger that was worked through, for a feed that is started again.
     valued: Arc<AtomicU32>,
 }
@@ -38,7 +38,7 @@ impl Valuer {
 
     /// One that was given up records nothing any more: its successor does.
     fn record(&mut self, records: Vec<Record>) -> Result<(), String> {
-        records.into_iter().for_each(|record| self.outbox.push(record));
+        records.into_iter().for_each(|record| self.outbox.push(Box::new(record)));
         if self.guard.is_abandoned() {
             return Err("given up".to_string());
         }

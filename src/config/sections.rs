@@ -210,6 +210,19 @@ pub struct Orders {
     pub cancel_max_fee_drops: Drops,
     /// Ledgers between two comparisons of our open offers with those the node names.
     pub audit_ledgers: u32,
+    /// What becomes of offers that an earlier session left standing.
+    pub orphans: Orphans,
+}
+
+/// What becomes of offers that an earlier session left standing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Orphans {
+    /// They are cancelled and seen gone before the first quote.
+    #[default]
+    Cancel,
+    /// Those that the record knows are kept as this session's; the others are cancelled.
+    Adopt,
 }
 
 impl Default for Orders {
@@ -219,6 +232,7 @@ impl Default for Orders {
             max_fee_drops: Drops::new(5_000),
             cancel_max_fee_drops: Drops::new(50_000),
             audit_ledgers: 16,
+            orphans: Orphans::Cancel,
         }
     }
 }

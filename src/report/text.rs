@@ -71,7 +71,7 @@ impl Report {
             format!("{}  {} on {}, account {account}", self.session, self.mode, printable(&self.network)),
             format!("neo {}, configuration {hash}{seed}", printable(&self.version)),
         ];
-        lines.extend(self.resumed_from.map(|number| format!("took over from S{number}, which had no end")));
+        lines.extend(self.resumed_from.map(|number| format!("took over from S{number}, which did not end as asked")));
         lines
     }
 

@@ -164,7 +164,9 @@ impl Crew {
     fn restart_feed(&mut self) {
         let mut config = self.config.feed.clone();
         // From the last ledger that both have worked through: the gap is repaired before anybody quotes.
-        config.last_processed = self.last_ledger().or(config.last_processed);
+        if let Some(last) = self.last_ledger() {
+            (config.last_processed, config.refetch_from) = (Some(last), None);
+        }
         let listeners = Listeners::new(self.orders_link.clone(), valuer_link(&self.valuer));
         let new = start_feed(&self.config, config, listeners, &self.events);
         let mut before = std::mem::replace(&mut self.feed, new);
@@ -246,6 +248,12 @@ impl Crew {
         let frozen: Vec<&Pulse> = self.pulses().filter(|pulse| pulse.age_ms(now_ms) > limit_ms).collect();
         frozen.iter().for_each(|pulse| pulse.abandon());
         frozen.into_iter().map(Pulse::actor).collect()
+    }
+
+    /// How long the most silent actor has been silent.
+    #[must_use]
+    pub fn silent_ms(&self, now_ms: u64) -> u64 {
+        self.pulses().map(|pulse| pulse.age_ms(now_ms)).max().unwrap_or(0)
     }
 
     /// Of those that are not gone.

@@ -13,8 +13,23 @@ use crate::unattended::tally::Tally;
 
 /// Heartbeats are asked for this often, or four times within the limit if that is more often.
 const HEARTBEAT_MS: u64 = 1_000;
+const WRITER_GONE: &str = "the writer's thread is gone; nothing can be recorded any more";
 /// The name of the writer's thread in logs and fault rows.
 const WRITER_THREAD: &str = "writer thread";
+
+/// The actor that an event says is lost.
+fn loser(event: &SupervisorEvent) -> Option<ActorName> {
+    match event {
+        SupervisorEvent::Gone(actor) | SupervisorEvent::Frozen(actor) | SupervisorEvent::Fault { actor, .. } => {
+            Some(*actor)
+        }
+        _ => None,
+    }
+}
+
+fn is_loss(event: &SupervisorEvent) -> bool {
+    loser(event).is_some()
+}
 
 /// The actors and what is known of their health.
 pub struct Keeper {
@@ -35,6 +50,7 @@ pub struct Keeper {
     writer_told: bool,
     orders_lost: bool,
     record_lost: bool,
+    retired: bool,
     /// Since the record was lost: they are added when the session is closed.
     unrecorded: Vec<Fault>,
 }
@@ -59,6 +75,7 @@ impl Keeper {
             writer_told: false,
             orders_lost: false,
             record_lost: false,
+            retired: false,
             unrecorded: Vec::new(),
         }
     }
@@ -81,6 +98,12 @@ impl Keeper {
         !self.writer_told && self.writer.is_alive()
     }
 
+    /// True once the loss of the writer's thread is told.
+    #[must_use]
+    pub fn writer_told(&self) -> bool {
+        self.writer_told
+    }
+
     /// Since when no node is reached.
     #[must_use]
     pub fn node_lost_ms(&self) -> Option<u64> {
@@ -95,7 +118,14 @@ impl Keeper {
     /// The actors' work is done: from here on their end is no loss.
     pub fn retire(&mut self) {
         self.policy.retire();
+        self.retired = true;
         self.due.clear();
+    }
+
+    /// True once the actors' work is done.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.retired
     }
 
     /// Faults that the writer can no longer take.
@@ -111,23 +141,36 @@ impl Keeper {
 
     /// One event.
     pub fn hear(&mut self, event: &SupervisorEvent) -> Decision {
+        if is_loss(event) && !self.retired {
+            // Whoever fails because the writer is gone is not the one at fault.
+            if let Some(lost) = self.writer_end() {
+                if let SupervisorEvent::Fault { actor, .. } = event {
+                    self.policy.expect_end(*actor);
+                }
+                return self.decide(&lost);
+            }
+            let needs_record = |actor: ActorName| matches!(actor, ActorName::Valuer | ActorName::Checkpoint);
+            if self.record_lost && loser(event).is_some_and(needs_record) {
+                self.fault_of(event, "not restarted: nothing can be recorded");
+                return Decision::Without;
+            }
+        }
+        self.decide(event)
+    }
+
+    fn decide(&mut self, event: &SupervisorEvent) -> Decision {
         let now_ms = monotonic_ms();
         let decision = self.policy.on(event, now_ms);
         if let SupervisorEvent::NodeSeen(seen) = event {
             self.tally.node(*seen);
         }
-        let loses_orders = matches!(
-            event,
-            SupervisorEvent::Gone(ActorName::Orders)
-                | SupervisorEvent::Frozen(ActorName::Orders)
-                | SupervisorEvent::Fault { actor: ActorName::Orders, .. }
-        );
-        self.orders_lost |= loses_orders;
+        self.orders_lost |= loser(event) == Some(ActorName::Orders);
         match &decision {
             Decision::Restart { actor, wait_ms } => {
                 self.fault_of(event, &format!("restarted after {wait_ms} ms"));
                 self.due.push((*actor, now_ms.saturating_add(*wait_ms)));
             }
+            Decision::Without => self.fault_of(event, "the stop sequence goes on without it"),
             Decision::Lost { lost, .. } => {
                 self.record_lost |= *lost == Lost::Record;
                 self.fault_of(event, "the stop sequence goes on without it");
@@ -187,20 +230,26 @@ impl Keeper {
         failed
     }
 
+    /// The end of the writer's thread, told once.
+    #[must_use]
+    pub fn writer_end(&mut self) -> Option<SupervisorEvent> {
+        let ended = !self.writer.is_alive() && !std::mem::replace(&mut self.writer_told, true);
+        ended.then(|| SupervisorEvent::WriterLost { cause: WRITER_GONE.to_string() })
+    }
+
     fn look_at_writer(&mut self, now_ms: u64, judged: bool) -> Option<SupervisorEvent> {
         let beats = self.writer.beats();
         if beats != self.writer_beat.0 || !judged {
             self.writer_beat = (beats, now_ms);
         }
         let still_ms = now_ms.saturating_sub(self.writer_beat.1);
-        let cause = if !self.writer.is_alive() {
-            "the writer's thread is gone; nothing can be recorded any more".to_string()
-        } else if still_ms > self.frozen_ms {
-            format!("the writer's thread has stood still for {still_ms} ms; nothing can be recorded any more")
-        } else {
-            return None;
-        };
-        (!std::mem::replace(&mut self.writer_told, true)).then_some(SupervisorEvent::WriterLost { cause })
+        if let Some(ended) = self.writer_end() {
+            return Some(ended);
+        }
+        let frozen = still_ms > self.frozen_ms && !std::mem::replace(&mut self.writer_told, true);
+        let cause =
+            || format!("the writer's thread has stood still for {still_ms} ms; nothing can be recorded any more");
+        frozen.then(|| SupervisorEvent::WriterLost { cause: cause() })
     }
 
     /// A fault row for the event that a decision was about.

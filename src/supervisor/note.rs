@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use neo_store::record::{EndReason, SessionNumber, Stage};
+use neo_store::record::{EndReason, Fault, SessionNumber, Stage};
 use neo_store::stop_note::{self, StopNote};
 
 /// What a note of this session begins with.
@@ -21,6 +21,8 @@ pub struct NoteBook {
     pub cause: Option<String>,
     /// Hashes of the cancels that were sent without a durable record.
     pub unrecorded: Vec<String>,
+    /// Faults that the database did not take.
+    pub faults: Vec<Fault>,
 }
 
 impl NoteBook {
@@ -57,6 +59,7 @@ impl NoteBook {
             end_reason: self.end_reason,
             cause: self.cause.clone(),
             unrecorded: self.unrecorded.clone(),
+            faults: self.faults.clone(),
         }
     }
 }

@@ -43,6 +43,8 @@ pub enum Decision {
     },
     /// The stop sequence runs already: hurry.
     Hurry,
+    /// Something is lost that the stop sequence can do without.
+    Without,
     /// The stop sequence runs already, and what it rests on was lost: it goes on without.
     Lost {
         /// Which.
@@ -94,6 +96,11 @@ impl Policy {
         self.stopping = true;
     }
 
+    /// This actor ends because of what is decided already.
+    pub fn expect_end(&mut self, actor: ActorName) {
+        self.ending.insert(actor);
+    }
+
     /// The actors' work is done: from here on their end is no loss.
     pub fn retire(&mut self) {
         self.retired = true;
@@ -119,6 +126,7 @@ impl Policy {
             | SupervisorEvent::DumpRequested
             | SupervisorEvent::Mended { .. } => Decision::GoOn,
             SupervisorEvent::Elapsed => self.stop(EndReason::Elapsed, None),
+            SupervisorEvent::Stranger { cause } => self.stop(EndReason::Risk, Some(cause.clone())),
             SupervisorEvent::NodeSeen(seen) => {
                 self.node_lost_ms = (!seen).then_some(now_ms);
                 Decision::GoOn
@@ -148,7 +156,7 @@ impl Policy {
         let text = || format!("the {actor} actor was lost: {cause}");
         match actor {
             // The stop sequence makes its own checkpoint.
-            ActorName::Checkpoint if self.stopping => Decision::GoOn,
+            ActorName::Checkpoint if self.stopping => Decision::Without,
             ActorName::Feed | ActorName::Valuer | ActorName::Checkpoint => self.restart(actor, cause, now_ms),
             ActorName::Orders => self.end(EndReason::Fault, Lost::Orders, text()),
             ActorName::Writer => self.end(EndReason::Fault, Lost::Nothing, text()),
@@ -164,7 +172,7 @@ impl Policy {
         let times = self.restarts_ms.entry(actor).or_default();
         times.retain(|at| now_ms.saturating_sub(*at) < RESTART_WINDOW_MS);
         if times.len() >= MAX_RESTARTS && self.stopping {
-            return Decision::GoOn;
+            return Decision::Without;
         }
         if times.len() >= MAX_RESTARTS {
             let cause = format!("the {actor} actor was lost {} times in a minute, last: {cause}", times.len() + 1);
@@ -259,7 +267,7 @@ mod tests {
         for actor in [ActorName::Feed, ActorName::Valuer] {
             assert_eq!(policy.on(&SupervisorEvent::Frozen(actor), 1), Decision::Restart { actor, wait_ms: 100 });
         }
-        assert_eq!(policy.on(&SupervisorEvent::Gone(ActorName::Checkpoint), 2), Decision::GoOn);
+        assert_eq!(policy.on(&SupervisorEvent::Gone(ActorName::Checkpoint), 2), Decision::Without);
         for (event, wanted) in [
             (SupervisorEvent::Gone(ActorName::Orders), Lost::Orders),
             (SupervisorEvent::Gone(ActorName::Writer), Lost::Nothing),

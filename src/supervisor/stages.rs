@@ -68,6 +68,8 @@ pub struct EngineStages<'a> {
     pub closing: Option<ClosingValue>,
     /// What was written as the session's end.
     pub end: Option<SessionEnd>,
+    /// True once the writer has acknowledged the end.
+    pub closed: bool,
     /// From here on the writer's end is what is wanted.
     pub sealing: bool,
     /// Tells a hanging stop from one that goes on.
@@ -110,7 +112,7 @@ impl EngineStages<'_> {
             Stage::Quiesce => self.quiesce(),
             Stage::Settle => self.settle(budget),
             Stage::Cancel => self.cancel(budget),
-            Stage::Value => self.value(budget),
+            Stage::Value => self.value(budget, so_far),
             Stage::Flush => self.flush(budget),
             Stage::Checkpoint => self.checkpoint(budget),
             Stage::Close => self.close(budget, so_far),
@@ -126,13 +128,21 @@ impl EngineStages<'_> {
     }
 
     fn command(&mut self, command: OrdersCommand) -> Result<(), StageError> {
+        // What happened since the last wait, the orders' end for one, is heard before anything is asked of them.
+        while let Ok(event) = self.events.try_recv() {
+            self.heard(&event);
+        }
+        if self.stand_in.is_none()
+            && self.undriven.is_none()
+            && let Err(error) = self.keeper.crew.orders().try_send(command)
+        {
+            self.lost(Lost::Orders, format!("the orders take nothing: {error}"));
+        }
         if let Some(why) = &self.undriven {
             return Err(StageError::Failed(why.clone()));
         }
-        let done = match &mut self.stand_in {
-            Some(stand_in) => stand_in.command(command, &mut self.notes.lock()),
-            None => self.keeper.crew.orders().try_send(command).map_err(|error| error.to_string()),
-        };
+        let Some(stand_in) = &mut self.stand_in else { return Ok(()) };
+        let done = stand_in.command(command, &mut self.notes.lock());
         done.map_err(|error| StageError::Failed(format!("the orders do not take {command:?}: {error}")))
     }
 
@@ -147,7 +157,8 @@ impl EngineStages<'_> {
                 let mut stand_in = StandIn::new(crew.orders_core().clone(), self.writer.clone(), crew.feed_link());
                 let begun = crew
                     .take_orders_over(stand_in.link())
-                    .and_then(|()| stand_in.begin(record_lost, &mut self.notes.lock()));
+                    .and_then(|()| stand_in.begin(record_lost, &mut self.notes.lock()))
+                    .and_then(|()| stand_in.command(OrdersCommand::Withdraw, &mut self.notes.lock()));
                 self.stand_in = begun.is_ok().then_some(stand_in);
                 begun
             }
@@ -259,13 +270,14 @@ impl EngineStages<'_> {
         }
         match self.keeper.hear(event) {
             Decision::Lost { lost, cause } => self.lost(lost, cause),
-            Decision::GoOn | Decision::Hurry | Decision::Restart { .. } | Decision::Stop { .. } => {}
+            Decision::GoOn | Decision::Hurry | Decision::Without | Decision::Restart { .. } | Decision::Stop { .. } => {
+            }
         }
     }
 
     /// The session ends with a fault now, whatever it was to end with; unless that is written already.
     fn lost(&mut self, lost: Lost, cause: String) {
-        if self.end.is_none() {
+        if !self.closed {
             if self.reason != EndReason::Disk {
                 self.reason = EndReason::Fault;
             }
@@ -273,7 +285,8 @@ impl EngineStages<'_> {
             let mut notes = self.notes.lock();
             (notes.end_reason, notes.cause) = (self.reason, self.cause.clone());
         }
-        if lost != Lost::Nothing {
+        // Once the actors have ended nothing can be sent any more.
+        if lost != Lost::Nothing && !self.keeper.is_retired() {
             self.take_over();
         }
     }
@@ -293,7 +306,12 @@ impl EngineStages<'_> {
     }
 
     /// Takes the last snapshot and ends the actors: what comes after this is the record's alone.
-    fn value(&mut self, budget: Duration) -> Result<(), StageError> {
+    fn value(&mut self, budget: Duration, so_far: &[StopStage]) -> Result<(), StageError> {
+        let failed = |row: &StopStage| row.stage == Stage::Cancel && row.outcome == StageOutcome::Failed;
+        if so_far.iter().any(failed) && self.withdraw().is_ok() {
+            // What broke that stage must not keep the cancels from leaving: those who send them end here.
+            self.wait_flat(budget / 2, |stages| stages.urgent);
+        }
         let valued = self.take_value(budget.min(Duration::from_millis(self.frozen_ms)));
         let valued = valued.or_else(|error| self.value_of_record(error));
         self.keeper.retire();
@@ -374,9 +392,11 @@ impl EngineStages<'_> {
         let end = self.session_end(so_far, EndedAtSource::Clean);
         self.end = Some(end.clone());
         let stages = so_far.to_vec();
-        self.ask_writer(budget, "close", |writer, answer| {
+        let closed = self.ask_writer(budget, "close", |writer, answer| {
             writer.close_session(end, stages, Box::new(move |result| send(&answer, result.map(|_| ()))))
-        })
+        });
+        self.closed = closed.is_ok();
+        closed
     }
 
     /// True once the writer's thread has ended: then nobody else has the file.
@@ -387,12 +407,22 @@ impl EngineStages<'_> {
 
     fn seal(&mut self, budget: Duration) -> Result<(), StageError> {
         self.sealing = true;
+        let until_ms = monotonic_ms().saturating_add(u64::try_from(budget.as_millis()).unwrap_or(u64::MAX));
         let sealed = self.ask_writer(budget, "seal", |writer, answer| {
             writer.seal(Box::new(move |result| send(&answer, result.map(|done: Checkpoint| done.busy))))
         });
+        // A thread that stands still is not waited for.
         if self.keeper.writer_answers() || !self.writer.is_alive() {
             let Some(thread) = self.thread.take() else { return sealed.map(|_| ()) };
-            thread.join(budget).map_err(|error| StageError::Failed(format!("the writer thread: {error}")))?;
+            let left = Duration::from_millis(until_ms.saturating_sub(monotonic_ms()));
+            if let Err(error) = thread.join(left) {
+                let cause = format!("the writer thread: {error}");
+                if !self.keeper.writer_told() {
+                    let action = "the last checkpoint is left to the next start";
+                    self.keeper.record("writer thread", cause.clone(), action);
+                }
+                return Err(StageError::Failed(cause));
+            }
         }
         let busy = sealed?;
         // A -wal that is another program's business is told, and is no failure.
@@ -454,7 +484,24 @@ impl EngineStages<'_> {
         )
     }
 
+    /// A writer that ends over a request is lost, and heard of before the next one.
     fn ask_writer<T>(
+        &mut self,
+        budget: Duration,
+        what: &str,
+        ask: impl FnOnce(&Writer, crossbeam_channel::Sender<Result<T, String>>) -> Result<(), QueueError>,
+    ) -> Result<T, StageError> {
+        let answer = self.wait_for_writer(budget, what, ask);
+        if answer.is_err()
+            && !self.sealing
+            && let Some(lost) = self.keeper.writer_end()
+        {
+            self.heard(&lost);
+        }
+        answer
+    }
+
+    fn wait_for_writer<T>(
         &mut self,
         budget: Duration,
         what: &str,

@@ -78,13 +78,24 @@ impl StandIn {
             core.forget_unsent(now())
         })?;
         self.record_lost = record_lost;
-        if !records.is_empty() && !record_lost {
-            // One message: an intent and its death become durable together.
-            if let Err(error) = self.writer.record_durably(records, Box::new(|_| {})) {
+        self.record_unsent(records);
+        self.pump(notes)
+    }
+
+    /// One message: an intent and its death become durable together, or neither does. A disk that refuses now may take
+    /// it later.
+    fn record_unsent(&self, records: Vec<Record>) {
+        if records.is_empty() {
+            return;
+        }
+        let told = |result: Result<u64, neo_store::WriteError>| {
+            if let Err(error) = result {
                 tracing::error!(%error, "what was never sent is not in the record");
             }
+        };
+        if let Err(error) = self.writer.record_durably(records, Box::new(told)) {
+            tracing::error!(%error, "what was never sent is not in the record");
         }
-        self.pump(notes)
     }
 
     /// Nothing can be made durable any more.
@@ -95,11 +106,11 @@ impl StandIn {
         if std::mem::replace(&mut self.record_lost, true) {
             return Ok(());
         }
-        self.with_core(|core| {
+        let records = self.with_core(|core| {
             core.lose_the_record();
-            // Their death cannot be recorded either.
-            drop(core.forget_unsent(now()));
+            core.forget_unsent(now())
         })?;
+        self.record_unsent(records);
         self.command(OrdersCommand::Withdraw, notes)
     }
 
@@ -171,7 +182,7 @@ impl StandIn {
             }
             OrdersEffect::Flat => self.flat = true,
             // The session ends already.
-            OrdersEffect::Elapsed => {}
+            OrdersEffect::Elapsed | OrdersEffect::Stranger(_) => {}
         }
     }
 

@@ -24,13 +24,16 @@ const SUPERVISOR_GRACE_MS: u64 = 3_000;
 /// What a stop may take beyond its urgent deadline when the console was closed: what is not done in four seconds must be
 /// done before the system ends the process in the fifth.
 const CONSOLE_GRACE_MS: u64 = 1_000;
+/// The longest wait then: Windows ends the process after five seconds, and closing the session directly may wait half a
+/// second for a lock.
+const CONSOLE_WAIT_MAX_MS: u64 = 4_200;
 /// How long the watchdog waits for a lock of the supervisor that hangs.
 const LOCK: Duration = Duration::from_millis(200);
 
 /// The stop sequence's notes, shared with the watchdog.
 pub type SharedNotes = Arc<Mutex<NoteBook>>;
 
-/// What a frozen supervisor leaves to be done.
+/// What a supervisor that stands still leaves to be done.
 pub struct LastOrders {
     /// Asks the orders' actor to withdraw everything. Must not wait.
     pub withdraw: Box<dyn Fn() + Send>,
@@ -84,7 +87,7 @@ impl Watchdog {
             let mut judge = Judge::new(deadlines, frozen_ms, monotonic_ms());
             while disarmed.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 if let Some(hung) = judge.judge(monotonic_ms(), &Seen::of(&seen)) {
-                    if hung == Hung::Supervisor {
+                    if hung.leaves_offers() {
                         withdraw(&last_orders, deadlines.urgent_ms);
                     }
                     let notes = notes.try_lock_for(LOCK).map_or(copy, |notes| notes.clone());
@@ -140,6 +143,12 @@ impl Watchdog {
     }
 }
 
+/// The longest that a stop can take before the process is ended.
+#[must_use]
+pub fn patience(deadlines: Deadlines, frozen_ms: u64) -> Duration {
+    Duration::from_millis(deadlines.whole_ms.saturating_mul(2).saturating_add(frozen_ms))
+}
+
 /// What does not go on any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hung {
@@ -149,6 +158,13 @@ enum Hung {
     Stage(Stage),
     /// The stop sequence, between or after its stages.
     Stop,
+}
+
+impl Hung {
+    /// True when offers of ours may rest that nobody has withdrawn.
+    fn leaves_offers(self) -> bool {
+        matches!(self, Hung::Supervisor | Hung::Stage(Stage::Quiesce | Stage::Settle | Stage::Cancel))
+    }
 }
 
 /// What was seen at one look.
@@ -203,7 +219,7 @@ impl Judge {
             return over(seen.beat_ms, SUPERVISOR_GRACE_MS).then_some(Hung::Supervisor);
         }
         let urgent = seen.urgent_ms > 0 && over(seen.urgent_ms, self.deadlines.urgent_ms);
-        let console_ms = self.deadlines.urgent_ms.saturating_add(CONSOLE_GRACE_MS);
+        let console_ms = self.deadlines.urgent_ms.saturating_add(CONSOLE_GRACE_MS).min(CONSOLE_WAIT_MAX_MS);
         if seen.console_closed_ms > 0 && now_ms.saturating_sub(seen.console_closed_ms) > console_ms {
             return Some(seen.stage.map_or(Hung::Stop, |(stage, _)| Hung::Stage(stage)));
         }
@@ -216,7 +232,7 @@ impl Judge {
     }
 }
 
-/// The supervisor stands still while offers are out: their actor is asked to take them back, and given an urgent stop's
+/// The supervisor stands still while offers may be out: their actor is asked to take them back, and given an urgent stop's
 /// time to see them gone.
 fn withdraw(last_orders: &LastOrders, patience_ms: u64) {
     (last_orders.withdraw)();
@@ -257,11 +273,18 @@ fn bite(mut notes: NoteBook, hung: Hung, mut stages: Vec<StopStage>) -> ! {
         end_reason: notes.end_reason,
         end_detail: Some(detail.to_string()),
     };
-    close(&notes, &end, &stages, stage, &what);
+    notes.faults.push(Fault {
+        actor: "supervisor".to_string(),
+        cause: what,
+        backtrace: None,
+        action: "the watchdog closed the session".to_string(),
+        recorded_at: end.ended_at,
+    });
+    close(&notes, &end, &stages, stage);
     std::process::exit(exit.code())
 }
 
-fn close(notes: &NoteBook, end: &SessionEnd, stages: &[StopStage], stage: Option<Stage>, what: &str) {
+fn close(notes: &NoteBook, end: &SessionEnd, stages: &[StopStage], stage: Option<Stage>) {
     let (path, session) = (&notes.path, notes.session);
     let detail = end.end_detail.as_deref();
     // Closed already when a stage after `close` hung: then only what hung is added.
@@ -272,15 +295,7 @@ fn close(notes: &NoteBook, end: &SessionEnd, stages: &[StopStage], stage: Option
     };
     match closed {
         Ok(()) => {
-            let action = "the watchdog closed the session".to_string();
-            let fault = Fault {
-                actor: "supervisor".to_string(),
-                cause: what.to_string(),
-                backtrace: None,
-                action,
-                recorded_at: end.ended_at,
-            };
-            if let Err(error) = add_faults(path, session, &[fault]) {
+            if let Err(error) = add_faults(path, session, &notes.faults) {
                 tracing::error!(%error, "the fault is not in the record");
             }
             notes.done();
@@ -337,6 +352,10 @@ mod tests {
         let stage = Some((Stage::Flush, 5_000));
         let seen = Seen { stopping_ms: 100, urgent_ms: 1_000, console_closed_ms: 1_000, stage, ..Seen::default() };
         assert_eq!(until(&mut judge, 100, 60_000, seen), Some((5_100, Hung::Stage(Stage::Flush))));
+        // However long an urgent stop may take otherwise, the system waits five seconds.
+        let patient = Deadlines { urgent_ms: 20_000, ..DEADLINES };
+        let mut judge = Judge::new(patient, 10_000, 0);
+        assert_eq!(until(&mut judge, 100, 60_000, seen), Some((5_300, Hung::Stage(Stage::Flush))));
     }
 
     #[test]

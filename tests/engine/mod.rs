@@ -74,7 +74,7 @@ impl Engine {
         self.command(&arguments)
     }
 
-    /// Starts a session and waits until it quotes.
+    /// Starts a session.
     pub fn start(&self, more: &[&str]) -> Running<'_> {
         self.spawn(self.with_db("run", more))
     }
@@ -88,11 +88,18 @@ impl Engine {
         self.spawn(command)
     }
 
-    /// Starts a session by a command made with [`Engine::with_db`].
-    pub fn spawn(&self, mut run: Command) -> Running<'_> {
+    /// Starts a session that was prepared; what it prints goes to files.
+    pub fn spawn(&self, mut command: Command) -> Running<'_> {
         let log = std::fs::File::create(self.folder.path().join("stderr.txt")).unwrap();
         let out = std::fs::File::create(self.folder.path().join("stdout.txt")).unwrap();
-        let child = run.stdout(out).stderr(log).spawn().unwrap();
+        command.stdout(out).stderr(log);
+        self.spawn_as_is(command)
+    }
+
+    /// Starts a session that was prepared, with its own standard streams.
+    pub fn spawn_as_is(&self, command: impl std::borrow::BorrowMut<Command>) -> Running<'_> {
+        let mut command = command;
+        let child = command.borrow_mut().spawn().unwrap();
         Running { engine: self, child }
     }
 

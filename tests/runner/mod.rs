@@ -6,7 +6,7 @@
 //! where it can be lost, delayed, doubled or reordered by a [`Fault`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, reason = "test support")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use neo_actors::feed::core::{FeedConfig, FeedCore, FeedEffect, FeedInput};
 use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersInput};
-use neo_actors::valuer::core::ValuerCore;
+use neo_actors::valuer::core::{ValuerCore, ValuerState};
 use neo_ledger::keys::Keypair;
+use neo_ledger::types::{Hash, LedgerTime};
+use neo_ledger::{own, request};
 use neo_market::Drops;
 use neo_market::quote::QuoteConfig;
 use neo_market::risk::RiskConfig;
 use neo_sim::{ConnectionId, Node, Scenario};
-use neo_store::record::Record;
+use neo_store::record::{IntentState, OrderState, Processor, Record};
 
 /// A message on its way from one core to another.
 #[derive(Clone, Debug)]
@@ -65,6 +67,46 @@ pub enum Fate {
     Late,
 }
 
+/// What an engine reads from the record of the one before it.
+#[derive(Default)]
+struct Known {
+    last_processed: Option<u32>,
+    unsettled: Vec<(Hash, u32)>,
+    settled: Vec<Hash>,
+}
+
+impl Known {
+    fn of(records: &[Record]) -> Known {
+        let last = |wanted: Processor| {
+            records.iter().rev().find_map(|record| match record {
+                Record::LedgerProcessed { ledger_index, by, .. } if *by == wanted => Some(*ledger_index),
+                _ => None,
+            })
+        };
+        let mut open: BTreeMap<String, u32> = BTreeMap::new();
+        let mut settled = Vec::new();
+        for record in records {
+            match record {
+                Record::Intent(intent) => {
+                    open.insert(intent.tx_hash.clone(), intent.last_ledger_sequence);
+                }
+                Record::IntentUpdate(update)
+                    if matches!(update.state, IntentState::Validated | IntentState::Dead)
+                        && open.remove(&update.tx_hash).is_some() =>
+                {
+                    settled.push(update.tx_hash.parse().unwrap());
+                }
+                _ => {}
+            }
+        }
+        Known {
+            last_processed: last(Processor::Orders).min(last(Processor::Valuer)),
+            unsettled: open.into_iter().map(|(hash, last)| (hash.parse().unwrap(), last)).collect(),
+            settled,
+        }
+    }
+}
+
 /// A core whose time is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -91,6 +133,9 @@ pub struct Runner {
     pub elapsed: bool,
     /// Cancels that were sent without a durable record.
     pub unrecorded: Vec<neo_ledger::types::Hash>,
+    /// Why the orders want the session to end, if they do.
+    pub stranger: Option<String>,
+    scenario: Scenario,
     queue: VecDeque<Event>,
     connection: Option<ConnectionId>,
     now_ms: u64,
@@ -103,6 +148,36 @@ pub struct Runner {
 impl Runner {
     /// A new world and an engine that has not connected yet. Trades for `trade_for_s` of ledger time.
     pub fn new(scenario: &Scenario, seed: u64, trade_for_s: u32) -> Runner {
+        let node = Node::new(scenario, seed).unwrap();
+        Runner::on(node, scenario, trade_for_s, &[])
+    }
+
+    /// The engine dies; the ledger lives on for `ledgers`. A new engine knows what the record of the dead one says.
+    pub fn killed(mut self, ledgers: u32, trade_for_s: u32) -> Runner {
+        if let Some(connection) = self.connection.take() {
+            self.node.disconnect(connection);
+        }
+        self.accept(ledgers);
+        Runner::on(self.node, &self.scenario, trade_for_s, &self.records)
+    }
+
+    /// Closes ledgers without the engine.
+    pub fn accept(&mut self, ledgers: u32) {
+        for _ in 0..ledgers {
+            self.node.close_ledger();
+        }
+    }
+
+    /// Another client of the node sends a signed transaction; gives the provisional result.
+    pub fn submit_elsewhere(&mut self, blob: &str) -> String {
+        let connection = self.node.connect();
+        let said = self.node.request(connection, &request::submit(1, blob, false));
+        self.node.disconnect(connection);
+        said.into_iter().map(|out| out.text).collect()
+    }
+
+    fn on(node: Node, scenario: &Scenario, trade_for_s: u32, before: &[Record]) -> Runner {
+        let known = Known::of(before);
         let key = Keypair::from_seed(&neo_sim::maker_seed()).unwrap();
         let token = scenario.token();
         let feed = FeedCore::new(FeedConfig {
@@ -115,7 +190,8 @@ impl Runner {
             silence_ms: 20_000,
             request_timeout_ms: 20_000,
             audit_ledgers: 16,
-            last_processed: None,
+            last_processed: known.last_processed,
+            refetch_from: None,
         });
         let orders = OrdersCore::new(
             OrdersConfig {
@@ -127,12 +203,14 @@ impl Runner {
                 max_fee: Drops::new(5_000),
                 cancel_max_fee: Drops::new(50_000),
                 trade_for_s: Some(trade_for_s),
-                unsettled: Vec::new(),
+                unsettled: known.unsettled,
+                settled: known.settled,
+                adoptable: Vec::new(),
             },
             key,
         );
         Runner {
-            node: Node::new(scenario, seed).unwrap(),
+            node,
             feed,
             orders,
             valuer: ValuerCore::new(),
@@ -142,6 +220,8 @@ impl Runner {
             flat: false,
             elapsed: false,
             unrecorded: Vec::new(),
+            stranger: None,
+            scenario: scenario.clone(),
             queue: VecDeque::new(),
             connection: None,
             now_ms: 0,
@@ -242,6 +322,52 @@ impl Runner {
         self.queue.push_back(Event::Command(command));
     }
 
+    /// Nothing can be made durable any more: what waits for the record is gone, and whoever took the orders over
+    /// withdraws.
+    pub fn lose_record(&mut self) {
+        self.queue.retain(|event| !matches!(event, Event::Persist(..) | Event::Durable(_)));
+        self.orders.lose_the_record();
+        let unsent = self.orders.forget_unsent(self.now());
+        self.note("never sent", &unsent.len());
+        self.orders_in(OrdersInput::Command(OrdersCommand::Withdraw));
+    }
+
+    /// The orders' actor is lost; whoever takes its state over records what was never sent, and withdraws.
+    pub fn take_orders_over(&mut self) {
+        self.queue.retain(|event| !matches!(event, Event::Persist(..) | Event::Durable(_)));
+        let unsent = self.orders.forget_unsent(self.now());
+        self.record(unsent);
+        self.orders_in(OrdersInput::Command(OrdersCommand::Withdraw));
+    }
+
+    /// Another valuer takes the first one's place, with what the records say.
+    pub fn replace_valuer(&mut self) {
+        let mut state = None;
+        let (mut orders, mut resting, mut starting_value) = (BTreeMap::new(), BTreeMap::new(), None);
+        for record in &self.records {
+            match record {
+                Record::Order(order) => {
+                    let price = own::price(order.size, order.rlusd).unwrap().unwrap();
+                    orders.insert(order.offer_sequence, (order.side, price));
+                }
+                Record::OrderEvent(event) => {
+                    if matches!(event.state, OrderState::Resting | OrderState::PartlyFilled) {
+                        resting.insert(event.offer_sequence, orders[&event.offer_sequence]);
+                    } else {
+                        resting.remove(&event.offer_sequence);
+                    }
+                }
+                Record::SessionOpened(opened) => starting_value = opened.starting_value_rlusd,
+                Record::Valuation(snapshot) => state = Some(snapshot.clone()),
+                _ => {}
+            }
+        }
+        let snapshot = state.expect("a snapshot to go on from");
+        let close_time = LedgerTime::from_unix_s(snapshot.close_time.timestamp()).unwrap();
+        let offers = resting.into_iter().map(|(sequence, (side, price))| (sequence, side, price)).collect();
+        self.valuer = ValuerCore::resume(ValuerState { snapshot, close_time, starting_value, offers });
+    }
+
     /// Cuts the connection; the feed connects again by itself.
     pub fn cut(&mut self) {
         self.queue.push_front(Event::Cut);
@@ -284,6 +410,7 @@ impl Runner {
                 OrdersEffect::LedgerDone(index) => self.queue.push_back(Event::Done(index)),
                 OrdersEffect::Elapsed => self.elapsed = true,
                 OrdersEffect::Flat => self.flat = true,
+                OrdersEffect::Stranger(cause) => self.stranger = Some(cause),
             }
         }
     }

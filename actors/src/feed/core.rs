@@ -44,6 +44,9 @@ pub struct FeedConfig {
     pub audit_ledgers: u32,
     /// The last ledger whose transactions are in the record; history is asked for from the next one.
     pub last_processed: Option<u32>,
+    /// After a repair: an earlier ledger, from which the history is asked for again. What is in the record already is
+    /// recorded once; where the node does not have it, history begins at `last_processed` as ever.
+    pub refetch_from: Option<u32>,
 }
 
 /// What happens to the feed.
@@ -197,7 +200,10 @@ impl FeedCore {
     pub fn new(config: FeedConfig) -> FeedCore {
         let book = Book::new(config.token, config.account);
         FeedCore {
-            processed: config.last_processed,
+            processed: match (config.refetch_from, config.last_processed) {
+                (Some(refetch), Some(last)) => Some(refetch.min(last)),
+                (refetch, last) => refetch.or(last),
+            },
             config,
             phase: Phase::Down { retry_at_ms: 0 },
             failures: 0,
@@ -391,8 +397,16 @@ impl FeedCore {
             // said so; from here on nothing is missing.
             (Asked::History, Err(error)) if HISTORY_LOST.contains(&error.error.as_str()) => {
                 let from = self.processed.take().unwrap_or(0);
-                self.history_lost = Some(format!("the node has no history from ledger {from} on: {error}"));
-                self.pending.clear();
+                // A repair's hole is further back than what is new: the node may have the one and not the other.
+                self.processed = self.config.last_processed.filter(|last| *last > from);
+                let lost = format!("the node has no history from ledger {from} on: {error}");
+                self.history_lost = Some(match self.history_lost.take() {
+                    Some(before) => format!("{before}; {lost}"),
+                    None => lost,
+                });
+                if self.processed.is_none() {
+                    self.pending.clear();
+                }
                 self.start_sync(now_ms, effects);
                 return Ok(());
             }

@@ -27,6 +27,7 @@ fn core(last_processed: Option<u32>) -> FeedCore {
         request_timeout_ms: 10_000,
         audit_ledgers: 1_000,
         last_processed,
+        refetch_from: None,
     })
 }
 
@@ -66,11 +67,14 @@ struct FakeNode {
     root: char,
     history: Vec<Value>,
     has_history: bool,
+    /// The first ledger that its history has.
+    history_from: u64,
 }
 
 impl FakeNode {
     fn answer(&self, request: &Value) -> Value {
-        if request["command"] == "account_tx" && !self.has_history {
+        let too_early = request["ledger_index_min"].as_u64().is_some_and(|from| from < self.history_from);
+        if request["command"] == "account_tx" && (!self.has_history || too_early) {
             return json!({"id": request["id"], "type": "response", "status": "error", "error": "invalidLgrRange",
                 "error_code": 79, "error_message": "Ledger range is invalid."});
         }
@@ -108,7 +112,9 @@ struct Bench {
 
 impl Bench {
     fn new(last_processed: Option<u32>) -> Bench {
-        let node = FakeNode { index: 100, balance: 50_000_000, root: ROOT[0], history: Vec::new(), has_history: true };
+        let history = Vec::new();
+        let node =
+            FakeNode { index: 100, balance: 50_000_000, root: ROOT[0], history, has_history: true, history_from: 0 };
         Bench { core: core(last_processed), node, updates: vec![], replies: vec![], others: vec![] }
     }
 
@@ -329,6 +335,33 @@ fn hostile_messages_are_no_panic_and_no_update() {
         bench.on(FeedInput::Text(text), 10);
         assert!(bench.left(), "a node that does not speak the protocol is left: {text:.60}");
     }
+}
+
+#[test]
+fn after_a_repair_history_is_asked_for_from_before_the_hole_and_told_once() {
+    let mut bench = Bench::new(Some(90));
+    bench.core = FeedCore::new(FeedConfig { refetch_from: Some(40), ..core(Some(90)).config });
+    bench.node.history =
+        vec![payment(40, ROOT[2], 1), payment(45, ROOT[1], 49_999_990), payment(95, ROOT[0], 49_999_995)];
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    let ledgers: Vec<u32> = bench.updates[0].transactions.iter().map(|own| own.ledger_index).collect();
+    assert_eq!(ledgers, [45, 95], "after the hole's beginning, what is in the record too");
+    assert_eq!(bench.updates[0].history_lost, None);
+}
+
+#[test]
+fn a_node_that_has_not_the_hole_s_history_still_gives_what_is_new() {
+    let mut bench = Bench::new(Some(90));
+    bench.core = FeedCore::new(FeedConfig { refetch_from: Some(40), ..core(Some(90)).config });
+    bench.node.history_from = 60;
+    bench.node.history = vec![payment(95, ROOT[0], 49_999_995)];
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    assert!(bench.core.is_live());
+    let ledgers: Vec<u32> = bench.updates[0].transactions.iter().map(|own| own.ledger_index).collect();
+    assert_eq!(ledgers, [95]);
+    assert!(bench.updates[0].history_lost.as_ref().unwrap().contains("from ledger 40 on"), "and the hole is told");
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! ledger: found in one, or its LastLedgerSequence passed in gap-free history. While the fate of a level's transaction is
 //! open, that level signs nothing new.
 //!
-//! Here are the state and the order of work; `settle` reads what a ledger proves, `quoting` decides what
-//! to change, `sending` signs and sends.
+//! Here are the state and the order of work; `settle` reads what a ledger proves, `adopt` takes over what still stands,
+//! `stranger` is what others did with our key, `quoting` decides what to change, `sending` signs and sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,7 @@ use neo_market::{AmountError, Dec, Drops, Side};
 use neo_store::record::{Fault, IntentState, OrderState, Processor, Purpose, Record};
 use thiserror::Error;
 
+use super::adopt::Adoptable;
 use super::settle::intent_update;
 use crate::clock::to_utc;
 use crate::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
@@ -44,6 +45,10 @@ pub struct OrdersConfig {
     pub trade_for_s: Option<u32>,
     /// Transactions of earlier sessions whose fate the record does not know: hash and LastLedgerSequence.
     pub unsettled: Vec<(Hash, u32)>,
+    /// Transactions that the record has settled and that the node's history may show once more.
+    pub settled: Vec<Hash>,
+    /// Offers of earlier sessions to take over where they still stand; any other is cancelled before the first quote.
+    pub adoptable: Vec<Adoptable>,
 }
 
 /// What happens to the orders.
@@ -83,6 +88,8 @@ pub enum OrdersEffect {
     Elapsed,
     /// Nothing of ours is on the ledger or in flight.
     Flat,
+    /// Somebody else trades on the account: the session must end. What was seen.
+    Stranger(String),
 }
 
 /// What the orders cannot mend.
@@ -189,6 +196,15 @@ pub struct OrdersCore {
     pub(super) fills: (u64, u64),
     /// What earlier sessions left unsettled: hash and LastLedgerSequence.
     pub(super) inherited: BTreeMap<Hash, u32>,
+    /// Settled before this session: seen again in history, they are nobody else's.
+    pub(super) settled: BTreeSet<Hash>,
+    /// Offers that somebody else placed while we run. They are left alone: they may be another engine's.
+    pub(super) strange: BTreeSet<u32>,
+    /// Ledgers of this session are missing: an offer that nobody saw placed may be ours.
+    pub(super) history_lost: bool,
+    /// What the first stranger did, until it is told.
+    pub(super) stranger: Option<String>,
+    pub(super) stranger_told: bool,
 }
 
 impl OrdersCore {
@@ -197,6 +213,7 @@ impl OrdersCore {
     pub fn new(config: OrdersConfig, key: Keypair) -> OrdersCore {
         OrdersCore {
             inherited: config.unsettled.iter().copied().collect(),
+            settled: config.settled.iter().copied().collect(),
             config,
             key,
             intention: Intention::Quote,
@@ -219,6 +236,10 @@ impl OrdersCore {
             withheld: Some("waiting for the first validated ledger".to_string()),
             failed_transactions: 0,
             fills: (0, 0),
+            strange: BTreeSet::new(),
+            history_lost: false,
+            stranger: None,
+            stranger_told: false,
         }
     }
 
@@ -426,15 +447,18 @@ impl OrdersCore {
         let known = if update.ledger.index < self.ledger_index { 0 } else { self.ledger_index };
         self.ledger_index = update.ledger.index;
         self.close_time = update.ledger.close_time;
+        // What the first update brings happened before this session: offers are swept, nobody is accused.
+        let is_history = self.first_close.is_none();
         self.first_close.get_or_insert(update.ledger.close_time);
         self.done = false;
         let mut records = Vec::new();
         for transaction in update.transactions.iter().filter(|transaction| transaction.ledger_index > known) {
-            self.settle(transaction, now, &mut records);
+            self.settle(transaction, is_history, now, &mut records);
             self.fills_of(transaction, mid_before, now, &mut records);
             self.offer_changes(transaction, now, &mut records);
         }
         if let Some(cause) = &update.history_lost {
+            self.history_lost = true;
             tracing::error!(cause, "the record has a hole that no node can fill");
             let action = "followed on from the newest ledger; balances are the ledger's".to_string();
             let cause = cause.clone();
@@ -449,7 +473,7 @@ impl OrdersCore {
         self.bury_the_dead(now, &mut records);
         self.resynchronise(update.account.sequence);
         if let Some(offers) = &update.offers {
-            self.compare(offers, now, &mut records);
+            self.compare(offers, is_history, now, &mut records);
         }
         records.push(Record::LedgerProcessed {
             ledger_index: self.ledger_index,
@@ -460,10 +484,22 @@ impl OrdersCore {
         self.send_again(now, effects);
         self.mid = update.view.mid()?;
         self.check_elapsed(effects);
+        self.check_stranger(effects);
         match self.intention {
             Intention::Quote => self.requote(update, now, effects),
             Intention::Hold | Intention::Closed => Ok(()),
             Intention::Withdraw => self.withdraw(now, effects),
+        }
+    }
+
+    fn check_stranger(&mut self, effects: &mut Vec<OrdersEffect>) {
+        if let (Some(cause), false) = (&self.stranger, self.stranger_told) {
+            self.stranger_told = true;
+            self.withheld = Some(cause.clone());
+            effects.push(OrdersEffect::Stranger(cause.clone()));
+            if self.intention != Intention::Closed {
+                self.intention = Intention::Withdraw;
+            }
         }
     }
 

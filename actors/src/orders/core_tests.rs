@@ -29,6 +29,8 @@ fn core(levels: u8) -> OrdersCore {
         cancel_max_fee: Drops::new(50_000),
         trade_for_s: None,
         unsettled: Vec::new(),
+        settled: Vec::new(),
+        adoptable: Vec::new(),
     };
     OrdersCore::new(config, key())
 }
@@ -414,6 +416,7 @@ fn an_offer_of_an_earlier_session_that_validates_late_is_an_orphan() {
     let created = vec![change(intents[0].sequence, Side::Bid, OfferChangeKind::Created)];
     let mut foreign = included(&intents[0], 101, "tesSUCCESS", created);
     foreign.hash = Hash([3; 32]);
+    bench.core.inherited.insert(foreign.hash, 104);
     let second = included(&intents[1], 101, "tecKILLED", vec![]);
     bench.ledger(&update(101, 3, vec![foreign, second], None));
     let cancels = bench.acknowledge();
@@ -506,4 +509,139 @@ fn what_a_killed_engine_sent_last_is_awaited_and_its_offer_withdrawn() {
     bench.ledger(&update(101, 10, vec![included(&intent, 101, "tesSUCCESS", created)], None));
     assert_eq!(bench.core.open_items().0, [9], "its offer is on the ledger, and this session's to withdraw");
     assert!(!bench.core.is_flat());
+}
+
+fn strangers(effects: &[OrdersEffect]) -> Vec<&str> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            OrdersEffect::Stranger(cause) => Some(cause.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A transaction of our account with the next number, signed by somebody else.
+fn signed_elsewhere(kind: &str, sequence: u32, offers: Vec<OfferChange>) -> OwnTransaction {
+    let intent = Intent {
+        tx_hash: Hash([8; 32]).to_string(),
+        purpose: Purpose::Place,
+        sequence,
+        offer_sequence: None,
+        last_ledger_sequence: 110,
+        fee: Drops::new(10),
+        blob: String::new(),
+        ledger_index: 101,
+        recorded_at: now(),
+    };
+    OwnTransaction { kind: kind.to_string(), ..included(&intent, 102, "tesSUCCESS", offers) }
+}
+
+#[test]
+fn an_offer_or_ticket_that_is_not_ours_ends_the_session_and_is_left_alone() {
+    for kind in ["OfferCreate", "TicketCreate"] {
+        let (mut bench, intents) = quoting();
+        let offers = if kind == "OfferCreate" { vec![change(3, Side::Bid, OfferChangeKind::Created)] } else { vec![] };
+        bench.ledger(&update(102, 4, vec![signed_elsewhere(kind, 3, offers)], None));
+        let causes = strangers(&bench.effects).len();
+        assert_eq!(causes, 1, "{kind}");
+        assert!(strangers(&bench.effects)[0].contains(kind), "{:?}", strangers(&bench.effects));
+        let told = |record: &Record| matches!(record, Record::Fault(fault) if fault.action.contains("session ends"));
+        assert!(recorded(&bench.effects).any(told), "{kind}");
+        let cancelled: Vec<Option<u32>> = bench
+            .acknowledge()
+            .into_iter()
+            .map(|intent| {
+                assert_eq!(intent.purpose, Purpose::Cancel, "nothing new is quoted");
+                intent.offer_sequence
+            })
+            .collect();
+        assert_eq!(cancelled, [Some(intents[0].sequence), Some(intents[1].sequence)], "ours go, the stranger's stays");
+        bench.ledger(&update(103, 6, vec![], None));
+        assert!(strangers(&bench.take()).is_empty(), "told once");
+    }
+}
+
+#[test]
+fn an_offer_that_only_the_list_shows_ends_the_session_too() {
+    let (mut bench, intents) = quoting();
+    let listed = |sequence: u32| {
+        let OfferChange { taker_gets, taker_pays, .. } = change(sequence, Side::Bid, OfferChangeKind::Created);
+        OpenOffer { sequence, taker_gets, taker_pays }
+    };
+    let ours = intents.iter().map(|intent| listed(intent.sequence));
+    bench.ledger(&update(102, 3, vec![], Some(ours.chain([listed(77)]).collect())));
+    assert_eq!(strangers(&bench.effects).len(), 1);
+    assert!(strangers(&bench.effects)[0].contains("offer 77"));
+
+    // With ledgers of this session missing it may be an offer of ours whose inclusion nobody saw: withdrawn.
+    let (mut bench, intents) = quoting();
+    let ours = intents.iter().map(|intent| listed(intent.sequence));
+    let mut gap = update(110, 4, vec![], Some(ours.chain([listed(77)]).collect()));
+    gap.history_lost = Some("the node has no history".to_string());
+    bench.ledger(&gap);
+    assert!(strangers(&bench.effects).is_empty());
+    assert_eq!(bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect::<Vec<_>>(), [Some(77)]);
+}
+
+#[test]
+fn any_other_foreign_transaction_is_recorded_and_the_numbers_follow_the_ledger() {
+    let (mut bench, _) = quoting();
+    bench.take();
+    bench.ledger(&update(102, 4, vec![signed_elsewhere("AccountSet", 3, vec![])], None));
+    assert!(strangers(&bench.effects).is_empty());
+    let told = |record: &Record| matches!(record, Record::Fault(fault) if fault.cause.contains("AccountSet") && fault.cause.contains("signed elsewhere"));
+    assert!(recorded(&bench.effects).any(told), "{:?}", bench.effects);
+    assert_eq!(bench.core.next_sequence, 4);
+    let mut failed = signed_elsewhere("OfferCreate", 4, vec![]);
+    failed.result = "tecUNFUNDED_OFFER".into();
+    bench.ledger(&update(103, 5, vec![failed], None));
+    assert!(strangers(&bench.effects).is_empty(), "an offer that failed quotes nothing");
+}
+
+#[test]
+fn what_happened_before_the_session_accuses_nobody_and_offers_of_then_are_swept() {
+    let mut bench = Bench::new(1);
+    bench.core.settled.insert(Hash([7; 32]));
+    let mut settled = signed_elsewhere("OfferCreate", 1, vec![]);
+    settled.hash = Hash([7; 32]);
+    let by_hand = signed_elsewhere("OfferCreate", 2, vec![change(2, Side::Bid, OfferChangeKind::Created)]);
+    let OfferChange { taker_gets, taker_pays, .. } = change(2, Side::Bid, OfferChangeKind::Created);
+    let listed = OpenOffer { sequence: 2, taker_gets, taker_pays };
+    bench.ledger(&update(102, 3, vec![settled, by_hand], Some(vec![listed])));
+    assert!(strangers(&bench.effects).is_empty());
+    let faults = recorded(&bench.effects).filter(|record| matches!(record, Record::Fault(_))).count();
+    assert_eq!(faults, 1, "what the record has settled is no stranger's");
+    let cancels = bench.acknowledge();
+    assert_eq!((cancels.len(), cancels[0].offer_sequence), (1, Some(2)), "swept before the first quote");
+}
+
+#[test]
+fn offers_of_an_earlier_session_are_taken_over_where_the_policy_says_so_and_the_record_knows_them() {
+    let listed = |sequence: u32, side: Side| {
+        let OfferChange { taker_gets, taker_pays, .. } = change(sequence, side, OfferChangeKind::Created);
+        OpenOffer { sequence, taker_gets, taker_pays }
+    };
+    // As quoted at these prices: 10 basis points from the middle, which is 2.40.
+    let known = |sequence: u32, side: Side, price: &str, expires_s: u32| Adoptable {
+        sequence,
+        side,
+        level: 0,
+        price: price.parse().unwrap(),
+        placed_ledger: 99,
+        expires: LedgerTime(800_000_400 + expires_s),
+    };
+    let mut bench = Bench::new(1);
+    bench.core.config.adoptable =
+        vec![known(5, Side::Bid, "2.3976", 110), known(6, Side::Ask, "2.4024", 0), known(7, Side::Ask, "2.4024", 110)];
+    // 5 is fine; 6 has expired at this very close; 7 is a bid on the ledger, so the record means another; 8 is unknown.
+    let offers = vec![listed(5, Side::Bid), listed(6, Side::Ask), listed(7, Side::Bid), listed(8, Side::Ask)];
+    bench.ledger(&update(100, 9, vec![], Some(offers)));
+    assert_eq!(bench.core.quotes().len(), 1);
+    let swept: Vec<Option<u32>> = bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect();
+    assert_eq!(swept, [Some(6), Some(7), Some(8)], "the rest is cancelled before anything is quoted");
+    assert_eq!(bench.core.open_items().0, [5, 6, 7, 8]);
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    let cancels: Vec<Option<u32>> = bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect();
+    assert_eq!(cancels, [Some(5)], "an adopted offer is withdrawn as any other");
 }

@@ -14,7 +14,13 @@ use crate::messages::OpenOffer;
 
 impl OrdersCore {
     /// A transaction of ours is in a validated ledger: its fate is known.
-    pub(super) fn settle(&mut self, transaction: &OwnTransaction, now: DateTime<Utc>, records: &mut Vec<Record>) {
+    pub(super) fn settle(
+        &mut self,
+        transaction: &OwnTransaction,
+        is_history: bool,
+        now: DateTime<Utc>,
+        records: &mut Vec<Record>,
+    ) {
         if !transaction.ours {
             return;
         }
@@ -25,11 +31,16 @@ impl OrdersCore {
             let (result, index) = (Some(transaction.result.clone()), Some(transaction.ledger_index));
             records.push(intent_update(&transaction.hash, IntentState::Validated, result, index, now));
         }
+        let signed_here = flight.as_ref().is_some_and(|flight| flight.hash == transaction.hash);
+        let signed_before = inherited || self.settled.contains(&transaction.hash);
+        if !signed_here && !signed_before {
+            records.push(self.foreign(transaction, is_history, now));
+        }
         match flight {
-            Some(flight) if flight.hash == transaction.hash => self.settle_ours(&flight, transaction, now, records),
+            Some(flight) if signed_here => self.settle_ours(&flight, transaction, now, records),
             Some(flight) => self.settle_robbed(&flight, transaction, now, records),
             // A killed engine's last act may be included after our first ledger: no list of offers showed it.
-            None if creates(transaction) => {
+            None if creates(transaction) && !self.strange.contains(&transaction.sequence) => {
                 self.orphans.insert(transaction.sequence);
             }
             None if inherited && transaction.kind == "OfferCreate" => self.settle_offer(transaction, now, records),
@@ -86,7 +97,7 @@ impl OrdersCore {
         if flight.purpose != Purpose::Cancel && self.offers.remove(&transaction.sequence).is_some() {
             records.push(self.event_in(transaction, transaction.sequence, OrderState::Failed, Drops::ZERO, now));
         }
-        if creates(transaction) {
+        if creates(transaction) && !self.strange.contains(&transaction.sequence) {
             self.orphans.insert(transaction.sequence);
         }
     }
@@ -206,12 +217,29 @@ impl OrdersCore {
     }
 
     /// The validated list of offers against what we believe.
-    pub(super) fn compare(&mut self, listed: &[OpenOffer], now: DateTime<Utc>, records: &mut Vec<Record>) {
+    pub(super) fn compare(
+        &mut self,
+        listed: &[OpenOffer],
+        is_history: bool,
+        now: DateTime<Utc>,
+        records: &mut Vec<Record>,
+    ) {
         let on_ledger: BTreeSet<u32> = listed.iter().map(|offer| offer.sequence).collect();
-        for sequence in &on_ledger {
-            if !self.offers.contains_key(sequence) && !self.in_flight.contains_key(sequence) {
+        for offer in listed {
+            let sequence = &offer.sequence;
+            let ours = self.offers.contains_key(sequence) || self.in_flight.contains_key(sequence);
+            if ours || self.orphans.contains(sequence) || self.strange.contains(sequence) {
+                continue;
+            }
+            if is_history && self.adopt(offer) {
+                continue;
+            }
+            if is_history || self.history_lost {
                 tracing::warn!(offer = sequence, "an offer of our account that no order of this session made");
                 self.orphans.insert(*sequence);
+            } else {
+                let what = format!("offer {sequence}, which is listed and which nobody saw placed");
+                records.push(self.listed_stranger(*sequence, &what, now));
             }
         }
         self.orphans.retain(|sequence| on_ledger.contains(sequence));

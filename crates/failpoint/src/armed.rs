@@ -1,5 +1,7 @@
 //! What was asked for, and whether its moment has come. Debug builds only.
 
+#![allow(clippy::panic, reason = "to panic is what it is for; release builds have none of it")]
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -46,7 +48,7 @@ pub(crate) fn hit(place: Place) -> Result<(), Injected> {
     let Some(request) = due else { return Ok(()) };
     match request.kind {
         Kind::Error => Err(Injected { request: request.text.clone() }),
-        Kind::Panic => std::panic::panic_any(format!("injected by {VARIABLE}={}", request.text)),
+        Kind::Panic => panic!("injected by {VARIABLE}={}", request.text),
         Kind::Freeze => loop {
             std::thread::sleep(Duration::from_secs(3_600));
         },
@@ -78,7 +80,7 @@ fn one(text: &str) -> Request {
         (Some(kind), Some(from), Some(always)) => {
             Request { text: text.to_string(), place, kind, from, always, done: AtomicBool::new(false) }
         }
-        _ => std::panic::panic_any(format!("{VARIABLE}={text} is not PLACE:KIND[:MOMENT[:always]]")),
+        _ => panic!("{VARIABLE}={text} is not PLACE:KIND[:MOMENT[:always]]"),
     }
 }
 

@@ -393,7 +393,8 @@ fn token_tolerance(balances: &Balances, nodes: &[NodeFill], count: i64) -> Resul
 }
 
 /// The side of an offer of XRP against the token; `None` for other pairs.
-pub(crate) fn side_of(taker_gets: &Amount, taker_pays: &Amount, token: Token) -> Option<Side> {
+#[must_use]
+pub fn side_of(taker_gets: &Amount, taker_pays: &Amount, token: Token) -> Option<Side> {
     match (taker_gets, taker_pays) {
         (Amount::Xrp(_), Amount::Token { token: t, .. }) if *t == token => Some(Side::Ask),
         (Amount::Token { token: t, .. }, Amount::Xrp(_)) if *t == token => Some(Side::Bid),

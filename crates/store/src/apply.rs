@@ -287,13 +287,16 @@ impl<'a> Rows<'a> {
             ],
         )?;
         if added {
-            // The newest order of that number: a new simulated world counts its sequences from the start again.
+            // The newest order of that number: a new simulated world counts its sequences from the start again. An event
+            // that comes late, from history that a repair fetched again, does not undo what came after it.
             self.conn
                 .prepare_cached(
                     "UPDATE orders SET state = ?2, remaining_drops = ?3
-                     WHERE seq = (SELECT max(seq) FROM orders WHERE offer_sequence = ?1)",
+                     WHERE seq = (SELECT max(seq) FROM orders WHERE offer_sequence = ?1)
+                         AND NOT EXISTS (SELECT 1 FROM order_events AS later
+                             WHERE later.offer_sequence = ?1 AND later.ledger_index > ?4 AND later.seq > orders.seq)",
                 )?
-                .execute(params![e.offer_sequence, e.state.as_str(), e.remaining.get()])?;
+                .execute(params![e.offer_sequence, e.state.as_str(), e.remaining.get(), e.ledger_index])?;
         }
         Ok(())
     }

@@ -34,6 +34,7 @@ pub(crate) use files::{
 };
 
 use crate::columns::time;
+use crate::error::StoreError;
 use crate::lock::{Lock, with_suffix};
 use crate::open::Store;
 use crate::read;
@@ -113,6 +114,15 @@ impl Store {
 /// A backup of a file that is about to be migrated, over the connection that will do it.
 pub(crate) fn before_migration(conn: &Connection, db: &Path, now: DateTime<Utc>) -> Result<Taken, BackupError> {
     Folder::lock(db)?.take(conn, now, &mut |_| {})
+}
+
+/// An error of SQLite about the record itself: damage of it is no bad backup.
+fn damaged(db: &Path, doing: &'static str) -> impl Fn(rusqlite::Error) -> BackupError + use<> {
+    let (failed, path) = (sqlite(db, doing), db.to_path_buf());
+    move |error| match failed(error) {
+        BackupError::NotWhole { detail, .. } => StoreError::Damaged { path: path.clone(), detail }.into(),
+        other => other,
+    }
 }
 
 /// Makes the table `backups` say what the folder holds: backups taken beside a running engine come in, removed ones go.
@@ -201,7 +211,7 @@ impl Folder {
         partial: &Path,
         watch: &mut dyn FnMut(Progress),
     ) -> Result<Contents, BackupError> {
-        let failed = sqlite(&self.db, "copying the record");
+        let failed = damaged(&self.db, "copying the record");
         // One read transaction over the whole copy: commits of others do not restart it.
         let snapshot = source.unchecked_transaction().map_err(&failed)?;
         let expected = contents(&snapshot).map_err(&failed)?;
@@ -240,7 +250,15 @@ impl Folder {
 
     /// Verifies the copy against what was in the record, and gives it its name.
     fn finish(&self, partial: &Path, path: &Path, expected: &Contents) -> Result<(String, Contents), BackupError> {
-        let found = check(partial)?;
+        let found = match check(partial) {
+            Ok(found) => found,
+            // The copy is of what the record holds: what is wrong with it is wrong there.
+            Err(BackupError::NotWhole { detail, .. }) => {
+                let detail = format!("a copy of it does not pass the full check: {detail}");
+                return Err(StoreError::Damaged { path: self.db.clone(), detail }.into());
+            }
+            Err(error) => return Err(error),
+        };
         if found != *expected {
             let detail = format!("the copy holds {found}, the record {expected}");
             return Err(BackupError::NotWhole { path: partial.to_path_buf(), detail });

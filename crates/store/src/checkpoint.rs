@@ -141,6 +141,15 @@ pub(crate) fn behind_bytes(conn: &Connection, page_bytes: u64) -> rusqlite::Resu
     Ok(ask(conn, NOOP)?.behind_frames().saturating_mul(page_bytes.saturating_add(FRAME_HEADER)))
 }
 
+/// Writes back what can be, before a session's first commit. A reader in the way is no reason not to begin.
+pub(crate) fn fold(conn: &Connection) -> rusqlite::Result<()> {
+    let answer = ask(conn, PASSIVE)?;
+    if answer.behind_frames() > 0 {
+        tracing::warn!(frames = answer.behind_frames(), "a reader keeps the write-ahead log from being written back");
+    }
+    Ok(())
+}
+
 /// TRUNCATE alone; true when a reader kept it from finishing.
 pub(crate) fn truncate_again(conn: &Connection) -> rusqlite::Result<bool> {
     with_short_timeout(conn, || ask(conn, TRUNCATE)).map(|answer| answer.busy)

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::apply::{ApplyError, Marks, Processed, Rows, end_session, stop_stage};
 use crate::columns::count;
@@ -96,20 +96,29 @@ pub fn add_faults(path: &Path, session: SessionNumber, faults: &[Fault]) -> Resu
     let mut conn = connect(path)?;
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
     ended(&tx, path, session)?;
-    let seq: i64 = tx.query_row("SELECT durable_seq FROM meta WHERE id = 1", [], |row| row.get(0)).map_err(&failed)?;
+    insert_faults(&tx, session, faults).map_err(&failed)?;
+    tx.commit().map_err(&failed)?;
+    conn.close().map_err(|(_, error)| failed(error))
+}
+
+/// The rows take the numbers after the watermark, which moves with them.
+pub(crate) fn insert_faults(tx: &Transaction<'_>, session: SessionNumber, faults: &[Fault]) -> rusqlite::Result<()> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let seq: i64 = tx.query_row("SELECT durable_seq FROM meta WHERE id = 1", [], |row| row.get(0))?;
     let marks = Marks { seq: u64::try_from(seq).unwrap_or(0), processed: Processed::default() };
-    let mut rows = Rows::new(&tx, session, marks);
+    let mut rows = Rows::new(tx, session, marks);
     for fault in faults {
         rows.fault(fault).map_err(|error| match error {
-            ApplyError::Sqlite(error) => failed(error),
-            ApplyError::Refused(reason) => failed(rusqlite::Error::ToSqlConversionFailure(reason.into())),
+            ApplyError::Sqlite(error) => error,
+            ApplyError::Refused(reason) => rusqlite::Error::ToSqlConversionFailure(reason.into()),
         })?;
     }
     let seq = count(rows.marks.seq);
     drop(rows);
-    tx.execute("UPDATE meta SET durable_seq = ?1 WHERE id = 1", [seq]).map_err(&failed)?;
-    tx.commit().map_err(&failed)?;
-    conn.close().map_err(|(_, error)| failed(error))
+    tx.execute("UPDATE meta SET durable_seq = ?1 WHERE id = 1", [seq])?;
+    Ok(())
 }
 
 fn ended(conn: &Connection, path: &Path, number: SessionNumber) -> Result<bool, StoreError> {

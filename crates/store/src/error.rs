@@ -6,6 +6,7 @@ use neo_market::AmountError;
 use thiserror::Error;
 
 use crate::lock::LockError;
+use crate::mend;
 use crate::record::SessionNumber;
 
 /// Why the database could not be opened, read or changed outside the writer.
@@ -60,7 +61,11 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The file is no SQLite database.
-    #[error("{path} is not a SQLite database; it was left untouched: choose another file with --db")]
+    #[error(
+        "{path} is not a SQLite database; it was left untouched: choose another file with --db. If it was a record of \
+         this engine once, its first page is damaged: {}",
+        mend::commands(path)
+    )]
     NotADatabase {
         /// The file.
         path: PathBuf,
@@ -108,13 +113,29 @@ pub enum StoreError {
         /// What was asked for.
         wanted: String,
     },
-    /// `quick_check` found damage.
-    #[error("{path} is damaged ({detail}); move it aside together with its -wal and -shm files and restore a backup")]
+    /// The structure of the file is broken.
+    #[error("{path} is damaged ({detail}); it was left as it is. {}", mend::commands(path))]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// The first line that `quick_check` gave.
+        /// What was found.
         detail: String,
+    },
+    /// The `-wal` beside the file is not its own, or would be dropped in part.
+    #[error("the -wal of {path} must not be replayed: {detail}. Both were left as they are. {}", mend::commands(path))]
+    StrayWal {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The file or its `-wal` cannot be read.
+    #[error("{path} or its -wal cannot be read: {source}; check the permissions and the disk, then try again")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// A setting that durability rests on was not accepted.
     #[error(
@@ -172,8 +193,9 @@ pub enum StoreError {
     Amount(#[from] AmountError),
     /// A restore was cut short while the files were being exchanged.
     #[error(
-        "a restore of {path} was cut short, and {path} must not be used until it is settled: run `neo restore` \
-         (with --db {path}); nothing is lost, the former files are beside it or in {set_aside}"
+        "a restore or repair of {path} was cut short, and {path} must not be used until it is settled: run it again \
+         (`neo restore` or `neo recover --repair`, with --db {path}); nothing is lost, the former files are beside it \
+         or in {set_aside}"
     )]
     RestoreUnfinished {
         /// The record.
@@ -194,6 +216,14 @@ pub enum StoreError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+}
+
+impl StoreError {
+    /// True for what `--repair` mends: damage, and a `-wal` that must not be replayed.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, StoreError::Damaged { .. } | StoreError::StrayWal { .. } | StoreError::NotADatabase { .. })
+    }
 }
 
 /// Why a record could not be queued. The record was not taken, and its acknowledgement is not called.

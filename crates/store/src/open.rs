@@ -1,4 +1,4 @@
-//! Opening the file: locked, identified, set up, checked, migrated and recovered, in this order.
+//! Opening the file: locked, looked at, set up, migrated, identified and recovered, in this order.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use crate::columns::time;
 use crate::error::StoreError;
 use crate::lock::{Lock, lock_path};
 use crate::record::{CheckpointOwner, Mode, SessionNumber};
+use crate::recover::Recovery;
 use crate::schema;
 use crate::writer::WriterFault;
 
@@ -99,6 +100,7 @@ pub struct Store {
     pub(crate) identity: Identity,
     pub(crate) options: Options,
     pub(crate) recovered: Vec<SessionNumber>,
+    pub(crate) recoveries: Vec<Recovery>,
     pub(crate) lock: Lock,
 }
 
@@ -117,10 +119,10 @@ impl Store {
         crate::place::refuse_mapped_drive(path)?;
         let lock = Lock::acquire(&lock_path(path), &format!("{} {}", identity.mode, identity.account))?;
         crate::restore::refuse_unfinished(path)?;
+        crate::look::look(path)?;
         let mut conn = connect(path, options.checkpoints)?;
         let version = check_ownership(&conn, path)?;
         set_up(&conn, path)?;
-        quick_check(&conn, path)?;
         if version < schema::VERSION {
             if version > 0 {
                 let taken = crate::backup::before_migration(&conn, path, now).map_err(Box::new)?;
@@ -129,17 +131,54 @@ impl Store {
             schema::migrate(&mut conn, version).map_err(sqlite(path, "the migration of the tables"))?;
         }
         check_identity(&conn, path, identity, now)?;
-        let mut store = Store {
+        if version < schema::VERSION {
+            name_in_file(&conn, path)?;
+        }
+        let recovered = crate::recover::close_open_sessions(&mut conn, path)
+            .map_err(sqlite(path, "closing the session that was left open"))?;
+        Ok(Store {
             conn,
             path: path.to_path_buf(),
             identity: identity.clone(),
             options: options.clone(),
-            recovered: Vec::new(),
+            recovered: recovered.iter().map(|recovery| recovery.after.number).collect(),
+            recoveries: recovered,
             lock,
+        })
+    }
+
+    /// Opens an existing file for whoever it holds the records of; otherwise as [`Store::open`].
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::NoSessions`] for a file without any record, and as [`Store::open`].
+    pub fn open_existing(path: &Path, options: &Options, now: DateTime<Utc>) -> Result<Store, StoreError> {
+        if !path.exists() && !crate::untouched::has_wal(path) {
+            return Err(StoreError::Missing { path: path.to_path_buf() });
+        }
+        let identity = {
+            // Looked at under the lock, before anything reads the file through its `-wal`.
+            let _lock = Lock::acquire(&lock_path(path), "looking at the record")?;
+            crate::restore::refuse_unfinished(path)?;
+            crate::look::look(path)?;
+            crate::Reader::identity_of(path)?
         };
-        store.recovered = crate::recover::close_open_sessions(&mut store.conn, path)
-            .map_err(sqlite(path, "closing the session that was left open"))?;
-        Ok(store)
+        let identity = identity.ok_or_else(|| StoreError::NoSessions { path: path.to_path_buf() })?;
+        Store::open(path, &identity, options, now)
+    }
+
+    /// The sessions that an earlier engine left open and that opening has closed, as they were and as they are.
+    #[must_use]
+    pub fn recoveries(&self) -> &[Recovery] {
+        &self.recoveries
+    }
+
+    /// Closes the file without a session; what was in the `-wal` is folded in.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn close(self) -> Result<(), StoreError> {
+        let failed = sqlite(&self.path, "closing the file");
+        self.conn.close().map_err(|(_, error)| failed(error))
     }
 
     /// The sessions that an earlier engine left open and that opening has closed.
@@ -250,11 +289,16 @@ fn set_up(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     set("wal_autocheckpoint", "0", "0")
 }
 
-fn quick_check(conn: &Connection, path: &Path) -> Result<(), StoreError> {
-    match damage(conn, "PRAGMA quick_check(1)").map_err(sqlite(path, "checking the file"))? {
-        None => Ok(()),
-        Some(detail) => Err(StoreError::Damaged { path: path.to_path_buf(), detail }),
+/// Brings the tables and the record's name from the `-wal` into the file, so that the file alone can tell which `-wal`
+/// is its own. A reader may be in the way: then the next checkpoint does it.
+fn name_in_file(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+    let busy: bool = conn
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .map_err(sqlite(path, "the first checkpoint"))?;
+    if busy {
+        tracing::warn!("another program reads the record: its tables are checkpointed later");
     }
+    Ok(())
 }
 
 /// The first damage that one of SQLite's checks finds. It calls a page that the disk did not give damage of the file,
@@ -287,8 +331,8 @@ fn check_identity(conn: &Connection, path: &Path, ours: &Identity, now: DateTime
     let failed = sqlite(path, "reading whose records the file holds");
     let mode = ours.mode.as_str();
     conn.execute(
-        "INSERT INTO meta (id, mode, network, account, created_at) VALUES (1, ?1, ?2, ?3, ?4)
-         ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO meta (id, mode, network, account, created_at, record_id)
+         VALUES (1, ?1, ?2, ?3, ?4, lower(hex(randomblob(16)))) ON CONFLICT (id) DO NOTHING",
         params![mode, ours.network, ours.account, time(now)],
     )
     .map_err(&failed)?;

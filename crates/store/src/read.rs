@@ -273,11 +273,11 @@ pub(crate) fn query<T>(
     conn.prepare(sql)?.query_map(values, read)?.collect()
 }
 
-const SELECT_SESSION: &str = "SELECT *, (SELECT count(*) FROM fills WHERE fills.session = sessions.number)
+pub(crate) const SELECT_SESSION: &str = "SELECT *, (SELECT count(*) FROM fills WHERE fills.session = sessions.number)
         + (SELECT count(*) FROM imported_fills WHERE imported_fills.session = sessions.number) AS fills
     FROM sessions";
 
-fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
+pub(crate) fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
     Ok(SessionRow {
         number: row.get("number")?,
         mode: row.word("mode", Mode::from_word)?,
@@ -307,6 +307,22 @@ fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
         fills: row.count("fills")?,
         imported: row.get("imported")?,
     })
+}
+
+/// Whether this version understands a row of a table: every number, time, amount and word in it.
+pub(crate) fn check_row(table: &str, row: &Row<'_>) -> rusqlite::Result<()> {
+    match table {
+        "sessions" => session_row(row).map(drop),
+        "intents" => intent_row(row).map(drop),
+        "orders" => order_row(row).map(drop),
+        "order_events" => order_event(row).map(drop),
+        "fills" => fill(row).map(drop),
+        "flows" => flow(row).map(drop),
+        "valuation_snapshots" => valuation(row).map(drop),
+        "checkpoints" => checkpoint(row).map(drop),
+        "faults" => fault(row).map(drop),
+        _ => Ok(()),
+    }
 }
 
 fn recorded<T>(row: &Row<'_>, read: fn(&Row<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<Recorded<T>> {

@@ -527,7 +527,7 @@ pub struct Checkpoint {
 }
 
 /// An actor or a thread that was lost, or an error that it reported.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// Who.
     pub actor: String,

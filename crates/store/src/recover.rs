@@ -1,26 +1,61 @@
 //! Closing the session that a killed engine left open, from what it made durable.
+//!
+//! The records tell an end always; a stop note beside the database, where a watchdog left one, tells it better.
 
 use std::io;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use serde::Serialize;
 
 use crate::apply::end_session;
+use crate::close::insert_faults;
 use crate::columns::Columns;
+use crate::error::StoreError;
+use crate::open::{Options, Store};
+use crate::read::{SELECT_SESSION, session_row};
 use crate::record::{EndReason, EndedAtSource, SessionEnd, SessionNumber};
+use crate::rows::SessionRow;
+use crate::schema::SEQUENCED;
 use crate::stop_note::{self, Found, StopNote};
 
-/// Closes every open session in one transaction and gives their numbers. The caller holds the file's lock: an open
-/// session is therefore nobody's. What the stop note tells goes before what the records prove.
-pub(crate) fn close_open_sessions(conn: &mut Connection, path: &Path) -> rusqlite::Result<Vec<SessionNumber>> {
+/// A session that was closed from its records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Recovery {
+    /// As it was found, open.
+    pub before: SessionRow,
+    /// As it is now.
+    pub after: SessionRow,
+}
+
+/// Closes the sessions that a killed engine left open in the record at `path`, and leaves it as one file. Done again it
+/// finds nothing to do.
+///
+/// # Errors
+/// [`StoreError::Locked`] while an engine holds the file, and as [`Store::open_existing`].
+pub fn recover(path: &Path, options: &Options, now: DateTime<Utc>) -> Result<Vec<Recovery>, StoreError> {
+    let store = Store::open_existing(path, options, now)?;
+    let recoveries = store.recoveries().to_vec();
+    store.close()?;
+    Ok(recoveries)
+}
+
+/// Closes every open session in one transaction. The caller holds the file's lock: an open session is therefore
+/// nobody's. What the stop note tells goes before what the records prove.
+pub(crate) fn close_open_sessions(conn: &mut Connection, path: &Path) -> rusqlite::Result<Vec<Recovery>> {
     let note = note_beside(path);
-    let (open, used) = close_with(conn, note.as_ref())?;
+    let (closed, used) = close_with(conn, note.as_ref())?;
     // Only now is what it says durable elsewhere.
     if let Some(note) = note {
         done_with_note(path, used || already_told(conn, &note)?, &note);
     }
-    Ok(open)
+    Ok(closed)
+}
+
+/// The same from the records alone, for a copy that is not in the record's place yet.
+pub(crate) fn close_from_records(conn: &mut Connection) -> rusqlite::Result<Vec<Recovery>> {
+    close_with(conn, None).map(|(closed, _)| closed)
 }
 
 /// A note that cannot be read is no reason not to start: the records still tell an end.
@@ -61,30 +96,26 @@ fn already_told(conn: &Connection, note: &StopNote) -> rusqlite::Result<bool> {
 }
 
 /// Closes the open sessions; true when the note was used for one.
-fn close_with(conn: &mut Connection, note: Option<&StopNote>) -> rusqlite::Result<(Vec<SessionNumber>, bool)> {
+fn close_with(conn: &mut Connection, note: Option<&StopNote>) -> rusqlite::Result<(Vec<Recovery>, bool)> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let open = {
-        let mut statement =
-            tx.prepare("SELECT number FROM sessions WHERE ended_at IS NULL AND imported = 0 ORDER BY number")?;
-        let rows = statement.query_map([], |row| row.get(0))?;
-        rows.collect::<rusqlite::Result<Vec<SessionNumber>>>()?
+        let sql = format!("{SELECT_SESSION} WHERE ended_at IS NULL AND imported = 0 ORDER BY number");
+        crate::read::query(&tx, &sql, [], session_row)?
     };
-    let mut used = false;
-    for number in &open {
-        let mut end = recovered_end(&tx, *number)?;
-        let started_at = started_at(&tx, *number)?;
-        if let Some(note) = note.filter(|note| note.is_of(*number, started_at)) {
+    let (mut closed, mut used) = (Vec::new(), false);
+    for before in open {
+        let mut end = recovered_end(&tx, &before)?;
+        if let Some(note) = note.filter(|note| note.is_of(before.number, before.started_at)) {
             used = true;
             end = noted_end(note, end);
+            insert_faults(&tx, before.number, &note.faults)?;
         }
-        end_session(&tx, *number, &end)?;
+        end_session(&tx, before.number, &end)?;
+        let after = tx.query_row(&format!("{SELECT_SESSION} WHERE number = ?1"), [before.number], session_row)?;
+        closed.push(Recovery { before, after });
     }
     tx.commit()?;
-    Ok((open, used))
-}
-
-fn started_at(tx: &Transaction<'_>, number: SessionNumber) -> rusqlite::Result<DateTime<Utc>> {
-    tx.query_row("SELECT started_at FROM sessions WHERE number = ?1", [number], |row| row.time("started_at"))
+    Ok((closed, used))
 }
 
 /// The end that the note tells. The values are the records': the note has none. A note without an end tells only what
@@ -109,8 +140,10 @@ fn noted_end(note: &StopNote, proven: SessionEnd) -> SessionEnd {
     }
 }
 
-/// The end that the durable records prove: the latest of the last commit and the last record's own time.
-fn recovered_end(tx: &Transaction<'_>, number: SessionNumber) -> rusqlite::Result<SessionEnd> {
+/// The end that the durable records prove.
+fn recovered_end(tx: &Transaction<'_>, session: &SessionRow) -> rusqlite::Result<SessionEnd> {
+    let number = session.number;
+    let (ended_at, last_record_in) = last_record(tx, session)?;
     let snapshot = last_snapshot(tx, number)?;
     let ending_value_rlusd = match &snapshot {
         None => Err(String::from("the engine was killed before it had recorded a valuation snapshot")),
@@ -119,37 +152,46 @@ fn recovered_end(tx: &Transaction<'_>, number: SessionNumber) -> rusqlite::Resul
             Err(format!("the last valuation snapshot, at ledger {ledger_index}, had no price: {source}"))
         }
     };
-    tx.query_row(
-        "SELECT max(last_seen_at, started_at,
-                    coalesce((SELECT max(recorded_at) FROM fills WHERE session = number), ''),
-                    coalesce((SELECT max(recorded_at) FROM valuation_snapshots WHERE session = number), '')
-                ) AS ended_at,
-                last_ledger_index, last_close_time
-         FROM sessions WHERE number = ?1",
-        [number],
-        |row| {
-            let last_ledger: Option<u32> = row.get("last_ledger_index")?;
-            let (end_ledger_index, end_close_time) = match (last_ledger, &snapshot) {
-                (Some(index), _) => (Some(index), row.time_opt("last_close_time")?),
-                (None, Some(snapshot)) => (Some(snapshot.ledger_index), Some(snapshot.close_time)),
-                (None, None) => (None, None),
-            };
-            let value_ledger_index = snapshot.as_ref().map(|snapshot| snapshot.ledger_index);
-            let detail = serde_json::json!({
-                "recovered": "the engine ended without closing its session; ended_at is its last durable record",
-                "ending_value_ledger_index": value_ledger_index,
-            });
-            Ok(SessionEnd {
-                ended_at: row.time("ended_at")?,
-                ended_at_source: EndedAtSource::Recovered,
-                ending_value_rlusd,
-                end_ledger_index,
-                end_close_time,
-                end_reason: EndReason::Crash,
-                end_detail: Some(detail.to_string()),
-            })
-        },
-    )
+    let (end_ledger_index, end_close_time) = match (session.last_ledger_index, &snapshot) {
+        (Some(index), _) => (Some(index), session.last_close_time),
+        (None, Some(snapshot)) => (Some(snapshot.ledger_index), Some(snapshot.close_time)),
+        (None, None) => (None, None),
+    };
+    let value_ledger_index = snapshot.as_ref().map(|snapshot| snapshot.ledger_index);
+    let detail = serde_json::json!({
+        "recovered": "the engine ended without closing its session; ended_at is its last durable record",
+        "ended_at_from": last_record_in,
+        "ending_value_ledger_index": value_ledger_index,
+    });
+    Ok(SessionEnd {
+        ended_at,
+        ended_at_source: EndedAtSource::Recovered,
+        ending_value_rlusd,
+        end_ledger_index,
+        end_close_time,
+        end_reason: EndReason::Crash,
+        end_detail: Some(detail.to_string()),
+    })
+}
+
+/// The time of the session's last durable record of any table, and where it was found. Times are text of one width, so
+/// the largest is the latest.
+fn last_record(tx: &Transaction<'_>, session: &SessionRow) -> rusqlite::Result<(DateTime<Utc>, &'static str)> {
+    let mut last = (session.started_at.max(session.last_seen_at), "sessions");
+    let of_rows = |table: &str| format!("SELECT max(recorded_at) AS at FROM {table} WHERE session = ?1");
+    let mut sources: Vec<(&'static str, String)> = SEQUENCED.iter().map(|table| (*table, of_rows(table))).collect();
+    // A later session may have learned the fate of this one's transactions: that is no sign of life of this one.
+    let updated = "SELECT max(updated_at) AS at FROM intents
+                   WHERE session = ?1 AND NOT EXISTS (SELECT 1 FROM sessions WHERE number > ?1)";
+    sources.push(("intents", updated.to_string()));
+    for (table, sql) in sources {
+        if let Some(at) = tx.query_row(&sql, [session.number], |row| row.time_opt("at"))?
+            && at > last.0
+        {
+            last = (at, table);
+        }
+    }
+    Ok(last)
 }
 
 struct Snapshot {

@@ -24,6 +24,7 @@ use crate::backup::{
     same_permissions, sha256_of, stem_of, sync_folder, verify,
 };
 use crate::lock::{Lock, lock_path, with_suffix};
+use crate::untouched;
 use note::Note;
 
 /// The files that make one record. The database goes first: a record that is missing is noticed, one without its `-wal`
@@ -110,21 +111,28 @@ pub fn restore(
     let former = match made {
         Ok(former) => former,
         Err(error) => {
-            remove_if_there(&copy)?;
+            remove_copy(db)?;
             return Err(error);
         }
     };
     watch(Step::Copied);
-    let set_aside = exchange(db, &copy, &source, &verified, now, watch)?;
+    let aside = aside_path(db, now)?;
+    let set_aside = exchange(db, &copy, &source, &verified.sha256, &aside, watch)?;
     Ok(Restored { db: db.to_path_buf(), backup: source, verified, set_aside, former, settled })
 }
 
-/// Where the backup is copied to before it takes the record's name.
-fn copy_path(db: &Path) -> PathBuf {
+/// Where the new record is put together before it takes the name.
+pub(crate) fn copy_path(db: &Path) -> PathBuf {
     with_suffix(db, ".restoring")
 }
 
-fn check_target(db: &Path) -> Result<(), BackupError> {
+/// Removes the copy, and what SQLite has beside it while a repair writes to it.
+pub(crate) fn remove_copy(db: &Path) -> Result<(), BackupError> {
+    let copy = copy_path(db);
+    ["", "-wal", "-shm", "-journal"].iter().try_for_each(|part| remove_if_there(&with_suffix(&copy, part)))
+}
+
+pub(crate) fn check_target(db: &Path) -> Result<(), BackupError> {
     let refused = |reason: &str| Err(BackupError::Target { path: db.to_path_buf(), reason: reason.to_string() });
     match fs::symlink_metadata(db) {
         Ok(found) if found.is_symlink() => refused("it is a symbolic link; name the file that it points to with --db"),
@@ -150,7 +158,7 @@ fn find(db: &Path, asked: &str) -> Result<PathBuf, BackupError> {
 }
 
 /// A backup of the folder must be the one that was taken; a file from elsewhere must at least be whole.
-fn verify_source(db: &Path, source: &Path) -> Result<Verified, BackupError> {
+pub(crate) fn verify_source(db: &Path, source: &Path) -> Result<Verified, BackupError> {
     let real = |path: &Path| fs::canonicalize(path).map_err(io(path, "resolving the path"));
     let source_path = real(source)?;
     if db.exists() && real(db)? == source_path {
@@ -166,7 +174,7 @@ fn verify_source(db: &Path, source: &Path) -> Result<Verified, BackupError> {
 }
 
 /// Copies into the record's folder, so that the last step is a rename; the copy is compared by its SHA-256 on the disk.
-fn copy_beside(
+pub(crate) fn copy_beside(
     source: &Path,
     copy: &Path,
     verified: &Verified,
@@ -196,17 +204,18 @@ fn refuse_other_identity(db: &Path, former: &Present, backup: &Contents) -> Resu
 }
 
 /// Sets the former files aside and gives the copy the record's name, under the note.
-fn exchange(
+pub(crate) fn exchange(
     db: &Path,
     copy: &Path,
     source: &Path,
-    verified: &Verified,
-    now: DateTime<Utc>,
+    sha256: &str,
+    aside: &Path,
     watch: &mut dyn FnMut(Step),
 ) -> Result<Option<PathBuf>, BackupError> {
     let folder = folder_of_file(db);
-    let aside = make_aside(db, now)?;
-    let note = Note { backup: source.to_path_buf(), sha256: verified.sha256.clone(), set_aside: aside.clone() };
+    fs::create_dir(aside).map_err(io(aside, "making the folder for the former record"))?;
+    sync_folder(&folder)?;
+    let note = Note { backup: source.to_path_buf(), sha256: sha256.to_string(), set_aside: aside.to_path_buf() };
     note.write(db)?;
     watch(Step::Noted);
     let mut moved = false;
@@ -215,7 +224,7 @@ fn exchange(
         watch(Step::Moved);
     }
     // Durable before the new file has the name: else a power cut could bring an old -wal back beside it.
-    sync_folder(&aside)?;
+    sync_folder(aside)?;
     sync_folder(&folder)?;
     fs::rename(copy, db).map_err(io(db, "putting the backup in place"))?;
     sync_folder(&folder)?;
@@ -223,9 +232,9 @@ fn exchange(
     verify_in_place(db, &note)?;
     Note::remove(db)?;
     if moved {
-        return Ok(Some(aside));
+        return Ok(Some(aside.to_path_buf()));
     }
-    fs::remove_dir(&aside).map_err(io(&aside, "removing the empty folder"))?;
+    fs::remove_dir(aside).map_err(io(aside, "removing the empty folder"))?;
     Ok(None)
 }
 
@@ -244,11 +253,11 @@ fn verify_in_place(db: &Path, note: &Note) -> Result<(), BackupError> {
 }
 
 /// Settles a restore that was cut short, and removes what one left that had changed nothing yet.
-fn settle(db: &Path) -> Result<Option<Settled>, BackupError> {
+pub(crate) fn settle(db: &Path) -> Result<Option<Settled>, BackupError> {
     let copy = copy_path(db);
     let Some(note) = note::read(db)? else {
-        remove_if_there(&copy)?;
-        loss::remove_scratch(db)?;
+        remove_copy(db)?;
+        untouched::remove_scratch(db)?;
         return Ok(None);
     };
     // The copy has its own name until the very last step.
@@ -266,8 +275,8 @@ fn settle(db: &Path) -> Result<Option<Settled>, BackupError> {
     }
     sync_folder(&folder_of_file(db))?;
     Note::remove(db)?;
-    remove_if_there(&copy)?;
-    loss::remove_scratch(db)?;
+    remove_copy(db)?;
+    untouched::remove_scratch(db)?;
     if let Err(error) = fs::remove_dir(&note.set_aside) {
         tracing::warn!(folder = %note.set_aside.display(), %error, "the empty folder of the restore stays");
     }
@@ -287,21 +296,17 @@ fn rename_if_there(from: &Path, to: &Path) -> Result<bool, BackupError> {
     }
 }
 
-/// A new folder for the former files: `neo-sim.set-aside-20260418T192119Z`.
-fn make_aside(db: &Path, now: DateTime<Utc>) -> Result<PathBuf, BackupError> {
+/// Where the former files go, a name that nothing has: `neo-sim.set-aside-20260418T192119Z`. The record's lock keeps it
+/// free.
+pub(crate) fn aside_path(db: &Path, now: DateTime<Utc>) -> Result<PathBuf, BackupError> {
     let folder = folder_of_file(db);
     let base = format!("{}.set-aside-{}", stem_of(db), now.format("%Y%m%dT%H%M%SZ"));
-    let mut repeat = 0;
-    loop {
-        let name = if repeat == 0 { base.clone() } else { format!("{base}-{repeat}") };
-        let path = folder.join(name);
-        match fs::create_dir(&path) {
-            Ok(()) => {
-                sync_folder(&folder)?;
-                return Ok(path);
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && repeat < REPEATS_MAX => repeat += 1,
-            Err(error) => return Err(io(&path, "making the folder for the former record")(error)),
+    for repeat in 0..REPEATS_MAX {
+        let path = folder.join(if repeat == 0 { base.clone() } else { format!("{base}-{repeat}") });
+        if !path.try_exists().map_err(io(&folder, "looking for a free name"))? {
+            return Ok(path);
         }
     }
+    let taken = std::io::Error::new(ErrorKind::AlreadyExists, format!("{REPEATS_MAX} folders are named {base}"));
+    Err(io(&folder, "looking for a free name")(taken))
 }

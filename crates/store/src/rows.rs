@@ -132,6 +132,10 @@ pub struct OpenOrder {
     pub size: Drops,
     /// XRP still open, as far as was known.
     pub remaining: Drops,
+    /// The ledger itself withdraws it at this close time.
+    pub expiration: Option<DateTime<Utc>>,
+    /// The validated ledger that it was placed at.
+    pub ledger_index: u32,
     /// What was last known of it.
     pub state: OrderState,
 }

@@ -14,7 +14,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i64 = 0x4E45_4F31;
 
 /// One step of `user_version` each; a step that was ever released is never changed again.
-const MIGRATIONS: [&str; 2] = [INITIAL, IMPORTED];
+const MIGRATIONS: [&str; 3] = [INITIAL, IMPORTED, REPAIRS];
 
 /// The `user_version` that this engine writes and reads.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -303,4 +303,50 @@ CREATE VIEW session_list AS
                + (SELECT count(*) FROM imported_fills WHERE imported_fills.session = sessions.number) AS fills,
            starting_value_rlusd, ending_value_rlusd, ending_value_reason, imported
     FROM sessions ORDER BY number;
+";
+
+/// A name of its own for each record, by which its `-wal` is told from another's; and what repairs could not bring back.
+/// A number that a repair knows to be lost is no sign of a new loss.
+const REPAIRS: &str = "
+ALTER TABLE meta ADD COLUMN record_id TEXT;
+UPDATE meta SET record_id = lower(hex(randomblob(16)));
+
+CREATE TABLE repairs (
+    id                  INTEGER PRIMARY KEY,
+    repaired_at         TEXT NOT NULL,
+    cause               TEXT NOT NULL,
+    set_aside           TEXT NOT NULL,
+    backup              TEXT,
+    backup_sha256       TEXT,
+    backup_reason       TEXT,
+    watermark_read      INTEGER NOT NULL CHECK (watermark_read IN (0, 1)),
+    last_session        INTEGER,
+    refetch_from_ledger INTEGER,
+    refetch_to_ledger   INTEGER,
+    detail              TEXT,
+    CHECK ((backup IS NULL) = (backup_sha256 IS NULL)),
+    CHECK ((backup IS NULL) = (backup_reason IS NOT NULL))
+) STRICT;
+
+CREATE TABLE repair_tables (
+    repair      INTEGER NOT NULL REFERENCES repairs (id),
+    table_name  TEXT NOT NULL,
+    from_backup INTEGER NOT NULL CHECK (from_backup >= 0),
+    read        INTEGER NOT NULL CHECK (read >= 0),
+    added       INTEGER NOT NULL CHECK (added >= 0),
+    updated     INTEGER NOT NULL CHECK (updated >= 0),
+    conflicting INTEGER NOT NULL CHECK (conflicting >= 0),
+    refused     INTEGER NOT NULL CHECK (refused >= 0),
+    unread      TEXT,
+    PRIMARY KEY (repair, table_name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE repair_gaps (
+    first_seq    INTEGER NOT NULL CHECK (first_seq > 0),
+    last_seq     INTEGER NOT NULL CHECK (last_seq >= first_seq),
+    repair       INTEGER NOT NULL REFERENCES repairs (id),
+    after_ledger INTEGER,
+    to_ledger    INTEGER,
+    PRIMARY KEY (first_seq)
+) STRICT, WITHOUT ROWID;
 ";

@@ -9,8 +9,15 @@ use crate::read::{intent_row, query};
 use crate::record::{NewSession, OrderState, SessionNumber};
 use crate::rows::{IntentRow, OpenOrder};
 
+/// A repair whose hole is still to be fetched. The first session after it that recorded a whole ledger has fetched, or
+/// was told that there is nothing to fetch: its first update carries the whole history.
+pub(crate) const REFETCH_WAITS: &str = "refetch_from_ledger IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM sessions WHERE number > coalesce(repairs.last_session, 0) AND last_ledger_index IS NOT NULL
+        AND imported = 0)";
+
 impl Store {
-    /// Records a new session, open, under the next number. It names the session that was recovered, if one was.
+    /// Records a new session, open, under the next number. It names the session before it where that one did not end as
+    /// asked: killed, at whatever time since it was closed for it, or ended by a fault or by a stop that hung.
     ///
     /// # Errors
     /// [`StoreError::SessionOpen`] when one is open already, [`StoreError::Sqlite`].
@@ -30,7 +37,10 @@ impl Store {
             .query_row(
                 "INSERT INTO sessions (number, mode, network, account, started_at, last_seen_at, config, config_hash,
                      version, seed, resumed_from)
-                 VALUES ((SELECT coalesce(max(number), 0) + 1 FROM sessions), ?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9)
+                 VALUES ((SELECT coalesce(max(number), 0) + 1 FROM sessions), ?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8,
+                     (SELECT number FROM sessions
+                      WHERE number = (SELECT max(number) FROM sessions WHERE imported = 0)
+                          AND end_reason IN ('crash', 'fault', 'deadline')))
                  RETURNING number",
                 params![
                     self.identity.mode.as_str(),
@@ -40,8 +50,7 @@ impl Store {
                     session.config,
                     session.config_hash,
                     session.version,
-                    session.seed.map(|seed| seed.to_string()),
-                    self.recovered.last()
+                    session.seed.map(|seed| seed.to_string())
                 ],
                 |row| row.get(0),
             )
@@ -67,6 +76,18 @@ impl Store {
             .map_err(sqlite(&self.path, "reading the last processed ledger"))
     }
 
+    /// The ledger before the first hole that a repair left and no session has fetched the history of since; `None` when
+    /// nothing waits. Fetching again what is there adds nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn refetch_from(&self) -> Result<Option<u32>, StoreError> {
+        let sql = format!("SELECT min(refetch_from_ledger) FROM repairs WHERE {REFETCH_WAITS}");
+        self.conn
+            .query_row(&sql, [], |row| row.get(0))
+            .map_err(sqlite(&self.path, "reading what repairs left to fetch"))
+    }
+
     /// Offers that are not known to be gone, oldest first: they may still be on the ledger.
     ///
     /// # Errors
@@ -74,7 +95,8 @@ impl Store {
     pub fn open_orders(&self) -> Result<Vec<OpenOrder>, StoreError> {
         query(
             &self.conn,
-            "SELECT session, offer_sequence, tx_hash, side, level, price, size_drops, remaining_drops, state
+            "SELECT session, offer_sequence, tx_hash, side, level, price, size_drops, remaining_drops,
+                 expiration, ledger_index, state
              FROM orders WHERE state IN ('pending', 'resting', 'partly_filled', 'unknown') ORDER BY seq",
             [],
             |row| {
@@ -87,11 +109,28 @@ impl Store {
                     price: row.dec("price")?,
                     size: row.drops("size_drops")?,
                     remaining: row.drops("remaining_drops")?,
+                    expiration: row.time_opt("expiration")?,
+                    ledger_index: row.get("ledger_index")?,
                     state: row.word("state", OrderState::from_word)?,
                 })
             },
         )
         .map_err(sqlite(&self.path, "reading the open orders"))
+    }
+
+    /// Hashes of the transactions whose fate was settled by `ledger_index` or a later ledger. History that is read
+    /// again from there shows them once more, and they must not be taken for a stranger's.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn settled_since(&self, ledger_index: u32) -> Result<Vec<String>, StoreError> {
+        query(
+            &self.conn,
+            "SELECT tx_hash FROM intents WHERE state IN ('validated', 'dead') AND settled_ledger_index >= ?1",
+            [ledger_index],
+            |row| row.get(0),
+        )
+        .map_err(sqlite(&self.path, "reading the settled intents"))
     }
 
     /// Signed transactions whose fate is not known, oldest first.

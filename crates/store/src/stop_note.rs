@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::columns::time;
 use crate::lock::with_suffix;
-use crate::record::{EndReason, SessionNumber, Stage};
+use crate::record::{EndReason, Fault, SessionNumber, Stage};
 
 /// A note is a few hashes; what is longer is none of ours.
 const BYTES_MAX: u64 = 1 << 20;
@@ -36,6 +36,9 @@ pub struct StopNote {
     pub cause: Option<String>,
     /// Hashes of the cancels that were sent without a durable record.
     pub unrecorded: Vec<String>,
+    /// Faults that the database did not take.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
 }
 
 /// What lies beside a database.

@@ -7,6 +7,7 @@
 mod backups;
 mod balances;
 mod forms;
+mod repairs;
 mod sequence;
 mod sessions;
 mod trades;
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 use crate::error::StoreError;
 use crate::lock::{is_held, lock_path, with_suffix};
+use crate::mend;
 use crate::open::{read_every_page, sqlite};
 use crate::read::Reader;
 use crate::record::SessionNumber;
@@ -53,6 +55,8 @@ pub enum Check {
     /// Each value has its form; each snapshot's value follows from its balances and price, and each session's from its
     /// snapshots.
     Values,
+    /// What repairs could not bring back, and what they left to fetch.
+    Repairs,
     /// Each backup is there, is what was written, and can be read.
     Backups,
     /// The write-ahead log is of a bounded size.
@@ -61,7 +65,7 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order they are told.
-    pub const ALL: [Check; 11] = [
+    pub const ALL: [Check; 12] = [
         Check::Integrity,
         Check::ForeignKeys,
         Check::Sequence,
@@ -71,6 +75,7 @@ impl Check {
         Check::Orders,
         Check::Balances,
         Check::Values,
+        Check::Repairs,
         Check::Backups,
         Check::Wal,
     ];
@@ -88,6 +93,7 @@ impl Check {
             Check::Orders => "orders",
             Check::Balances => "balances",
             Check::Values => "values",
+            Check::Repairs => "repairs",
             Check::Backups => "backups",
             Check::Wal => "wal",
         }
@@ -144,6 +150,8 @@ pub struct Facts {
     pub fills: u64,
     /// Snapshots whose balances were derived again and compared.
     pub balances_checked: u64,
+    /// Repairs that were made.
+    pub repairs: u64,
     /// Backups that are present and proved readable.
     pub backups_readable: u64,
     /// Length of the write-ahead log, in bytes.
@@ -180,12 +188,20 @@ impl Verification {
 pub fn verify(path: &Path) -> Result<Verification, StoreError> {
     // Asked twice: an engine that stops or starts meanwhile must not be taken for a session that nobody holds.
     let ran = engine_runs(path)?;
+    let alone = !ran;
+    let has_log = alone && crate::look::refuse_stray(path)?.has_log;
     let reader = Reader::open(path)?;
+    if has_log {
+        crate::look::compare_records(path, &reader.conn)?;
+    }
     let failed = sqlite(path, "verifying");
     let mut report = Report::default();
     let mut facts = Facts::default();
     integrity(&reader.conn, &mut report).map_err(&failed)?;
     let malformed = !report.findings.is_empty();
+    if malformed {
+        report.error(Check::Integrity, None, format!("start no engine on it. {}", mend::commands(path)));
+    }
     if !malformed {
         let tx = reader.conn.unchecked_transaction().map_err(&failed)?;
         // The first read fixes the moment that all checks see; only then is the lock asked about again.
@@ -207,10 +223,13 @@ fn rows(conn: &Connection, path: &Path, report: &mut Report, facts: &mut Facts) 
     for table in SEQUENCED {
         facts.rows = facts.rows.saturating_add(count(conn, &format!("SELECT count(*) FROM {table}"))?);
     }
-    facts.durable_seq = sequence::check(conn, report)?;
+    let repairs = repairs::read(conn)?;
+    facts.repairs = repairs.count();
+    facts.durable_seq = sequence::check(conn, &repairs, report)?;
     let sessions = sessions::check(conn, path, facts.engine_runs, report)?;
-    trades::check(conn, &sessions, report)?;
-    facts.balances_checked = balances::check(conn, &sessions, report)?;
+    trades::check(conn, &sessions, &repairs, report)?;
+    facts.balances_checked = balances::check(conn, &sessions, &repairs, report)?;
+    repairs.tell(report);
     forms::check(conn, report)
 }
 
@@ -236,14 +255,7 @@ fn integrity(conn: &Connection, report: &mut Report) -> rusqlite::Result<()> {
         lines = check()?;
     }
     for line in lines {
-        report.error(
-            Check::Integrity,
-            None,
-            format!(
-                "SQLite says: {line}; stop the engine, keep the file with its -wal and -shm aside as they are, and \
-                 restore the newest backup"
-            ),
-        );
+        report.error(Check::Integrity, None, format!("SQLite says: {line}"));
     }
     Ok(())
 }

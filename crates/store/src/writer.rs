@@ -11,11 +11,14 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use crate::checkpoint;
 use crate::error::{QueueError, StoreError, WriteError};
 use crate::halt::{Halt, Vitals};
 use crate::lock::with_suffix;
 use crate::open::{Store, sqlite};
-use crate::record::{Checkpoint, CheckpointCause, Class, Record, SessionEnd, SessionNumber, StopStage};
+use crate::record::{
+    Checkpoint, CheckpointCause, CheckpointOwner, Class, Record, SessionEnd, SessionNumber, StopStage,
+};
 use crate::thread::Engine;
 
 /// Called once on the writer's thread: after COMMIT with the sequence number up to which everything is durable, or with
@@ -262,6 +265,10 @@ impl Store {
             self.conn.query_row("SELECT durable_seq FROM meta WHERE id = 1", [], |row| row.get(0)).map_err(&failed)?;
         let page_bytes: i64 = self.conn.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(&failed)?;
         let page_bytes = u64::try_from(page_bytes).unwrap_or(4_096);
+        if self.options.checkpoints == CheckpointOwner::Own {
+            // What a killed engine or a replicator left may be large. Now nobody waits for the writer yet.
+            checkpoint::fold(&self.conn).map_err(&failed)?;
+        }
         let capacity = self.options.queue_capacity.max(1);
         let (data, data_rx) = bounded(capacity.saturating_add(RESERVED));
         let (control, control_rx) = bounded(CONTROL_CAPACITY);
@@ -294,14 +301,14 @@ impl Writer {
     /// # Errors
     /// [`QueueError::Full`] for class A when the queue is full, [`QueueError::Gone`].
     pub fn record(&self, record: Record) -> Result<(), QueueError> {
-        self.offer(record).map_err(|refused| refused.into())
+        self.offer(Box::new(record)).map_err(|refused| refused.into())
     }
 
     /// As [`Writer::record`]; a record that finds no place comes back, and is nobody's unless the caller keeps it.
     ///
     /// # Errors
     /// [`Refused`] with the record.
-    pub fn offer(&self, record: Record) -> Result<(), Refused<Record>> {
+    pub fn offer(&self, record: Box<Record>) -> Result<(), Refused<Box<Record>>> {
         if !self.is_alive() {
             return Err(Refused::Gone);
         }
@@ -314,11 +321,11 @@ impl Writer {
             self.shared.vitals.full(self.capacity);
             return Err(Refused::Full { capacity: self.capacity, item: record });
         }
-        match self.try_send(&self.data, Message::One(Box::new(record)), self.capacity) {
+        match self.try_send(&self.data, Message::One(record), self.capacity) {
             Ok(()) if self.is_alive() => Ok(()),
             Ok(()) | Err(Refused::Gone) => Err(Refused::Gone),
             Err(Refused::Full { capacity, item: Message::One(record) }) => {
-                Err(Refused::Full { capacity, item: *record })
+                Err(Refused::Full { capacity, item: record })
             }
             // What comes back is what was sent.
             Err(Refused::Full { .. }) => Err(Refused::Gone),

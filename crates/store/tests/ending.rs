@@ -3,10 +3,11 @@
 
 mod common;
 
+use chrono::{DateTime, Utc};
 use common::*;
 use neo_market::Side;
 use neo_store::record::*;
-use neo_store::{Reader, StoreError, WriteError, close_directly, is_closed};
+use neo_store::{Reader, SessionRow, StopNote, StoreError, WriteError, close_directly, is_closed};
 
 #[test]
 fn a_checkpoint_empties_the_wal_and_is_recorded() {
@@ -190,4 +191,106 @@ fn closing_what_is_not_there_is_a_clear_error() {
     assert!(unknown.to_string().contains("S7"), "{unknown}");
     assert!(matches!(is_closed(&place.path, 7), Err(StoreError::NoSuchSession { .. })));
     assert!(matches!(Reader::open(&place.path).unwrap().session(None), Err(StoreError::NoSessions { .. })));
+}
+
+fn fault() -> Fault {
+    Fault {
+        actor: "writer thread".to_string(),
+        cause: "gone".to_string(),
+        backtrace: Some("frames".to_string()),
+        action: "the session ends".to_string(),
+        recorded_at: at(1_000),
+    }
+}
+
+fn note(session: SessionNumber, started_at: DateTime<Utc>, ended_at: Option<DateTime<Utc>>) -> StopNote {
+    StopNote {
+        session,
+        started_at,
+        ended_at,
+        stage: Some(Stage::Flush),
+        end_reason: EndReason::Deadline,
+        cause: Some("the stop stage flush hung".to_string()),
+        unrecorded: vec!["AB".repeat(32)],
+        faults: vec![fault()],
+    }
+}
+
+/// A session that nobody closed, and its row after the next start.
+fn next_start_after(leave: impl FnOnce(&Place, SessionNumber)) -> (Place, SessionRow) {
+    let place = Place::new();
+    let mut store = place.open();
+    let session = store.begin_session(&new_session(at(0))).unwrap();
+    drop(store);
+    leave(&place, session);
+    assert_eq!(place.open().recovered(), [session]);
+    let row = Reader::open(&place.path).unwrap().session(Some(session)).unwrap();
+    (place, row)
+}
+
+#[test]
+fn a_stop_note_becomes_the_sessions_end_and_is_removed_after_it() {
+    let (place, row) =
+        next_start_after(|place, session| note(session, at(0), Some(at(7_000))).write(&place.path).unwrap());
+    assert_eq!(row.ended_at_source, Some(EndedAtSource::StopNote));
+    assert_eq!((row.ended_at, row.end_reason), (Some(at(7_000)), Some(EndReason::Deadline)));
+    let detail = row.end_detail.unwrap();
+    assert!(detail.contains("\"hung_stage\":\"flush\"") && detail.contains(&"AB".repeat(32)), "{detail}");
+    assert!(!place.beside(".stop-note").exists());
+    let faults = Reader::open(&place.path).unwrap().faults(row.number).unwrap();
+    assert_eq!(faults.iter().map(|row| &row.record).collect::<Vec<_>>(), [&fault()]);
+}
+
+#[test]
+fn a_note_without_an_end_tells_what_was_sent_and_the_records_tell_the_end() {
+    let (place, row) = next_start_after(|place, session| note(session, at(0), None).write(&place.path).unwrap());
+    assert_eq!((row.ended_at_source, row.end_reason), (Some(EndedAtSource::Recovered), Some(EndReason::Crash)));
+    assert!(row.end_detail.unwrap().contains(&"AB".repeat(32)));
+    assert!(!place.beside(".stop-note").exists());
+}
+
+#[test]
+fn a_note_of_another_database_and_a_torn_one_say_nothing_and_are_set_aside() {
+    let leave: [fn(&Place, SessionNumber); 3] = [
+        |place, session| note(session, at(-1), Some(at(7_000))).write(&place.path).unwrap(),
+        |place, session| note(session + 1, at(0), Some(at(7_000))).write(&place.path).unwrap(),
+        |place, session| {
+            note(session, at(0), Some(at(7_000))).write(&place.path).unwrap();
+            let whole = std::fs::read(place.beside(".stop-note")).unwrap();
+            std::fs::write(place.beside(".stop-note"), &whole[..whole.len() / 2]).unwrap();
+        },
+    ];
+    for leave in leave {
+        let (place, row) = next_start_after(leave);
+        assert_eq!((row.ended_at_source, row.end_reason), (Some(EndedAtSource::Recovered), Some(EndReason::Crash)));
+        assert!(!place.beside(".stop-note").exists() && place.beside(".stop-note.ignored").exists());
+    }
+}
+
+#[test]
+fn a_note_of_a_session_that_was_closed_after_all_is_removed_and_changes_nothing() {
+    let place = Place::new();
+    let mut store = place.open();
+    let session = store.begin_session(&new_session(at(0))).unwrap();
+    drop(store);
+    note(session, at(0), Some(at(7_000))).write(&place.path).unwrap();
+    assert!(close_directly(&place.path, session, &clean_end(), &[]).unwrap());
+    drop(place.open());
+    assert!(!place.beside(".stop-note").exists() && !place.beside(".stop-note.ignored").exists());
+    let row = Reader::open(&place.path).unwrap().session(Some(session)).unwrap();
+    assert_eq!(row.ended_at, Some(clean_end().ended_at));
+}
+
+#[test]
+fn faults_that_the_writer_could_not_take_get_the_next_numbers() {
+    let place = Place::new();
+    let mut store = place.open();
+    let session = store.begin_session(&new_session(at(0))).unwrap();
+    drop(store);
+    for _ in 0..2 {
+        neo_store::close::add_faults(&place.path, session, &[fault()]).unwrap();
+    }
+    let reader = Reader::open(&place.path).unwrap();
+    let numbers: Vec<u64> = reader.faults(session).unwrap().iter().map(|row| row.seq).collect();
+    assert_eq!((numbers, reader.durable_seq().unwrap()), (vec![1, 2], 2));
 }

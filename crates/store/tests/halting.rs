@@ -18,13 +18,13 @@ fn a_full_queue_halts_quoting_and_gives_the_record_back() {
     let running = place.start_with(&options);
     let release = hold(&running.writer);
     for n in 0..2 {
-        running.writer.offer(Record::Fill(fill(n, Side::Bid, 1, "1"))).unwrap();
+        running.writer.offer(Box::new(Record::Fill(fill(n, Side::Bid, 1, "1")))).unwrap();
     }
     assert_eq!(running.writer.halted(), None, "a queue that is just full has refused nothing");
     // A dropped snapshot between two ledgers is no reason.
-    running.writer.offer(Record::Valuation(snapshot(SnapshotKind::Ledger, 1, 1, "1", None))).unwrap();
+    running.writer.offer(Box::new(Record::Valuation(snapshot(SnapshotKind::Ledger, 1, 1, "1", None)))).unwrap();
     assert_eq!(running.writer.halted(), None);
-    let back = running.writer.offer(Record::Fill(fill(2, Side::Bid, 1, "1"))).unwrap_err();
+    let back = running.writer.offer(Box::new(Record::Fill(fill(2, Side::Bid, 1, "1")))).unwrap_err();
     let Refused::Full { capacity: 2, item } = back else { panic!("{back:?}") };
     assert_eq!(running.writer.halted(), Some(&Halt::QueueFull { capacity: 2 }));
     drop(release);
@@ -143,7 +143,13 @@ fn a_replicators_wal_is_left_alone_by_every_end_and_every_start() {
     assert_eq!(reader.fills(session).unwrap().len(), 20);
     drop(reader);
     assert!(wal() > left, "reading lets it lie too");
-    // The control: our own checkpoints leave one file.
-    drop(place.open());
+    // The control: our own checkpoints write it back before the first commit, and leave one file.
+    let running = place.start();
+    let other = place.sql();
+    let frames = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+    let (in_wal, written_back) = other.query_row("PRAGMA wal_checkpoint(NOOP)", [], frames).unwrap();
+    assert!(in_wal > 0 && in_wal == written_back, "{in_wal} {written_back}");
+    drop(other);
+    running.seal();
     assert_eq!(wal(), 0);
 }

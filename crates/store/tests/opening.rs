@@ -122,7 +122,7 @@ fn a_damaged_file_is_refused() {
     fs::write(&place.path, bytes).unwrap();
     let error = refused(&place);
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
-    assert!(error.to_string().contains("restore a backup"), "{error}");
+    assert!(error.to_string().contains("neo run --repair --db"), "{error}");
 }
 
 #[test]

@@ -31,8 +31,11 @@ impl Figure {
     }
 }
 
+/// A part of the benchmark.
+type Part = fn() -> Vec<Figure>;
+
 fn main() {
-    let parts: [(&str, fn() -> Vec<Figure>); 4] =
+    let parts: [(&str, Part); 4] =
         [("saturated", saturated::run), ("latency", latency::run), ("pauses", pauses::run), ("stop", stop::run)];
     // `cargo bench ... -- pauses` runs one part; cargo's own flag is none.
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();

@@ -1,19 +1,17 @@
 //! What the record has that the backup does not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use serde::Serialize;
 
-use crate::backup::{BackupError, Contents, contents, immutable, io, remove_if_there};
+use crate::backup::{BackupError, Contents, contents, immutable};
 use crate::columns::Columns;
-use crate::lock::with_suffix;
 use crate::read::query;
 use crate::record::SessionNumber;
 use crate::schema;
+use crate::untouched::{self, Unopened, remove_scratch};
 
 /// The record that a backup takes the place of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -63,7 +61,11 @@ pub(super) fn compare(db: &Path, backup: &Contents, copy: &Path) -> Result<Prese
     if !db.exists() {
         return Ok(Present::Missing);
     }
-    let compared = open(db).and_then(|conn| {
+    let opened = untouched::open(db).map_err(|error| match error {
+        Unopened::Sqlite(error) => malformed(error),
+        Unopened::System(error) => Unread::Backup(error),
+    });
+    let compared = opened.and_then(|conn| {
         let detail: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(malformed)?;
         if detail != "ok" {
             return Err(Unread::Malformed(detail));
@@ -87,46 +89,6 @@ enum Unread {
 
 fn malformed(error: rusqlite::Error) -> Unread {
     Unread::Malformed(error.to_string())
-}
-
-/// Opens the record without changing a byte of its three files. Where rows are still in the `-wal`, SQLite needs a
-/// `-shm` to read them and would write to the one there is: so it is shown the other two under second names, in a folder
-/// of their own.
-fn open(db: &Path) -> Result<Connection, Unread> {
-    let wal = with_suffix(db, "-wal");
-    if !fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0) {
-        return immutable(db).map_err(malformed);
-    }
-    let folder = scratch(db);
-    let backup = |error| Unread::Backup(error);
-    remove_scratch(db).map_err(backup)?;
-    fs::create_dir(&folder).map_err(io(&folder, "making the folder for the comparison")).map_err(backup)?;
-    let second = folder.join("record.db");
-    for (from, to) in [(db, &second), (wal.as_path(), &with_suffix(&second, "-wal"))] {
-        // Where the file system has no second names, a copy does.
-        if fs::hard_link(from, to).is_err() {
-            fs::copy(from, to).map_err(io(to, "copying the record for the comparison")).map_err(backup)?;
-        }
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(&second, flags).map_err(malformed)
-}
-
-fn scratch(db: &Path) -> PathBuf {
-    with_suffix(db, ".comparing")
-}
-
-/// Removes the second names again.
-pub(super) fn remove_scratch(db: &Path) -> Result<(), BackupError> {
-    let folder = scratch(db);
-    let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(io(&folder, "listing the folder of the comparison"))?,
-    };
-    for entry in entries {
-        remove_if_there(&entry.map_err(io(&folder, "listing the folder of the comparison"))?.path())?;
-    }
-    fs::remove_dir(&folder).map_err(io(&folder, "removing the folder of the comparison"))
 }
 
 fn lost(conn: &Connection, present: &Contents, backup: &Contents, copy: &Path) -> rusqlite::Result<Lost> {

@@ -10,6 +10,7 @@ use std::ops::Bound;
 use neo_market::{AmountError, Balances, Dec, Drops, Side};
 use rusqlite::{Connection, Row};
 
+use super::repairs::Repairs;
 use super::sessions::Session;
 use super::{Check, Report, text, text_opt};
 use crate::record::{FlowCause, SessionNumber, SnapshotKind};
@@ -59,7 +60,12 @@ struct Era {
 }
 
 /// Checks balances and values; gives how many snapshots were held against the one before.
-pub(super) fn check(conn: &Connection, sessions: &[Session], report: &mut Report) -> rusqlite::Result<u64> {
+pub(super) fn check(
+    conn: &Connection,
+    sessions: &[Session],
+    repairs: &Repairs,
+    report: &mut Report,
+) -> rusqlite::Result<u64> {
     let snapshots = snapshots(conn, report)?;
     for snapshot in &snapshots {
         value_of(snapshot, report);
@@ -77,17 +83,22 @@ pub(super) fn check(conn: &Connection, sessions: &[Session], report: &mut Report
     let kept = snapshots
         .iter()
         .filter(|snapshot| sessions.iter().any(|session| session.number == snapshot.session && !session.is_history));
-    Ok(walk(kept, sessions, &era_of, &eras, report))
+    let chain = Chain { sessions, era_of: &era_of, eras: &eras, repairs };
+    Ok(walk(kept, &chain, report))
+}
+
+/// What the chain of snapshots is followed by.
+#[derive(Clone, Copy)]
+struct Chain<'a> {
+    sessions: &'a [Session],
+    era_of: &'a BTreeMap<SessionNumber, usize>,
+    eras: &'a [Era],
+    repairs: &'a Repairs,
 }
 
 /// Follows the chain. A difference is told once: the snapshot that differs is the base of the next comparison.
-fn walk<'a>(
-    snapshots: impl Iterator<Item = &'a Snapshot>,
-    sessions: &[Session],
-    era_of: &BTreeMap<SessionNumber, usize>,
-    eras: &[Era],
-    report: &mut Report,
-) -> u64 {
+fn walk<'a>(snapshots: impl Iterator<Item = &'a Snapshot>, chain: &Chain<'_>, report: &mut Report) -> u64 {
+    let Chain { sessions, era_of, eras, repairs } = *chain;
     let (mut before, mut checked): (Option<&Snapshot>, u64) = (None, 0);
     for snapshot in snapshots {
         let era_number = era_of.get(&snapshot.session);
@@ -101,7 +112,7 @@ fn walk<'a>(
             && joins_up(base.session, snapshot.session, sessions)
         {
             checked = checked.saturating_add(1);
-            compare(base, snapshot, era, report);
+            compare(base, snapshot, era, repairs, report);
         }
         before = Some(snapshot);
     }
@@ -113,7 +124,7 @@ fn joins_up(before: SessionNumber, this: SessionNumber, sessions: &[Session]) ->
     before == this || sessions.iter().any(|session| session.number < this && session.last_ledger_index.is_some())
 }
 
-fn compare(base: &Snapshot, snapshot: &Snapshot, era: &Era, report: &mut Report) {
+fn compare(base: &Snapshot, snapshot: &Snapshot, era: &Era, repairs: &Repairs, report: &mut Report) {
     let (from, to) = (base.ledger_index, snapshot.ledger_index);
     if to < from {
         let text =
@@ -128,6 +139,16 @@ fn compare(base: &Snapshot, snapshot: &Snapshot, era: &Era, report: &mut Report)
     match difference {
         Ok((_, difference)) if difference.is_none() => {}
         Ok((explained, difference)) => {
+            if let Some((severity, repair)) = repairs.explains_ledgers(from, to) {
+                let text = format!(
+                    "after ledger {from} up to ledger {to} the balances changed by {} drops and {} RLUSD more than fills \
+                     and flows explain: rows of these ledgers were lost to the damage that repair {repair} mended",
+                    difference.xrp.get(),
+                    difference.rlusd
+                );
+                report.add(Check::Balances, severity, Some(snapshot.session), text);
+                return;
+            }
             let text = format!(
                 "after ledger {from} ({}) up to ledger {to}, fills and flows explain {} drops and {} RLUSD, and the \
                  balances changed by {} drops and {} RLUSD more than that; look for the transactions of these ledgers \

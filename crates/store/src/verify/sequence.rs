@@ -2,17 +2,22 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::repairs::Repairs;
 use super::{Check, Report, text};
 use crate::schema::SEQUENCED;
 
 /// Checks the numbers and gives the watermark.
-pub(super) fn check(conn: &Connection, report: &mut Report) -> rusqlite::Result<u64> {
+pub(super) fn check(conn: &Connection, repairs: &Repairs, report: &mut Report) -> rusqlite::Result<u64> {
     let durable: Option<i64> =
         conn.query_row("SELECT durable_seq FROM meta WHERE id = 1", [], |row| row.get(0)).optional()?;
-    let last = walk(conn, report)?;
+    let last = walk(conn, repairs, report)?;
     match durable {
-        None => report.error(Check::Sequence, None, String::from("`meta` has no row; restore the newest backup")),
-        Some(durable) if durable > last => missing(report, last.saturating_add(1), durable),
+        None => report.error(
+            Check::Sequence,
+            None,
+            String::from("`meta` has no row; something other than the engine removed it: restore the newest backup"),
+        ),
+        Some(durable) if durable > last => missing(repairs, report, last.saturating_add(1), durable),
         Some(durable) if durable < last => report.error(
             Check::Sequence,
             None,
@@ -27,7 +32,7 @@ pub(super) fn check(conn: &Connection, report: &mut Report) -> rusqlite::Result<
 }
 
 /// Goes through all numbers in order and gives the highest.
-fn walk(conn: &Connection, report: &mut Report) -> rusqlite::Result<i64> {
+fn walk(conn: &Connection, repairs: &Repairs, report: &mut Report) -> rusqlite::Result<i64> {
     let tables = SEQUENCED.map(|table| format!("SELECT seq, '{table}' FROM {table}"));
     let mut statement = conn.prepare(&format!("{} ORDER BY 1", tables.join(" UNION ALL ")))?;
     let mut rows = statement.query([])?;
@@ -44,15 +49,30 @@ fn walk(conn: &Connection, report: &mut Report) -> rusqlite::Result<i64> {
                 format!("number {seq} is there twice, in {last_table} and {table}; one of them is a foreign row");
             report.error(Check::Sequence, None, text);
         } else if seq > last.saturating_add(1) {
-            missing(report, last.saturating_add(1), seq.saturating_sub(1));
+            missing(repairs, report, last.saturating_add(1), seq.saturating_sub(1));
         }
         (last, last_table) = (seq, table);
     }
     Ok(last)
 }
 
-fn missing(report: &mut Report, first: i64, last: i64) {
-    let which = if first == last { format!("row {first} is") } else { format!("rows {first} to {last} are") };
-    let text = format!("{which} missing although they were recorded; look for them in the newest backup that has them");
-    report.error(Check::Sequence, None, text);
+fn missing(repairs: &Repairs, report: &mut Report, first: i64, last: i64) {
+    let mut next = first;
+    while next <= last {
+        let (end, repair) = repairs.first_part(next, last);
+        let which = if next == end { format!("row {next} is") } else { format!("rows {next} to {end} are") };
+        match repair {
+            Some(repair) => {
+                let text = format!("{which} missing: lost to the damage that repair {repair} mended");
+                report.note(Check::Sequence, None, text);
+            }
+            None => {
+                let text = format!(
+                    "{which} missing although they were recorded; look for them in the newest backup that has them"
+                );
+                report.error(Check::Sequence, None, text);
+            }
+        }
+        next = end.saturating_add(1);
+    }
 }

@@ -2,14 +2,20 @@
 
 use rusqlite::Connection;
 
+use super::repairs::Repairs;
 use super::sessions::Session;
 use super::{Check, Report, text};
 use crate::record::SessionNumber;
 
 /// Checks fills, intents and orders.
-pub(super) fn check(conn: &Connection, sessions: &[Session], report: &mut Report) -> rusqlite::Result<()> {
+pub(super) fn check(
+    conn: &Connection,
+    sessions: &[Session],
+    repairs: &Repairs,
+    report: &mut Report,
+) -> rusqlite::Result<()> {
     fills_twice(conn, report)?;
-    fills_without_order(conn, sessions, report)?;
+    fills_without_order(conn, sessions, repairs, report)?;
     intents(conn, sessions, report)?;
     orders(conn, sessions, report)
 }
@@ -31,8 +37,13 @@ fn fills_twice(conn: &Connection, report: &mut Report) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn fills_without_order(conn: &Connection, sessions: &[Session], report: &mut Report) -> rusqlite::Result<()> {
-    let sql = "SELECT seq, session, tx_hash, offer_sequence FROM fills AS f
+fn fills_without_order(
+    conn: &Connection,
+    sessions: &[Session],
+    repairs: &Repairs,
+    report: &mut Report,
+) -> rusqlite::Result<()> {
+    let sql = "SELECT seq, session, tx_hash, offer_sequence, ledger_index FROM fills AS f
                WHERE NOT EXISTS (SELECT 1 FROM orders AS o
                                  WHERE o.offer_sequence = f.offer_sequence AND o.side = f.side)
                ORDER BY seq";
@@ -41,6 +52,13 @@ fn fills_without_order(conn: &Connection, sessions: &[Session], report: &mut Rep
     while let Some(row) = rows.next()? {
         let (seq, session, hash, offer) = (row.get::<_, i64>(0)?, row.get(1)?, text(row, 2)?, row.get::<_, i64>(3)?);
         if find(sessions, session).is_some_and(|session| session.is_history) {
+            continue;
+        }
+        if let Some(repair) = repairs.explains_order(seq, row.get(4)?) {
+            let text = format!(
+                "fill {seq} is of offer {offer}, whose order is not there: lost to the damage that repair {repair} mended"
+            );
+            report.note(Check::Fills, Some(session), text);
             continue;
         }
         let text = format!(
