@@ -199,8 +199,8 @@ fn health(page: &mut Page, snapshot: &Snapshot) {
     let since_ms = snapshot.now_ms.saturating_sub(counts.looked_ms);
     let beats =
         counts.beats_ms.iter().map(|(a, ms)| (labels(&[("actor", a.as_str())]), from_ms(ms.saturating_add(since_ms))));
-    let help = "Age of each actor's last sign of life. It is asked for every second through the mailbox, in turn: what is \
-                beyond that is how far the mailbox is behind.";
+    let help = "Age of each actor's last sign of life, asked for every second through its mailbox in turn. Over two seconds \
+                the mailbox is behind.";
     page.family("neo_actor_heartbeat_age_seconds", GAUGE, help, beats);
     let restarts = neo_actors::ActorName::ALL
         .map(|a| (labels(&[("actor", a.as_str())]), counts.restarts.get(&a).copied().unwrap_or(0)));

@@ -247,13 +247,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("got");
         // The first one hangs, those after it append.
-        let script = format!("if mkdir {0}.first; then exec sleep 1000; fi; cat >> {0}", file.display());
+        let script =
+            format!("if mkdir {0}.first; then echo $$ > {0}.pid; exec sleep 1000; fi; cat >> {0}", file.display());
         let teller = Teller::start(sh(&script), Duration::from_secs(3)).unwrap();
         let outcomes = teller.outcomes();
         teller.tell(alert("hangs"));
         teller.tell(alert("comes"));
         teller.finish(LONG);
         assert!(std::fs::read_to_string(&file).unwrap().contains("\"comes\""));
+        let pid = std::fs::read_to_string(file.with_extension("pid")).unwrap();
+        let alive = Command::new("kill").args(["-0", pid.trim()]).stderr(Stdio::null()).status().unwrap();
+        assert!(!alive.success(), "the one that hangs was not killed");
         let expected = [((Kind::Fault, Outcome::Delivered), 1), ((Kind::Fault, Outcome::Failed), 1)];
         assert_eq!(*outcomes.lock(), BTreeMap::from(expected));
     }

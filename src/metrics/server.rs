@@ -269,4 +269,16 @@ mod tests {
         drop(server);
         drop(stalled);
     }
+
+    #[test]
+    fn one_connection_too_many_is_closed_at_once() {
+        let server = serve(|| Some("a 1\n".to_string()));
+        let connect = || TcpStream::connect(server.address()).unwrap();
+        let stalled: Vec<TcpStream> = (0..CONNECTIONS_MAX).map(|_| connect()).collect();
+        let mut reply = Vec::new();
+        // Closed or reset: it is over before a request was read, which takes the others their whole time.
+        let ended = connect().read_to_end(&mut reply);
+        assert!(ended.is_err() || reply.is_empty(), "{}", String::from_utf8_lossy(&reply));
+        drop(stalled);
+    }
 }
