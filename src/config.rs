@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use layers::{Origin, environment};
 pub use problem::{ConfigErrors, Problem};
 pub use sections::{
-    Account, Feed, LogLevel, LogSettings, Network, NetworkKind, Orders, Orphans, Session, Sim, Speed, Stop,
-    StoreSettings, Supervision,
+    Account, Alerts, Feed, LogLevel, LogSettings, Metrics, Network, NetworkKind, Orders, Orphans, Session, Sim, Speed,
+    Stop, StoreSettings, Supervision,
 };
 
 use layers::Leaf;
@@ -52,6 +52,10 @@ pub struct Config {
     pub feed: Feed,
     /// The log.
     pub log: LogSettings,
+    /// Numbers for Prometheus.
+    pub metrics: Metrics,
+    /// Who is told when somebody should look.
+    pub alerts: Alerts,
     /// The simulated ledger.
     pub sim: Sim,
 }

@@ -10,6 +10,7 @@ use neo_store::{BackupError, LockError, StoreError};
 use crate::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use crate::exit::ExitCode;
 use crate::output::{Out, last_words};
+use crate::unattended::space::DiskLow;
 use crate::{backfill, backup, config, control, import, recover, report, run, sessions, sim_ledger, supervise, verify};
 
 /// Reads the command line, does what it says, tells an error, and gives the exit code that says how it went. The whole
@@ -83,6 +84,7 @@ fn code_of(error: &anyhow::Error) -> ExitCode {
     } else if error.downcast_ref::<StoreError>().is_some()
         || error.downcast_ref::<LockError>().is_some()
         || error.downcast_ref::<BackupError>().is_some()
+        || error.downcast_ref::<DiskLow>().is_some()
     {
         ExitCode::Database
     } else {

@@ -4,6 +4,7 @@
 //! `neo-actors`, the simulated ledger in `neo-sim`. This crate puts them together, starts them in order, and ends them so
 //! that every session is closed.
 
+pub mod alerts;
 pub mod backfill;
 pub mod backup;
 pub mod cli;
@@ -14,6 +15,7 @@ pub mod dispatch;
 pub mod exit;
 pub mod import;
 pub mod logging;
+pub mod metrics;
 pub mod notify;
 pub mod output;
 pub mod progress;
@@ -26,4 +28,5 @@ pub mod sim_ledger;
 pub mod simulator;
 pub mod supervise;
 pub mod supervisor;
+pub mod unattended;
 pub mod verify;

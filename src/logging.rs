@@ -97,14 +97,14 @@ pub fn set_session(number: i64) {
 
 /// Starts the log of this process: standard error as `style` says, and `FILE_STEM.DATE.jsonl` in `dir`. `level` is
 /// `error`, `warn`, `info`, `debug` or `trace` (libraries stay at `warn`), or targets such as
-/// `info,neo_actors::feed=debug`. Panics are logged too.
+/// `info,neo_actors::feed=debug`. Of the daily files the newest `keep` stay. Panics are logged too.
 ///
 /// # Errors
 /// A level that is none, a folder or a file that cannot be written, a second call.
-pub fn init(level: &str, dir: &Path, file_stem: &str, style: StderrStyle) -> anyhow::Result<LogGuard> {
+pub fn init(level: &str, dir: &Path, file_stem: &str, keep: usize, style: StderrStyle) -> anyhow::Result<LogGuard> {
     let targets = targets(level)?;
     let now = neo_actors::clock::now();
-    let file = Rolling::open(dir, file_stem, now)
+    let file = Rolling::open(dir, file_stem, keep, now)
         .with_context(|| format!("no log file in {}; give write permission or set log.dir", dir.display()))?;
     let screen = Screen::start(Devices::standard(style == StderrStyle::Human)).context("no thread for the screen")?;
     let shared = Arc::new(Shared { file: Mutex::new(file), lost: AtomicU64::new(0) });
@@ -343,7 +343,7 @@ mod tests {
             log_shares_terminal: false,
         })
         .unwrap();
-        let file = Rolling::open(dir.path(), "neo", clock()).unwrap();
+        let file = Rolling::open(dir.path(), "neo", 3, clock()).unwrap();
         let path = file.path(clock());
         let shared = Arc::new(Shared { file: Mutex::new(file), lost: AtomicU64::new(0) });
         let lines = Lines { shared: Arc::clone(&shared), screen: screen.clone(), color: false, clock };

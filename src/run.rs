@@ -1,6 +1,7 @@
 //! `neo run`: puts one session together, from the configuration to the exit code.
 
 use std::io::IsTerminal;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,9 @@ use crate::supervisor::crew::{Crew, CrewConfig};
 use crate::supervisor::note::NoteBook;
 use crate::supervisor::stop::{Deadlines, is_done};
 use crate::supervisor::{Ending, Limits, Supervisor};
+use crate::unattended::space::{MinFree, refuse_low};
+use crate::unattended::tally::Tally;
+use crate::unattended::{self, Unattended};
 
 /// What the supervisor may have to hear before it reads.
 const EVENTS: usize = 1_024;
@@ -83,7 +87,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     // Before the log, which lies beside the record unless told otherwise.
     neo_store::refuse_share(&db)?;
     let stem = db.file_stem().map_or_else(|| "neo".into(), |stem| stem.to_string_lossy().into_owned());
-    let log = logging::init(config.log.level.as_str(), &config.log_dir(), &stem, StderrStyle::Human)?;
+    let keep = usize::try_from(config.log.keep_days)?;
+    let log = logging::init(config.log.level.as_str(), &config.log_dir(), &stem, keep, StderrStyle::Human)?;
     if args.fresh {
         begin_afresh(&db, args.yes)?;
     }
@@ -158,6 +163,7 @@ struct Prepared {
     simulator: Simulator,
     key: Keypair,
     token: Token,
+    metrics: Option<TcpListener>,
     // Held while the session lives: another engine on this account is refused.
     _account_lock: Lock,
 }
@@ -180,6 +186,9 @@ impl Prepared {
         for recovered in store.recovered() {
             tracing::warn!(session = recovered, "an earlier session had no end; it was closed from its last record");
         }
+        // After what an earlier session left open was closed, and before a backup takes what room there is.
+        refuse_low(db, MinFree { mb: config.store.min_free_mb })?;
+        let metrics = unattended::listen(config)?;
         crate::backup::before_session(&mut store, &config.store)?;
         let account_lock = lock_account(db, &network, &identity.account)?;
         let launch = Launch {
@@ -189,12 +198,12 @@ impl Prepared {
         };
         let simulator = Simulator::ensure(db, &launch)?;
         let token = config.account.token().unwrap_or_else(|| config.sim.token());
-        Ok(Prepared { store, events, simulator, key, token, _account_lock: account_lock })
+        Ok(Prepared { store, events, simulator, key, token, metrics, _account_lock: account_lock })
     }
 
     /// Begins the session, trades until something ends it, and closes it.
     fn trade(self, config: &Config, json: bool) -> Result<ExitCode> {
-        let Prepared { mut store, events: (tell, hear), simulator, key, token, _account_lock } = self;
+        let Prepared { mut store, events: (tell, hear), simulator, key, token, metrics, _account_lock } = self;
         let db = store.path().to_path_buf();
         let mut crew_config = crew_config(config, &simulator, &key, token, &store)?;
         signals::listen(&tell)?;
@@ -203,8 +212,8 @@ impl Prepared {
         crew_config.session = session;
         logging::set_session(session);
         let parts = Parts { config, crew_config, key, session, started_at: new.started_at, db: db.clone(), json };
-        let assembled = parts.assemble(store, tell, hear);
-        let (supervisor, control, mut screen) = match assembled {
+        let assembled = parts.assemble(store, tell, hear, metrics);
+        let (supervisor, control, mut screen, unattended) = match assembled {
             Ok(assembled) => assembled,
             Err(error) => {
                 close_unstarted(&db, session, &error);
@@ -226,6 +235,8 @@ impl Prepared {
         screen.session_closed(&ending, &db, session);
         control.finish(outcome_of(&ending, session));
         watchdog.disarm();
+        // Nothing of the record waits for it any more.
+        unattended.finish();
         Ok(ending.exit)
     }
 }
@@ -261,7 +272,8 @@ impl Parts<'_> {
         store: Store,
         tell: Sender<SupervisorEvent>,
         hear: Receiver<SupervisorEvent>,
-    ) -> Result<(Supervisor, ControlServer, Dashboard)> {
+        metrics: Option<TcpListener>,
+    ) -> Result<(Supervisor, ControlServer, Dashboard, Unattended)> {
         let Parts { config, crew_config, key, session, started_at, db, json } = self;
         let (writer, thread) = store.start_writer(session)?;
         let status: SharedStatus = Arc::new(Mutex::new(Status {
@@ -274,6 +286,17 @@ impl Parts<'_> {
         }));
         let control = start_control(&db, session, &status, &tell)?;
         let screen = Dashboard::new(Arc::clone(&status), json)?;
+        let tally = Tally::default();
+        let sources = unattended::Sources {
+            session,
+            db: db.clone(),
+            status: Arc::clone(&status),
+            tally: tally.clone(),
+            writer: writer.clone(),
+            tell: tell.clone(),
+            events: hear.clone(),
+        };
+        let unattended = Unattended::start(config, metrics, sources)?;
         let system = actix::System::new();
         let crew = Crew::start(crew_config, key, writer.clone(), Arc::clone(&status), tell);
         let supervisor = Supervisor {
@@ -292,6 +315,7 @@ impl Parts<'_> {
                 unrecorded: Vec::new(),
                 faults: Vec::new(),
             },
+            tally,
             limits: Limits {
                 deadlines: Deadlines { whole_ms: config.stop.deadline_ms, urgent_ms: config.stop.urgent_deadline_ms },
                 frozen_ms: config.supervisor.frozen_ms,
@@ -301,7 +325,7 @@ impl Parts<'_> {
             own_checkpoints: config.store.checkpoint == CheckpointOwner::Own,
             notify: Notify::from_environment(),
         };
-        Ok((supervisor, control, screen))
+        Ok((supervisor, control, screen, unattended))
     }
 }
 

@@ -22,7 +22,9 @@ use neo_store::open::Options;
 use neo_store::record::{EndReason, SessionNumber};
 use neo_store::{Reader, StoreError};
 
+use crate::alerts::tell_crash_loop;
 use crate::cli::{Cli, Command, RunArgs, SuperviseArgs};
+use crate::config::Alerts;
 use crate::exit::ExitCode;
 use crate::logging::{self, StderrStyle};
 use crate::notify::Notify;
@@ -59,13 +61,15 @@ pub fn run(args: &SuperviseArgs) -> Result<ExitCode> {
     };
     let db = config.session.db_path();
     let stem = db.file_stem().map_or_else(|| "neo".into(), |stem| stem.to_string_lossy().into_owned());
-    let log = logging::init(config.log.level.as_str(), &config.log_dir(), &stem, StderrStyle::Human)?;
+    let keep = usize::try_from(config.log.keep_days)?;
+    let log = logging::init(config.log.level.as_str(), &config.log_dir(), &stem, keep, StderrStyle::Human)?;
     let (tell, requests) = bounded(signals::REQUESTS);
     signals::listen(&tell)?;
     let mut supervisor = ProcessSupervisor {
         program: std::env::current_exe().context("finding this program")?,
         command: args.command.clone(),
         db,
+        alerts: config.alerts,
         policy: Policy::new(limits(args)),
         jitter: Rng::new(args.jitter_seed.unwrap_or_else(|| u64::from(std::process::id()))),
         requests,
@@ -117,6 +121,7 @@ struct ProcessSupervisor {
     program: PathBuf,
     command: Vec<OsString>,
     db: PathBuf,
+    alerts: Alerts,
     policy: Policy,
     jitter: Rng,
     requests: Receiver<Request>,
@@ -132,7 +137,10 @@ impl ProcessSupervisor {
             match self.policy.ended(&death, left, self.jitter.bits(), monotonic_ms()) {
                 Decision::End { exit, why } => {
                     match why {
-                        Some(why) => tracing::error!(exit_code = exit.code(), "{why}"),
+                        Some(why) => {
+                            tracing::error!(exit_code = exit.code(), "{why}");
+                            self.tell_crash_loop(&why);
+                        }
                         None => tracing::info!(exit_code = exit.code(), "the engine is done"),
                     }
                     return Ok(exit);
@@ -145,6 +153,15 @@ impl ProcessSupervisor {
                     }
                 }
             }
+        }
+    }
+
+    /// Has the operator told that nothing is started any more. The engine is dead: the program may be waited for.
+    fn tell_crash_loop(&self, why: &str) {
+        if self.policy.is_crash_loop()
+            && let Err(error) = tell_crash_loop(&self.alerts, &self.db, why)
+        {
+            tracing::error!(%error, "the crash loop was not told");
         }
     }
 

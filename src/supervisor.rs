@@ -30,6 +30,7 @@ use parking_lot::Mutex;
 
 use crate::exit::ExitCode;
 use crate::notify::{Health, Notify};
+use crate::unattended::tally::Tally;
 use crew::Crew;
 use keeper::Keeper;
 use note::NoteBook;
@@ -71,6 +72,8 @@ pub struct Supervisor {
     pub status: SharedStatus,
     /// The session: what a note of it begins with.
     pub notes: NoteBook,
+    /// Counts for those who watch from outside.
+    pub tally: Tally,
     /// Limits.
     pub limits: Limits,
     /// False when a replicator owns checkpoints.
@@ -139,7 +142,8 @@ impl Supervisor {
         let notes: SharedNotes = Arc::new(Mutex::new(self.notes));
         let last_orders = last_orders(&self.crew);
         let watchdog = Watchdog::start(Arc::clone(&notes), limits.deadlines, limits.frozen_ms, last_orders)?;
-        let mut keeper = Keeper::new(self.crew, Policy::new(limits.outage_ms), self.writer.clone(), limits.frozen_ms);
+        let policy = Policy::new(limits.outage_ms);
+        let mut keeper = Keeper::new(self.crew, policy, self.writer.clone(), self.tally, limits.frozen_ms);
         let mut watch = Loop {
             keeper: &mut keeper,
             events: &self.events,

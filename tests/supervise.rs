@@ -216,11 +216,12 @@ fn signals_are_passed_on_once_each_and_a_second_one_makes_the_stop_urgent() {
 #[test]
 fn a_crash_loop_ends_with_a_clear_message() {
     let engine = Engine::new();
+    let alerts = engine.folder().join("alerts.jsonl");
     // An engine that cannot start its simulated ledger would be one; here it is killed at once, each time.
     let mut supervised = Supervised::start(
         &engine,
         &["--max-restarts", "2", "--wait", "20ms", "--jitter-seed", "7"],
-        &["--speed", "20"],
+        &["--speed", "20", "--set", &format!("alerts.command=[\"tee\", \"-a\", {:?}]", alerts.to_str().unwrap())],
     );
     let mut killed = None;
     for _ in 0..3 {
@@ -230,6 +231,8 @@ fn a_crash_loop_ends_with_a_clear_message() {
     }
     assert_eq!(supervised.wait(), 70, "{}", engine.stderr());
     assert!(engine.stderr().contains("crash loop: 2 restarts within 600 s"), "{}", engine.stderr());
+    let alert: Value = serde_json::from_str(&std::fs::read_to_string(alerts).unwrap()).unwrap();
+    assert_eq!((&alert["kind"], &alert["session"]), (&"crash_loop".into(), &Value::Null));
     let open = count(&engine, "SELECT count(*) FROM sessions WHERE ended_at IS NULL");
     assert_eq!((engine.record().sessions().unwrap().len(), open), (3, 0), "the last one is closed too");
     let lines = std::fs::read_dir(engine.folder())

@@ -75,6 +75,7 @@ impl Handler<Done> for CheckpointTimer {
         });
         let mut status = self.status.lock();
         status.checkpoint_busy = next.blocked;
+        status.checkpoint_blocked = if next.blocked { status.checkpoint_blocked.saturating_add(1) } else { 0 };
         status.last_checkpoint_pause_us = pause_us.or(status.last_checkpoint_pause_us);
         if !next.blocked {
             status.last_checkpoint_at = Some(now());

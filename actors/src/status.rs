@@ -90,6 +90,9 @@ pub struct Status {
     pub last_checkpoint_pause_us: Option<u64>,
     /// True while a reader keeps checkpoints from finishing.
     pub checkpoint_busy: bool,
+    /// Checkpoints of the timer in a row that did not get through.
+    #[serde(default)]
+    pub checkpoint_blocked: u32,
 }
 
 /// The status that all actors share. The lock is held for a few assignments at a time.

@@ -35,6 +35,7 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>) -> Vec<
     checks.store_and_stop(config);
     checks.feed(config);
     checks.supervisor(config);
+    checks.unattended(config);
     checks.sim(config);
     checks.problems
 }
@@ -224,6 +225,41 @@ impl Checks<'_> {
             let same = id == config.sim.network_id;
             self.require(same, "network.network_id", id, &reason, "leave it out, or set sim.network_id to the same");
         }
+    }
+
+    fn unattended(&mut self, config: &Config) {
+        if let Some(address) = config.metrics.listen {
+            let reason = "the metrics tell what the account holds, without asking who reads: loopback only";
+            let fix = "use 127.0.0.1:9464; to read them from elsewhere, put a proxy with a password before it";
+            self.require(address.ip().is_loopback(), "metrics.listen", address, reason, fix);
+        }
+        let alerts = &config.alerts;
+        let named = alerts.command.first().is_none_or(|program| !program.trim().is_empty());
+        let reason = "it names no program";
+        let fix = "name a program and its arguments, such as [\"/usr/local/bin/page-me\", \"neo\"]";
+        self.require(named, "alerts.command", format!("{:?}", alerts.command), reason, fix);
+        let day = 86_400;
+        let interval = (1..=day).contains(&alerts.min_interval_s);
+        let reason = "every event would be an alert, or none for over a day";
+        self.require(interval, "alerts.min_interval_s", alerts.min_interval_s, reason, "use 1 to 86400, such as 300");
+        let timeout = (1..=300).contains(&alerts.timeout_s);
+        let reason = "a program needs some time, and the next alert waits for it";
+        self.require(timeout, "alerts.timeout_s", alerts.timeout_s, reason, "use 1 to 300, such as 10");
+        let pause = (1..=day).contains(&alerts.pause_s);
+        let reason = "every ledger without a quote would be a pause, or none for over a day";
+        self.require(pause, "alerts.pause_s", alerts.pause_s, reason, "use 1 to 86400, such as 300");
+        let min_free_mb = config.store.min_free_mb;
+        let reason = "it is over a terabyte";
+        self.require(
+            min_free_mb <= 1_000_000,
+            "store.min_free_mb",
+            min_free_mb,
+            reason,
+            "use 0 to 1000000, such as 64",
+        );
+        let keep_days = config.log.keep_days;
+        let reason = "today's log is kept in any case, and a file a day for over ten years is no rotation";
+        self.require((1..=3_660).contains(&keep_days), "log.keep_days", keep_days, reason, "use 1 to 3660, such as 30");
     }
 
     fn supervisor(&mut self, config: &Config) {

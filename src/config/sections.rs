@@ -1,6 +1,7 @@
 //! The sections of the configuration that are the engine's own.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -252,6 +253,8 @@ pub struct StoreSettings {
     pub backups_daily: u32,
     /// Of those older still: one a week, for so many weeks.
     pub backups_weekly: u32,
+    /// Free space of the record's disk below which a session ends, in megabytes; 0: the disk is not looked at.
+    pub min_free_mb: u64,
 }
 
 impl Default for StoreSettings {
@@ -263,6 +266,7 @@ impl Default for StoreSettings {
             backups_keep: 10,
             backups_daily: 7,
             backups_weekly: 4,
+            min_free_mb: 64,
         }
     }
 }
@@ -349,13 +353,49 @@ impl LogLevel {
 }
 
 /// `[log]`: the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
     /// How much is logged.
     pub level: LogLevel,
     /// The folder of the log files; beside the record when absent. After loading it is always set.
     pub dir: Option<PathBuf>,
+    /// Log files that are kept, one a day.
+    pub keep_days: u32,
+}
+
+impl Default for LogSettings {
+    fn default() -> LogSettings {
+        LogSettings { level: LogLevel::default(), dir: None, keep_days: 30 }
+    }
+}
+
+/// `[metrics]`: numbers for Prometheus.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// The loopback address and port that they are served on, at `/metrics`; nowhere when absent.
+    pub listen: Option<SocketAddr>,
+}
+
+/// `[alerts]`: who is told when somebody should look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alerts {
+    /// The program and its arguments, run without a shell; nobody is told when it is empty.
+    pub command: Vec<String>,
+    /// At most one alert of a kind in so many seconds.
+    pub min_interval_s: u64,
+    /// The program is killed after so many seconds.
+    pub timeout_s: u64,
+    /// An engine that has not quoted for so many seconds is worth an alert.
+    pub pause_s: u64,
+}
+
+impl Default for Alerts {
+    fn default() -> Alerts {
+        Alerts { command: Vec::new(), min_interval_s: 300, timeout_s: 10, pause_s: 300 }
+    }
 }
 
 impl Config {

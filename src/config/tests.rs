@@ -114,7 +114,7 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
     assert_eq!(fix("[quote]\nmax_order_xrp = \"1\""), "did you mean risk.max_order_xrp?");
     assert_eq!(fix("[qoute]\nlevels = 1"), "did you mean quote.levels?");
     assert_eq!(fix("[stop]\ncolour = \"red\""), "remove it; [stop] has deadline_ms, urgent_deadline_ms");
-    assert!(fix("[colours]\nback = \"red\"").starts_with("remove it; the sections are account, feed"));
+    assert!(fix("[colours]\nback = \"red\"").starts_with("remove it; the sections are account, alerts, feed"));
     assert_eq!(only(problems("[colours]")).key, "colours", "an empty section, too");
     assert!(fix("quote = 3").starts_with("write [quote]"));
     assert_eq!(only(problems("\"quote.levels\" = 3")).reason, "there is no such key");
@@ -227,13 +227,44 @@ fn settings_that_do_not_go_together_are_mistakes() {
         keys("[store]\nbackups_keep = 0\nbackups_daily = 1001\nbackups_weekly = 1001\n"),
         ["store.backups_keep", "store.backups_daily", "store.backups_weekly"]
     );
+    assert_eq!(
+        keys(
+            "[alerts]\ncommand = [\" \"]\nmin_interval_s = 0\ntimeout_s = 301\npause_s = 0\n\
+              [store]\nmin_free_mb = 1000001\n[log]\nkeep_days = 0\n"
+        ),
+        [
+            "alerts.command",
+            "alerts.min_interval_s",
+            "alerts.timeout_s",
+            "alerts.pause_s",
+            "store.min_free_mb",
+            "log.keep_days"
+        ]
+    );
     let checkpoint = only(problems("[store]\ncheckpoint_s = 0\n"));
     assert!(checkpoint.reason.contains("grows without limit"), "{checkpoint}");
 }
 
 #[test]
+fn metrics_are_off_and_served_on_the_loopback_only() {
+    assert_eq!(Config::default().metrics.listen, None);
+    for address in ["127.0.0.1:9464", "127.8.8.8:0", "[::1]:9464"] {
+        let listen = load(&format!("[metrics]\nlisten = \"{address}\"\n"), &[], &[]).unwrap().config.metrics.listen;
+        assert_eq!(listen.unwrap().to_string(), address);
+    }
+    for address in ["0.0.0.0:9464", "192.168.1.2:9464", "[::]:9464"] {
+        let problem = only(problems(&format!("[metrics]\nlisten = \"{address}\"\n")));
+        assert!(problem.key == "metrics.listen" && problem.reason.contains("loopback only"), "{problem}");
+    }
+    assert_eq!(only(problems("[metrics]\nlisten = \"localhost\"\n")).key, "metrics.listen");
+    let argv = load("[alerts]\ncommand = [\"a b\", \"$c\"]\n", &[], &[]).unwrap().config.alerts.command;
+    assert_eq!(argv, ["a b", "$c"]);
+}
+
+#[test]
 fn what_is_shown_and_recorded_loads_again() {
-    let text = "[session]\nfor = \"90m\"\nspeed = \"max\"\n[quote]\nsize_xrp = 12.5\n[risk]\nmin_inventory_xrp = 3\n";
+    let text = "[session]\nfor = \"90m\"\nspeed = \"max\"\n[quote]\nsize_xrp = 12.5\n[risk]\nmin_inventory_xrp = 3\n\
+                [metrics]\nlisten = \"127.0.0.1:9464\"\n[alerts]\ncommand = [\"a\", \"b c\"]\n";
     let loaded = load(text, &[], &[("session.db", "dir/a.db")]).unwrap();
     for text in [loaded.render().unwrap(), loaded.config.to_toml().unwrap()] {
         assert_eq!(load(&text, &[], &[]).unwrap().config, loaded.config, "{text}");

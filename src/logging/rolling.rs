@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-/// Files that are kept.
-const FILES_KEPT: usize = 14;
 /// A file that could not be written is opened again after this.
 const RETRY: TimeDelta = TimeDelta::seconds(10);
 
@@ -19,18 +17,22 @@ const RETRY: TimeDelta = TimeDelta::seconds(10);
 pub(super) struct Rolling {
     dir: PathBuf,
     stem: String,
+    /// Files that are kept. Days with a file are counted, not days of the calendar: a clock that is wrong for a while
+    /// must not cost the log.
+    keep: usize,
     open: Option<(NaiveDate, File)>,
     broken_at: Option<DateTime<Utc>>,
 }
 
 impl Rolling {
-    /// Opens the file of the day of `now` in `dir`, which is created if need be.
+    /// Opens the file of the day of `now` in `dir`, which is created if need be; the newest `keep` files stay.
     ///
     /// # Errors
     /// What the system said.
-    pub(super) fn open(dir: &Path, stem: &str, now: DateTime<Utc>) -> io::Result<Rolling> {
+    pub(super) fn open(dir: &Path, stem: &str, keep: usize, now: DateTime<Utc>) -> io::Result<Rolling> {
         fs::create_dir_all(dir)?;
-        let mut rolling = Rolling { dir: dir.to_path_buf(), stem: stem.to_string(), open: None, broken_at: None };
+        let (dir, stem) = (dir.to_path_buf(), stem.to_string());
+        let mut rolling = Rolling { dir, stem, keep, open: None, broken_at: None };
         rolling.file(now.date_naive())?;
         Ok(rolling)
     }
@@ -73,13 +75,14 @@ impl Rolling {
         let mut ours = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
-            // A name that is no text is not ours.
-            if let Some(day) = entry.file_name().to_str().and_then(|name| self.day_of(name)) {
+            // A name that is no text is not ours, nor is what is no file.
+            let day = entry.file_name().to_str().and_then(|name| self.day_of(name));
+            if let Some(day) = day.filter(|_| entry.file_type().is_ok_and(|kind| kind.is_file())) {
                 ours.push((day, entry.path()));
             }
         }
         ours.sort();
-        let surplus = ours.len().saturating_sub(FILES_KEPT);
+        let surplus = ours.len().saturating_sub(self.keep.max(1));
         for (_, path) in ours.iter().take(surplus) {
             match fs::remove_file(path) {
                 // Another engine in the same folder was faster.
@@ -109,18 +112,19 @@ mod tests {
     #[test]
     fn a_new_day_is_a_new_file_and_the_oldest_go() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["neo.2026-04-01.jsonl.gz", "other.2026-04-01.jsonl", "neo.notes.jsonl"] {
+        for name in ["neo.2026-04-01.jsonl.gz", "other.2026-04-01.jsonl", "neo.notes.jsonl", "neo.2026-04-01x.jsonl"] {
             fs::write(dir.path().join(name), "not ours").unwrap();
         }
+        fs::create_dir(dir.path().join("neo.2026-04-02.jsonl")).unwrap();
         let start = at("2026-04-18T23:59:59Z");
-        let mut rolling = Rolling::open(dir.path(), "neo", start).unwrap();
+        let mut rolling = Rolling::open(dir.path(), "neo", 14, start).unwrap();
         for days in 0..20 {
             assert!(rolling.append("line\n", start + TimeDelta::days(days)).unwrap());
         }
         let mut names: Vec<_> =
             fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
-        assert_eq!(names.len(), FILES_KEPT + 3);
+        assert_eq!(names.len(), 14 + 5);
         assert!(names.contains(&"neo.2026-04-24.jsonl".to_string()), "{names:?}");
         assert!(!names.contains(&"neo.2026-04-23.jsonl".to_string()), "{names:?}");
         assert!(names.contains(&"other.2026-04-01.jsonl".to_string()));
@@ -131,7 +135,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let now = at("2026-04-18T10:00:00Z");
         for line in ["a\n", "b\n"] {
-            assert!(Rolling::open(dir.path(), "neo", now).unwrap().append(line, now).unwrap());
+            assert!(Rolling::open(dir.path(), "neo", 14, now).unwrap().append(line, now).unwrap());
         }
         assert_eq!(fs::read_to_string(dir.path().join("neo.2026-04-18.jsonl")).unwrap(), "a\nb\n");
     }
@@ -143,7 +147,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let inner = dir.path().join("logs");
         let now = at("2026-04-18T10:00:00Z");
-        let mut rolling = Rolling::open(&inner, "neo", now).unwrap();
+        let mut rolling = Rolling::open(&inner, "neo", 14, now).unwrap();
         fs::remove_dir_all(&inner).unwrap();
         let next_day = now + TimeDelta::days(1);
         assert!(rolling.append("x\n", next_day).is_err());

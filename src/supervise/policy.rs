@@ -69,6 +69,7 @@ pub struct Policy {
     limits: Limits,
     restarts_ms: Vec<u64>,
     stopping: bool,
+    crash_loop: bool,
 }
 
 /// What an end means.
@@ -83,7 +84,7 @@ impl Policy {
     /// A policy that has seen no crash.
     #[must_use]
     pub fn new(limits: Limits) -> Policy {
-        Policy { limits, restarts_ms: Vec::new(), stopping: false }
+        Policy { limits, restarts_ms: Vec::new(), stopping: false, crash_loop: false }
     }
 
     /// Somebody asked for a stop: from here on nothing is started again.
@@ -95,6 +96,12 @@ impl Policy {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping
+    }
+
+    /// True once the engine has crashed too often.
+    #[must_use]
+    pub fn is_crash_loop(&self) -> bool {
+        self.crash_loop
     }
 
     /// The engine has ended. `drawn` is a random number, for the jitter; `now_ms` is monotonic.
@@ -110,6 +117,7 @@ impl Policy {
         let Limits { max_restarts, within_ms, .. } = self.limits;
         self.restarts_ms.retain(|at| now_ms.saturating_sub(*at) < within_ms);
         if self.restarts_ms.len() >= max_restarts {
+            self.crash_loop = true;
             let why = format!(
                 "crash loop: {max_restarts} restarts within {} s were not enough; the last time {why}. The log beside the \
                  record says more; start again when the cause is mended",
@@ -262,6 +270,7 @@ mod tests {
         let Decision::End { exit, why } = killed(&mut loops, 59_999) else { panic!("no crash loop") };
         assert_eq!(exit, ExitCode::Fault);
         assert!(why.unwrap().contains("crash loop: 3 restarts within 60 s"));
+        assert!(loops.is_crash_loop());
 
         let mut now_and_then = policy();
         for at in 0..20 {
@@ -269,5 +278,6 @@ mod tests {
             let Decision::Restart { restart, wait_ms, .. } = decision else { panic!("{decision:?}") };
             assert!(restart == 1 && wait_ms <= 1_000, "an old crash lengthens the wait");
         }
+        assert!(!now_and_then.is_crash_loop());
     }
 }

@@ -9,6 +9,7 @@ use neo_store::writer::Writer;
 use super::crew::Crew;
 use super::dump;
 use super::policy::{Decision, Lost, Policy};
+use crate::unattended::tally::Tally;
 
 /// Heartbeats are asked for this often, or four times within the limit if that is more often.
 const HEARTBEAT_MS: u64 = 1_000;
@@ -36,6 +37,7 @@ pub struct Keeper {
     pub crew: Crew,
     policy: Policy,
     writer: Writer,
+    tally: Tally,
     frozen_ms: u64,
     /// Actors to be started again, and when.
     due: Vec<(ActorName, u64)>,
@@ -56,13 +58,14 @@ pub struct Keeper {
 impl Keeper {
     /// What gives no sign of life for `frozen_ms` is frozen.
     #[must_use]
-    pub fn new(crew: Crew, policy: Policy, writer: Writer, frozen_ms: u64) -> Keeper {
+    pub fn new(crew: Crew, policy: Policy, writer: Writer, tally: Tally, frozen_ms: u64) -> Keeper {
         let now_ms = monotonic_ms();
         let writer_beat = (writer.beats(), now_ms);
         Keeper {
             crew,
             policy,
             writer,
+            tally,
             frozen_ms,
             due: Vec::new(),
             next_beat_ms: now_ms,
@@ -158,6 +161,9 @@ impl Keeper {
     fn decide(&mut self, event: &SupervisorEvent) -> Decision {
         let now_ms = monotonic_ms();
         let decision = self.policy.on(event, now_ms);
+        if let SupervisorEvent::NodeSeen(seen) = event {
+            self.tally.node(*seen);
+        }
         self.orders_lost |= loser(event) == Some(ActorName::Orders);
         match &decision {
             Decision::Restart { actor, wait_ms } => {
@@ -197,6 +203,7 @@ impl Keeper {
         if now_ms >= self.next_beat_ms {
             self.next_beat_ms = now_ms + beat_every_ms;
             let judged = now_ms >= self.judge_from_ms;
+            self.tally.beats(self.crew.beats_ms(), now_ms);
             let frozen = if judged { self.crew.find_frozen() } else { Vec::new() };
             found.extend(frozen.into_iter().map(SupervisorEvent::Frozen));
             found.extend(self.look_at_writer(now_ms, judged));
@@ -215,6 +222,7 @@ impl Keeper {
         let mut failed = Vec::new();
         for actor in due {
             tracing::warn!(actor = actor.as_str(), "restarting");
+            self.tally.restart(actor);
             if let Err(cause) = self.crew.restart(actor) {
                 failed.push(SupervisorEvent::Fault { actor, cause });
             }
@@ -267,6 +275,7 @@ impl Keeper {
             None => (cause, None),
         };
         tracing::error!(actor = part, cause, action, "fault");
+        self.tally.fault(part, &cause, action);
         let fault = Fault { actor: part.to_string(), cause, backtrace, action: action.to_string(), recorded_at: now() };
         if self.record_lost {
             self.unrecorded.push(fault);

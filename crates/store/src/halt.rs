@@ -60,6 +60,14 @@ impl Vitals {
         self.since_us.store(0, Ordering::Release);
     }
 
+    /// How long the thread has been at the disk, in microseconds; 0 while it is not there.
+    pub(crate) fn running_us(&self, now_us: u64) -> u64 {
+        match self.since_us.load(Ordering::Acquire) {
+            0 => 0,
+            since_us => now_us.saturating_sub(since_us),
+        }
+    }
+
     /// The disk refused.
     pub(crate) fn refused(&self, error: &str) {
         self.halt.get_or_init(|| Halt::Refused { error: error.to_string() });
@@ -93,10 +101,12 @@ mod tests {
         assert_eq!(vitals.look(u64::MAX), None, "a thread that rests for ever is not slow");
         vitals.begin(10 * MS);
         assert_eq!(vitals.look(5_010 * MS), None);
+        assert_eq!(vitals.running_us(5_010 * MS), 5_000 * MS);
         let halt = Halt::Slow { ms: 5_001, limit_ms: 5_000 };
         assert_eq!(vitals.look(5_011 * MS), Some(&halt));
         vitals.end(9_000 * MS);
         assert_eq!(vitals.look(9_000 * MS), Some(&halt), "once is enough");
+        assert_eq!(vitals.running_us(9_000 * MS), 0, "it is back");
     }
 
     #[test]

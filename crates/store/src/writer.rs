@@ -416,6 +416,12 @@ impl Writer {
         self.shared.vitals.look((self.monotonic_us)())
     }
 
+    /// How long the commit or checkpoint that runs now has been running, in microseconds; 0 while none runs.
+    #[must_use]
+    pub fn commit_running_us(&self) -> u64 {
+        self.shared.vitals.running_us((self.monotonic_us)())
+    }
+
     /// Messages that wait in the queue.
     #[must_use]
     pub fn queued(&self) -> usize {
