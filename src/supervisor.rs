@@ -198,15 +198,18 @@ impl Supervisor {
         if stages.urgent {
             watchdog.console_closed();
         }
-        Ok((end(stages, limits.deadlines, screen, &watchdog), watchdog))
+        let notify = &mut self.notify;
+        let ending = end(stages, limits.deadlines, |row| {
+            watchdog.stage_ended(row);
+            notify.stopping(&format!("stopping: {} {}", row.stage, row.outcome), may_take);
+            screen.stage(row);
+        });
+        Ok((ending, watchdog))
     }
 }
 
-fn end(mut stages: EngineStages<'_>, deadlines: Deadlines, screen: &mut impl Screen, watchdog: &Watchdog) -> Ending {
-    let outcomes = stop::run_stages(&mut stages, deadlines, |row| {
-        watchdog.stage_ended(row);
-        screen.stage(row);
-    });
+fn end(mut stages: EngineStages<'_>, deadlines: Deadlines, observe: impl FnMut(&StopStage)) -> Ending {
+    let outcomes = stop::run_stages(&mut stages, deadlines, observe);
     let (closed, end) = ensure_closed(&mut stages, &outcomes);
     let exit = exit_code(stages.reason, &outcomes, closed);
     Ending { exit, end, stages: outcomes, closed }

@@ -85,7 +85,7 @@ impl Cell {
 
     /// Exit codes, reasons and sources that are right.
     fn wanted(self) -> (Vec<i32>, Vec<EndReason>, Vec<EndedAtSource>) {
-        use EndReason::{Deadline, Elapsed, Fault};
+        use EndReason::{Deadline, Disk, Elapsed, Fault};
         use EndedAtSource::{Clean, StopNote, Watchdog};
         let (trading, frozen) = (self.moment < 2, self.kind() == "freeze");
         let closed = self.moment() == "seal";
@@ -95,7 +95,9 @@ impl Cell {
             // Nothing happened, it was put right, or a thread did not end in order.
             "feed" | "websocket" | "valuer" | "checkpoint" => (vec![0, 1], vec![Elapsed], vec![Clean]),
             "orders" | "orders-state" | "writer-watch" => (vec![0, 1, 70], vec![Elapsed, Fault], vec![Clean]),
-            // One refused commit is tried again.
+            // What cannot be recorded is not traded: one refused commit ends the session.
+            "writer" if self.kind() == "error" && trading => (vec![3], vec![Disk], vec![Clean]),
+            // In the stop it is tried again.
             "writer" if self.kind() == "error" => (vec![0, 1], vec![Elapsed], vec![Clean]),
             "writer" if closed => (vec![1, 4], vec![Elapsed], vec![Clean]),
             // What a frozen writer holds is free again when the process has ended.

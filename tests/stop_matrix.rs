@@ -84,6 +84,8 @@ struct Cell {
     engine: Engine,
     child: Child,
     window: Option<Window>,
+    /// `neo stop`, which waits for the outcome.
+    asking: Option<Child>,
     way: Way,
     moment: Moment,
 }
@@ -119,7 +121,7 @@ impl Cell {
         let mut child = command.spawn().unwrap();
         // From here on whoever read is gone.
         drop((child.stdout.take(), child.stderr.take()));
-        Cell { engine, child, window, way, moment }
+        Cell { engine, child, window, asking: None, way, moment }
     }
 
     /// Waits until the engine says of itself what is looked for. False when it has ended before.
@@ -183,7 +185,8 @@ impl Cell {
             Way::Elapsed => {}
             Way::TerminalClosed => drop(self.window.take()),
             Way::StopCommand => {
-                self.engine.with_db("stop", &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+                let mut stop = self.engine.with_db("stop", &[]);
+                self.asking = Some(stop.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
             }
             Way::Twice => {
                 signal(pid, "INT");
@@ -198,6 +201,10 @@ impl Cell {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().unwrap() {
+                if let Some(mut asking) = self.asking.take() {
+                    let told = asking.wait().unwrap();
+                    assert_eq!(told.code(), status.code(), "neo stop ends with the engine's outcome");
+                }
                 return status.code().unwrap_or(-1);
             }
             std::thread::sleep(Duration::from_millis(10));
