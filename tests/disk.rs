@@ -100,11 +100,11 @@ fn stopped_by(trouble: &Trouble, speed: &str) -> (EndedAtSource, EndReason) {
 #[test]
 fn a_disk_that_refuses_for_good_ends_the_session_and_the_next_start_closes_it() {
     for (fault, kind, after, speed) in [
-        ("full", "write", 400, "20"),
-        ("broken", "write", 700, "max"),
-        ("full", "sync", 60, "max"),
-        ("broken", "sync", 40, "20"),
-        ("read-only", "any", 600, "max"),
+        ("full", "write", 700, "20"),
+        ("broken", "write", 1_000, "max"),
+        ("full", "sync", 100, "max"),
+        ("broken", "sync", 80, "20"),
+        ("read-only", "any", 1_200, "max"),
     ] {
         let trouble = Trouble { fault, kind, after, times: None };
         let end = stopped_by(&trouble, speed);
@@ -118,7 +118,7 @@ fn a_disk_that_refuses_for_good_ends_the_session_and_the_next_start_closes_it() 
 #[test]
 fn a_disk_that_recovers_during_the_stop_has_the_end_written_at_once() {
     for (fault, kind, after, speed) in
-        [("full", "write", 500, "max"), ("short", "write", 400, "20"), ("broken", "sync", 50, "max")]
+        [("full", "write", 800, "max"), ("short", "write", 700, "20"), ("broken", "sync", 90, "max")]
     {
         let trouble = Trouble { fault, kind, after, times: Some(5) };
         let (source, reason) = stopped_by(&trouble, speed);

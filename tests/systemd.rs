@@ -102,7 +102,7 @@ fn ready_when_it_quotes_pings_while_it_lives_and_the_stop_with_its_time() {
     signal("TERM", child.id());
     let stop = systemd.until("STATUS=stopping: seal done");
     let first = stop.iter().find(|message| message.contains("STOPPING=1")).unwrap();
-    assert!(first.contains("EXTEND_TIMEOUT_USEC=40000000") && first.contains("stopping: signal"), "{first}");
+    assert!(first.contains("EXTEND_TIMEOUT_USEC=70000000") && first.contains("stopping: signal"), "{first}");
     for stage in ["quiesce", "settle", "cancel", "value", "flush", "checkpoint", "close"] {
         assert!(stop.iter().any(|message| message.contains(&format!("stopping: {stage} done"))), "{stage}: {stop:?}");
     }
