@@ -198,7 +198,7 @@ fn recovered_lines(db: &Path, sessions: &[Recovery]) -> Vec<String> {
     if sessions.is_empty() {
         return vec![format!("{}: no session is open; nothing to recover", db.display())];
     }
-    sessions.iter().flat_map(|Recovery { before, after }| [before_line(before), after_line(after)]).collect()
+    sessions.iter().flat_map(|Recovery { before, after, .. }| [before_line(before), after_line(after)]).collect()
 }
 
 fn before_line(row: &SessionRow) -> String {
@@ -241,7 +241,7 @@ mod tests {
             ending_value_reason: Some("no snapshot".to_string()),
             ..session()
         };
-        let lines = recovered_lines(Path::new("x.db"), &[Recovery { before, after }]);
+        let lines = recovered_lines(Path::new("x.db"), &[Recovery { before, after, log_is_gone: false }]);
         assert!(lines[0].starts_with("S39 before: open, begun 2026-04-18 19:00:00"), "{lines:?}");
         assert_eq!(
             lines[1],

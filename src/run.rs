@@ -183,8 +183,13 @@ impl Prepared {
             ..Options::new(now)
         };
         let mut store = Store::open(db, &identity, &options, now())?;
-        for recovered in store.recovered() {
-            tracing::warn!(session = recovered, "an earlier session had no end; it was closed from its last record");
+        for recovery in store.recoveries() {
+            let session = recovery.after.number;
+            tracing::warn!(session, "an earlier session had no end; it was closed from its last record");
+            if recovery.log_is_gone {
+                let detail = recovery.after.end_detail.as_deref();
+                tracing::error!(session, detail, "its -wal is gone; fills since come back from the ledger's history");
+            }
         }
         // After what an earlier session left open was closed, and before a backup takes what room there is.
         refuse_low(db, MinFree { mb: config.store.min_free_mb })?;

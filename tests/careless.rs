@@ -144,6 +144,33 @@ fn a_read_only_folder_is_refused_with_what_to_do_and_readers_still_read() {
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
 }
 
+/// The fills that were lost with the log come back from the ledger, and it is said that the log is gone.
+#[test]
+fn a_log_that_was_deleted_after_a_kill_is_missed_and_its_fills_come_back() {
+    let engine = Engine::new();
+    let first = engine.neo("run", &["--for", "20s", "--speed", "max"]);
+    assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
+    let mut witness = Witness::start(&engine, &["--speed", "max"]);
+    until(&engine, &mut witness, |status| status["bid_fills"].as_u64().unwrap_or(0) > 5);
+    let said = witness.kill();
+    let fills = || engine.record().sessions().unwrap().iter().map(|session| session.fills).sum::<u64>();
+    let before = fills();
+    let mut wal = engine.db().into_os_string();
+    wal.push("-wal");
+    std::fs::remove_file(wal).unwrap();
+    let again = engine.neo("run", &["--for", "20s", "--speed", "max"]);
+    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    assert!(stderr(&again).contains("its -wal is gone"), "{}", stderr(&again));
+    let killed = engine.record().session(said.session).unwrap();
+    assert!(killed.end_detail.unwrap().contains("its -wal is gone"));
+    // The offers' own rows are not on the ledger: their fills stand without them, and that is found.
+    let verified = engine.neo("verify", &["--json"]);
+    let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    let wrong = verified["findings"].as_array().unwrap().iter().filter(|finding| finding["severity"] != "note");
+    assert!(wrong.into_iter().all(|finding| finding["text"].as_str().unwrap().contains("a lost row")), "{verified:#}");
+    assert!(fills() >= before, "{before} fills were recorded, {} are there", fills());
+}
+
 /// The clock of the engine's process is set back by an hour in the middle of its session, with Debian's faketime.
 #[test]
 fn a_clock_that_is_set_back_stops_nothing_and_is_told() {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use crate::checkpoint::PassLimits;
 use crate::columns::time;
 use crate::error::StoreError;
-use crate::lock::{Lock, lock_path};
+use crate::lock::{Lock, lock_path, with_suffix};
 use crate::record::{CheckpointOwner, Mode, SessionNumber};
 use crate::recover::Recovery;
 use crate::schema;
@@ -120,6 +120,8 @@ impl Store {
         let lock = Lock::acquire(&lock_path(path), &format!("{} {}", identity.mode, identity.account))?;
         crate::restore::refuse_unfinished(path)?;
         crate::look::look(path)?;
+        // An engine that was killed leaves its log: looked for before SQLite makes a new one.
+        let log_is_gone = !with_suffix(path, "-wal").exists();
         let mut conn = connect(path, options.checkpoints)?;
         let version = check_ownership(&conn, path)?;
         set_up(&conn, path)?;
@@ -134,7 +136,7 @@ impl Store {
         if version < schema::VERSION {
             name_in_file(&conn, path)?;
         }
-        let recovered = crate::recover::close_open_sessions(&mut conn, path)
+        let recovered = crate::recover::close_open_sessions(&mut conn, path, log_is_gone)
             .map_err(sqlite(path, "closing the session that was left open"))?;
         Ok(Store {
             conn,

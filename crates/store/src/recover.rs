@@ -27,7 +27,14 @@ pub struct Recovery {
     pub before: SessionRow,
     /// As it is now.
     pub after: SessionRow,
+    /// True when no `-wal` was beside the file, which a killed engine always leaves: it was deleted, or the file was
+    /// copied without it, and what came after the last checkpoint is lost; or another program has folded it in.
+    pub log_is_gone: bool,
 }
+
+/// What is said of a log that is gone.
+const LOG_IS_GONE: &str = "the engine was killed and its -wal is gone: if it was deleted, or the file copied without it, \
+    what came after the last checkpoint is lost; if another program opened the record and closed it, nothing is";
 
 /// Closes the sessions that a killed engine left open in the record at `path`, and leaves it as one file. Done again it
 /// finds nothing to do.
@@ -43,9 +50,13 @@ pub fn recover(path: &Path, options: &Options, now: DateTime<Utc>) -> Result<Vec
 
 /// Closes every open session in one transaction. The caller holds the file's lock: an open session is therefore
 /// nobody's. What the stop note tells goes before what the records prove.
-pub(crate) fn close_open_sessions(conn: &mut Connection, path: &Path) -> rusqlite::Result<Vec<Recovery>> {
+pub(crate) fn close_open_sessions(
+    conn: &mut Connection,
+    path: &Path,
+    log_is_gone: bool,
+) -> rusqlite::Result<Vec<Recovery>> {
     let note = note_beside(path);
-    let (closed, used) = close_with(conn, note.as_ref())?;
+    let (closed, used) = close_with(conn, note.as_ref(), log_is_gone)?;
     // Only now is what it says durable elsewhere.
     if let Some(note) = note {
         done_with_note(path, used || already_told(conn, &note)?, &note);
@@ -55,7 +66,7 @@ pub(crate) fn close_open_sessions(conn: &mut Connection, path: &Path) -> rusqlit
 
 /// The same from the records alone, for a copy that is not in the record's place yet.
 pub(crate) fn close_from_records(conn: &mut Connection) -> rusqlite::Result<Vec<Recovery>> {
-    close_with(conn, None).map(|(closed, _)| closed)
+    close_with(conn, None, false).map(|(closed, _)| closed)
 }
 
 /// A note that cannot be read is no reason not to start: the records still tell an end.
@@ -96,7 +107,11 @@ fn already_told(conn: &Connection, note: &StopNote) -> rusqlite::Result<bool> {
 }
 
 /// Closes the open sessions; true when the note was used for one.
-fn close_with(conn: &mut Connection, note: Option<&StopNote>) -> rusqlite::Result<(Vec<Recovery>, bool)> {
+fn close_with(
+    conn: &mut Connection,
+    note: Option<&StopNote>,
+    log_is_gone: bool,
+) -> rusqlite::Result<(Vec<Recovery>, bool)> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let open = {
         let sql = format!("{SELECT_SESSION} WHERE ended_at IS NULL AND imported = 0 ORDER BY number");
@@ -104,7 +119,7 @@ fn close_with(conn: &mut Connection, note: Option<&StopNote>) -> rusqlite::Resul
     };
     let (mut closed, mut used) = (Vec::new(), false);
     for before in open {
-        let mut end = recovered_end(&tx, &before)?;
+        let mut end = recovered_end(&tx, &before, log_is_gone)?;
         if let Some(note) = note.filter(|note| note.is_of(before.number, before.started_at)) {
             used = true;
             end = noted_end(note, end);
@@ -112,7 +127,7 @@ fn close_with(conn: &mut Connection, note: Option<&StopNote>) -> rusqlite::Resul
         }
         end_session(&tx, before.number, &end)?;
         let after = tx.query_row(&format!("{SELECT_SESSION} WHERE number = ?1"), [before.number], session_row)?;
-        closed.push(Recovery { before, after });
+        closed.push(Recovery { before, after, log_is_gone });
     }
     tx.commit()?;
     Ok((closed, used))
@@ -141,7 +156,7 @@ fn noted_end(note: &StopNote, proven: SessionEnd) -> SessionEnd {
 }
 
 /// The end that the durable records prove.
-fn recovered_end(tx: &Transaction<'_>, session: &SessionRow) -> rusqlite::Result<SessionEnd> {
+fn recovered_end(tx: &Transaction<'_>, session: &SessionRow, log_is_gone: bool) -> rusqlite::Result<SessionEnd> {
     let number = session.number;
     let (ended_at, last_record_in) = last_record(tx, session)?;
     let snapshot = last_snapshot(tx, number)?;
@@ -161,6 +176,7 @@ fn recovered_end(tx: &Transaction<'_>, session: &SessionRow) -> rusqlite::Result
     let detail = serde_json::json!({
         "recovered": "the engine ended without closing its session; ended_at is its last durable record",
         "ended_at_from": last_record_in,
+        "log": log_is_gone.then_some(LOG_IS_GONE),
         "ending_value_ledger_index": value_ledger_index,
     });
     Ok(SessionEnd {

@@ -49,7 +49,7 @@ fn the_end_is_the_time_of_the_last_record_of_any_table() {
             place.sql().execute("UPDATE intents SET updated_at = ?1", ["2026-04-18T19:34:16.123Z"]).unwrap();
         }
         let recovered = again(&place);
-        let Recovery { before, after } = &recovered[0];
+        let Recovery { before, after, .. } = &recovered[0];
         assert_eq!((before.ended_at, before.ended_at_source), (None, None));
         assert_eq!(after.ended_at, Some(at(777)), "{table}");
         assert_eq!(after.ended_at_source, Some(EndedAtSource::Recovered));

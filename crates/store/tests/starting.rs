@@ -178,6 +178,23 @@ fn a_log_that_sqlite_would_drop_in_silence_is_refused() {
 }
 
 #[test]
+fn a_log_that_was_deleted_after_a_kill_is_missed() {
+    let _alone = child::alone();
+    let place = killed();
+    fs::remove_file(place.wal()).unwrap();
+    let store = open(&place).unwrap();
+    let [recovery] = store.recoveries() else { panic!("one session was open") };
+    assert!(recovery.log_is_gone);
+    assert!(recovery.after.end_detail.as_ref().unwrap().contains("its -wal is gone"));
+    drop(store);
+    // With its log nothing is missed, and nothing is said.
+    let place = killed();
+    let store = open(&place).unwrap();
+    assert!(!store.recoveries()[0].log_is_gone);
+    assert!(!store.recoveries()[0].after.end_detail.as_ref().unwrap().contains("is gone"));
+}
+
+#[test]
 fn an_empty_log_or_one_cut_in_its_header_is_no_obstacle() {
     let _alone = child::alone();
     for bytes in [vec![], vec![0x37, 0x7F, 0x06], vec![0; 32], vec![0; 8_192]] {
