@@ -250,6 +250,9 @@ fn the_next_session_fetches_from_before_the_hole_and_what_was_lost_comes_in_once
     let history = |part: fn(&Record) -> bool| (from + 1..=610).flat_map(ledger).filter(part).collect::<Vec<Record>>();
     running.durably(history(|record| matches!(record, Record::OrderEvent(_) | Record::Fill(_)))).unwrap();
     running.durably(history(|record| matches!(record, Record::Flow(_)))).unwrap();
+    // The offer that the last session left is cancelled, as each start does.
+    let cancelled = OrderEvent { ledger_index: 610, ..event(611, OrderState::Cancelled, 25_000_000) };
+    running.durably(vec![Record::OrderEvent(cancelled)]).unwrap();
     running
         .durably(vec![
             Record::Valuation(valued(SnapshotKind::Opening, 610)),
@@ -497,6 +500,19 @@ fn broken() -> Place {
     place
 }
 
+/// The same file and backups elsewhere. Two records that are made alike are not the same: when the writer checkpoints by
+/// itself is a matter of time.
+fn twin(place: &Place) -> Place {
+    let copy = Place::new();
+    fs::create_dir_all(folder_of(&copy.path)).unwrap();
+    fs::copy(&place.path, &copy.path).unwrap();
+    for entry in fs::read_dir(folder_of(&place.path)).unwrap() {
+        let from = entry.unwrap();
+        fs::copy(from.path(), folder_of(&copy.path).join(from.file_name())).unwrap();
+    }
+    copy
+}
+
 #[test]
 #[ignore = "the child of a_repair_that_is_killed_leaves_the_old_record_or_the_new_one"]
 fn child_repair() {
@@ -514,14 +530,13 @@ fn child_repair() {
 fn a_repair_that_is_killed_leaves_the_old_record_or_the_new_one() {
     let _alone = child::alone();
     let mut steps = Vec::new();
-    let place = broken();
-    let damaged = fs::read(&place.path).unwrap();
-    repair(&place.path, &Whose::Only(identity()), at(5_000), &mut |progress| steps.push(progress.step)).unwrap();
-    let expected = rows(&place);
+    let damaged = broken();
+    let before = fs::read(&damaged.path).unwrap();
+    let whole = twin(&damaged);
+    repair(&whole.path, &Whose::Only(identity()), at(5_000), &mut |progress| steps.push(progress.step)).unwrap();
+    let expected = rows(&whole);
     for (index, step) in steps.into_iter().enumerate() {
-        let place = broken();
-        let before = fs::read(&place.path).unwrap();
-        assert!(before.len() == damaged.len());
+        let place = twin(&damaged);
         Child::run("child_repair", &place.path, index).killed();
         let opened = Store::open(&place.path, &identity(), &options(), at(0)).unwrap_err();
         if matches!(step, Step::Exchanging(step) if step != neo_store::restore::Step::Verified) {
