@@ -19,7 +19,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use neo_actors::clock::{monotonic_ms, now};
 use neo_sim::rng::Rng;
 use neo_store::open::Options;
-use neo_store::record::{EndReason, SessionNumber};
+use neo_store::record::{CheckpointOwner, EndReason, SessionNumber};
 use neo_store::{Reader, StoreError};
 
 use crate::cli::{Cli, Command, RunArgs, SuperviseArgs};
@@ -66,6 +66,7 @@ pub fn run(args: &SuperviseArgs) -> Result<ExitCode> {
         program: std::env::current_exe().context("finding this program")?,
         command: args.command.clone(),
         db,
+        checkpoints: config.store.checkpoint,
         policy: Policy::new(limits(args)),
         jitter: Rng::new(args.jitter_seed.unwrap_or_else(|| u64::from(std::process::id()))),
         requests,
@@ -117,6 +118,7 @@ struct ProcessSupervisor {
     program: PathBuf,
     command: Vec<OsString>,
     db: PathBuf,
+    checkpoints: CheckpointOwner,
     policy: Policy,
     jitter: Rng,
     requests: Receiver<Request>,
@@ -194,7 +196,8 @@ impl ProcessSupervisor {
         if matches!(death, Death::Code(code) if in_order.contains(code)) {
             return Left::Unknown;
         }
-        match neo_store::recover::recover(&self.db, &Options::new(now), now()) {
+        let options = Options { checkpoints: self.checkpoints, ..Options::new(now) };
+        match neo_store::recover::recover(&self.db, &options, now()) {
             Ok(sessions) if !sessions.is_empty() => {
                 for session in sessions {
                     tracing::warn!(

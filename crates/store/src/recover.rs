@@ -29,8 +29,8 @@ pub struct Recovery {
     pub after: SessionRow,
 }
 
-/// Closes the sessions that a killed engine left open in the record at `path`, and leaves it as one file. Done again it
-/// finds nothing to do.
+/// Closes the sessions that a killed engine left open in the record at `path`, and leaves it as one file, or, where a
+/// replicator owns checkpoints, its `-wal` as it needs it. Done again it finds nothing to do.
 ///
 /// # Errors
 /// [`StoreError::Locked`] while an engine holds the file, and as [`Store::open_existing`].
