@@ -448,13 +448,72 @@ fn a_row_whose_content_cannot_be_true_is_refused_and_the_backup_has_the_last_wor
     sql.execute("UPDATE fills SET xrp_drops = 1001 WHERE ledger_index = 20", []).unwrap();
     sql.execute("UPDATE fills SET rlusd = '0.00\"4' WHERE ledger_index = 400", []).unwrap();
     sql.execute("UPDATE orders SET state = 'filmed' WHERE ledger_index = 401", []).unwrap();
+    // A fee that the tables refuse, a number that is an order's, and a session that never was.
+    sql.execute_batch("PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF").unwrap();
+    sql.execute("UPDATE intents SET fee_drops = -1 WHERE sequence = 402", []).unwrap();
+    let number = "(SELECT seq FROM orders WHERE offer_sequence = 403)";
+    sql.execute(&format!("UPDATE order_events SET seq = {number} WHERE offer_sequence = 403"), []).unwrap();
+    sql.execute("UPDATE flows SET session = 99 WHERE ledger_index = 404", []).unwrap();
     drop(sql);
     damage(&place, pages(&place, "checkpoints", true)[0], |bytes| bytes.fill(0));
     let done = mended(&place);
     assert_eq!((account(&done, "fills").conflicting, account(&done, "fills").refused), (1, 1));
-    assert_eq!(account(&done, "orders").refused, 1);
+    for table in ["orders", "intents", "order_events", "flows"] {
+        assert_eq!(account(&done, table).refused, 1, "{table}");
+    }
+    assert_eq!(errors(&found(&place)), [] as [String; 0]);
     let drops = "SELECT xrp_drops FROM fills WHERE ledger_index = 20";
     assert_eq!(place.sql().query_row(drops, [], |row| row.get::<_, i64>(0)).unwrap(), 1_000);
+}
+
+/// A change to a row that the backup has: its table, the change, and whether it can be a later state of the row.
+const CHANGES: [(&str, &str, bool); 9] = [
+    ("orders", "state = 'resting', remaining_drops = 5 WHERE offer_sequence = 30", false),
+    ("orders", "state = 'resting', remaining_drops = 26000000 WHERE offer_sequence = 161", false),
+    ("orders", "price = '2.5' WHERE offer_sequence = 161", false),
+    ("intents", "state = 'submitted' WHERE sequence = 30", false),
+    ("intents", "engine_result = 'tecKILLED', updated_at = '2020-01-01T00:00:00.000Z' WHERE sequence = 30", false),
+    ("intents", "engine_result = 'tecKILLED', updated_at = '2030-01-01T00:00:00.000Z' WHERE sequence = 30", true),
+    ("sessions", "last_seen_at = '2020-01-01T00:00:00.000Z' WHERE number = 1", false),
+    ("sessions", "last_seen_at = '2030-01-01T00:00:00.000Z' WHERE number = 1", true),
+    (
+        "sessions",
+        "ended_at = NULL, ended_at_source = NULL, ending_value_reason = NULL, end_reason = NULL WHERE number = 1",
+        false,
+    ),
+];
+
+#[test]
+fn of_a_row_that_both_have_only_a_later_state_is_taken() {
+    let _alone = child::alone();
+    let sound = record();
+    let damaged = |place: &Place| damage(place, pages(&sound, "checkpoints", true)[0], |bytes| bytes.fill(0));
+    let place = twin(&sound);
+    damaged(&place);
+    let whole = mended(&place);
+    let session = |place: &Place| Reader::open(&place.path).unwrap().session(Some(1)).unwrap();
+    let ended = session(&sound);
+    let expected = rows(&place);
+    for (table, change, later) in CHANGES {
+        let place = twin(&sound);
+        let sql = place.sql();
+        assert_eq!(sql.execute(&format!("UPDATE {table} SET {change}"), []).unwrap(), 1, "{change}");
+        sql.close().unwrap();
+        let changed = rows(&place);
+        damaged(&place);
+        let done = mended(&place);
+        let (before, after) = (account(&whole, table), account(&done, table));
+        let offer_161 = u64::from(change.ends_with("161"));
+        let updated = before.updated + u64::from(later) - offer_161;
+        assert_eq!((after.updated, after.conflicting), (updated, u64::from(!later)), "{change}");
+        let there = rows(&place);
+        let differ: Vec<_> = there.keys().filter(|key| there[*key] != expected[*key]).collect();
+        assert_eq!((there.len(), differ.len()), (expected.len(), usize::from(later && table == "intents")), "{change}");
+        assert!(differ.iter().all(|key| there[*key] == changed[*key]), "{change}");
+        let seen = session(&place);
+        assert_eq!((seen.ended_at, seen.end_reason), (ended.ended_at, ended.end_reason), "{change}");
+        assert_eq!(seen.last_seen_at != ended.last_seen_at, later && table == "sessions", "{change}");
+    }
 }
 
 #[test]
