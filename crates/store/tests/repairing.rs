@@ -325,6 +325,43 @@ fn whatever_page_is_broken_the_record_is_mended_and_what_is_lost_is_known() {
 }
 
 #[test]
+fn a_transaction_whose_fate_is_forgotten_is_fetched_again() {
+    let _alone = child::alone();
+    let place = Place::new();
+    session(&place, 10, 160);
+    let state = |state: &str| {
+        place.sql().execute("UPDATE intents SET state = ?1 WHERE sequence = 13", [state]).unwrap();
+    };
+    state("submitted");
+    take(&place, 0);
+    state("validated");
+    damage(&place, pages(&place, "intents", true)[0], |bytes| bytes.fill(0));
+    let done = mended(&place);
+    assert_eq!((done.missing_rows, done.refetch_from_ledger), (0, Some(13)));
+    assert_eq!(place.open().refetch_from().unwrap(), Some(13));
+}
+
+#[test]
+fn ledgers_of_which_only_the_session_tells_are_fetched_again() {
+    let _alone = child::alone();
+    let place = record();
+    let sql = place.sql();
+    let root = |table: &str| {
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+        usize::try_from(sql.query_row(root, [table], |row| row.get::<_, i64>(0)).unwrap()).unwrap()
+    };
+    let roots: Vec<usize> = schema::SEQUENCED.iter().chain(&["meta"]).map(|table| root(table)).collect();
+    sql.close().unwrap();
+    for page in roots {
+        damage(&place, page, |bytes| bytes.fill(0));
+    }
+    let done = mended(&place);
+    assert_eq!((done.watermark_read, done.missing_rows, done.refetch_from_ledger), (false, 0, Some(160)));
+    assert_eq!(place.open().refetch_from().unwrap(), Some(160));
+    assert_eq!(errors(&found(&place)), [] as [String; 0]);
+}
+
+#[test]
 fn without_any_backup_what_can_be_read_is_the_record() {
     let _alone = child::alone();
     let place = record();
