@@ -288,8 +288,8 @@ pub struct RecoverArgs {
     /// read
     #[arg(long)]
     pub repair: bool,
-    /// The configuration file, for whose record it is where neither it nor a backup tells [default: config/sim.toml where
-    /// it exists]
+    /// The configuration file: who checkpoints ([store] checkpoint), and whose record it is where neither it nor a backup
+    /// tells [default: config/sim.toml where it exists]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

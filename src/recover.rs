@@ -44,7 +44,9 @@ pub fn run(args: &RecoverArgs, out: &mut Out) -> Result<ExitCode> {
         Some(Outcome::Repaired(repaired)) => repaired.closed.clone(),
         _ => Vec::new(),
     };
-    sessions.extend(neo_store::recover::recover(&db, &Options::new(now), now())?);
+    // With a replicator what is in the `-wal` is its to write back.
+    let options = Options { checkpoints: config.store.checkpoint, ..Options::new(now) };
+    sessions.extend(neo_store::recover::recover(&db, &options, now())?);
     if args.read.json {
         out.json_line(&Report { db: &db, repair: outcome.as_ref(), sessions: &sessions })?;
         return Ok(ExitCode::Clean);

@@ -19,7 +19,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use neo_actors::clock::{monotonic_ms, now};
 use neo_sim::rng::Rng;
 use neo_store::open::Options;
-use neo_store::record::{EndReason, SessionNumber};
+use neo_store::record::{CheckpointOwner, EndReason, SessionNumber};
 use neo_store::{Reader, StoreError};
 
 use crate::alerts::tell_crash_loop;
@@ -70,6 +70,7 @@ pub fn run(args: &SuperviseArgs) -> Result<ExitCode> {
         command: args.command.clone(),
         db,
         alerts: config.alerts,
+        checkpoints: config.store.checkpoint,
         policy: Policy::new(limits(args)),
         jitter: Rng::new(args.jitter_seed.unwrap_or_else(|| u64::from(std::process::id()))),
         requests,
@@ -122,6 +123,7 @@ struct ProcessSupervisor {
     command: Vec<OsString>,
     db: PathBuf,
     alerts: Alerts,
+    checkpoints: CheckpointOwner,
     policy: Policy,
     jitter: Rng,
     requests: Receiver<Request>,
@@ -211,7 +213,8 @@ impl ProcessSupervisor {
         if matches!(death, Death::Code(code) if in_order.contains(code)) {
             return Left::Unknown;
         }
-        match neo_store::recover::recover(&self.db, &Options::new(now), now()) {
+        let options = Options { checkpoints: self.checkpoints, ..Options::new(now) };
+        match neo_store::recover::recover(&self.db, &options, now()) {
             Ok(sessions) if !sessions.is_empty() => {
                 for session in sessions {
                     tracing::warn!(

@@ -138,6 +138,32 @@ fn external(engine: &Engine) {
 }
 
 #[test]
+#[cfg(unix)]
+fn with_a_replicator_recovering_leaves_the_wal_too() {
+    let engine = Engine::new();
+    external(&engine);
+    let mut running = engine.start(&["--speed", "20", "--set", "store.checkpoint=external"]);
+    running.until_it_quotes();
+    running.signal("KILL");
+    running.wait();
+    let (killed, file) = (wal_bytes(&engine), std::fs::read(engine.db()).unwrap());
+    for repair in [&[][..], &["--repair"]] {
+        let mut recover = engine.with_db("recover", repair);
+        let recovered = recover.env("NEO_STORE__CHECKPOINT", "external").output().unwrap();
+        assert_eq!(recovered.status.code(), Some(0), "{}", stderr(&recovered));
+        assert!(wal_bytes(&engine) >= killed, "{} of {killed}", wal_bytes(&engine));
+        assert!(std::fs::read(engine.db()).unwrap() == file, "nothing is written back");
+    }
+    let session = engine.record().session(Some(2)).unwrap();
+    assert_eq!((session.end_reason, session.ended_at_source), (Some(EndReason::Crash), Some(EndedAtSource::Recovered)));
+
+    // Without a replicator it leaves one file.
+    let recovered = engine.neo("recover", &[]);
+    assert_eq!(recovered.status.code(), Some(0), "{}", stderr(&recovered));
+    assert!(engine.is_one_file());
+}
+
+#[test]
 fn with_a_replicator_no_checkpoint_is_ours_and_the_wal_stays_for_it() {
     let engine = Engine::new();
     external(&engine);

@@ -149,6 +149,19 @@ fn a_killed_engine_is_recovered_and_started_again_and_its_successor_names_it() {
 }
 
 #[test]
+fn with_a_replicator_the_supervisor_leaves_the_wal_of_a_killed_engine() {
+    let engine = Engine::new();
+    let external = ["--speed", "20", "--set", "store.checkpoint=external"];
+    let mut supervised = Supervised::start(&engine, &["--max-restarts", "0"], &external);
+    let pid = supervised.until_it_quotes(None);
+    kill("KILL", pid);
+    assert_ne!(supervised.wait(), 0);
+    let wal = std::fs::metadata(format!("{}-wal", engine.db().display())).map_or(0, |wal| wal.len());
+    assert!(wal > 0, "it is the replicator's");
+    assert_eq!(engine.record().session(Some(1)).unwrap().end_reason, Some(EndReason::Crash));
+}
+
+#[test]
 fn with_orphans_adopted_the_successor_keeps_the_offers_that_still_stand() {
     let engine = Engine::new();
     // Nobody trades, so that every offer still stands when the successor comes.

@@ -36,8 +36,8 @@ pub struct Recovery {
 const LOG_IS_GONE: &str = "the engine was killed and its -wal is gone: if it was deleted, or the file copied without it, \
     what came after the last checkpoint is lost; if another program opened the record and closed it, nothing is";
 
-/// Closes the sessions that a killed engine left open in the record at `path`, and leaves it as one file. Done again it
-/// finds nothing to do.
+/// Closes the sessions that a killed engine left open in the record at `path`, and leaves it as one file, or, where a
+/// replicator owns checkpoints, its `-wal` as it needs it. Done again it finds nothing to do.
 ///
 /// # Errors
 /// [`StoreError::Locked`] while an engine holds the file, and as [`Store::open_existing`].
