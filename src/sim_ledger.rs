@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use neo_sim::server::{self, ServeOptions, Speed};
 use neo_sim::{Node, Scenario};
+use neo_store::{Lock, lock_path};
 
 use crate::cli::SimLedgerArgs;
 use crate::exit::ExitCode;
@@ -16,8 +17,11 @@ const LINGER: Duration = Duration::from_secs(600);
 /// Runs it until it is asked to stop.
 ///
 /// # Errors
-/// A scenario that is wrong, a world that cannot be read, an address that is taken.
+/// A world that another ledger has, a scenario that is wrong, a world that cannot be read, an address that is taken.
 pub fn run(args: &SimLedgerArgs) -> Result<ExitCode> {
+    // One ledger for a world: two would write the same files. Held until the process ends.
+    let _lock =
+        args.endpoint.as_deref().map(|path| Lock::acquire(&lock_path(path), "a simulated ledger")).transpose()?;
     let scenario = match &args.scenario {
         None => Scenario::default(),
         Some(path) => {

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+use crate::exit::ExitCode;
 use crate::output::printable;
 
 /// How long a new ledger may take until it answers.
@@ -121,7 +122,7 @@ impl Simulator {
         }
         fs::write(folder.join("scenario.toml"), &launch.scenario).context("writing the scenario")?;
         fs::write(&launch_file, serde_json::to_vec_pretty(launch)?).context("writing the launch file")?;
-        start(&folder, launch)?.until_it_answers(&folder)
+        start(&folder, launch)?.until_it_answers(&folder, launch)
     }
 
     /// Its WebSocket address.
@@ -230,12 +231,13 @@ fn runtime() -> Result<Runtime> {
 
 impl Started {
     /// Waits until it answers, it dies, or the time is over.
-    fn until_it_answers(mut self, folder: &Path) -> Result<Simulator> {
+    fn until_it_answers(mut self, folder: &Path, launch: &Launch) -> Result<Simulator> {
         let deadline_ms = monotonic_ms() + START_MS;
         let mut last = "it has not told its address".to_string();
         while monotonic_ms() < deadline_ms {
             // Before the look at the endpoint: a ledger that wrote its address and died must not be taken for one.
-            if let Some(status) = self.child.try_wait().context("looking after the simulated ledger")? {
+            let ended = self.child.try_wait().context("looking after the simulated ledger")?;
+            if let Some(status) = ended.filter(|status| status.code() != Some(ExitCode::Database.code())) {
                 bail!("the simulated ledger did not start ({status}). {}", self.quoted_log());
             }
             match find(folder)? {
@@ -244,6 +246,10 @@ impl Started {
                 Found::NotOurs { why, .. } => last = why,
             }
             std::thread::sleep(LOOK);
+            // Another ledger has this world: one that a killed engine was starting, or one that is ending.
+            if ended.is_some() {
+                self = start(folder, launch)?;
+            }
         }
         bail!("the simulated ledger did not start within {START_MS} ms: {last}. {}", self.quoted_log())
     }

@@ -101,3 +101,27 @@ fn modes_that_are_not_there_yet_say_so() {
         assert!(!engine.db().exists());
     }
 }
+
+/// An engine that was killed while it started its ledger must not make the next one start a second.
+#[test]
+fn a_world_has_one_ledger_and_a_second_one_is_refused() {
+    let engine = Engine::new();
+    let endpoint = engine.folder().join("endpoint.json");
+    let start = |linger: &str| {
+        let arguments = ["sim-ledger", "--listen", "127.0.0.1:0", "--linger", linger, "--endpoint"];
+        let mut command = engine.command(&arguments);
+        command.arg(&endpoint).stderr(std::process::Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut first = start("60s");
+    while !endpoint.exists() {
+        assert!(first.try_wait().unwrap().is_none(), "the first ledger ended");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let before = std::fs::read(&endpoint).unwrap();
+    let second = start("1s").wait_with_output().unwrap();
+    refused(&second, 3, &["a simulated ledger", &first.id().to_string()]);
+    assert_eq!(std::fs::read(&endpoint).unwrap(), before);
+    first.kill().unwrap();
+    first.wait().unwrap();
+}

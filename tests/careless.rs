@@ -159,15 +159,22 @@ fn a_log_that_was_deleted_after_a_kill_is_missed_and_its_fills_come_back() {
     wal.push("-wal");
     std::fs::remove_file(wal).unwrap();
     let again = engine.neo("run", &["--for", "20s", "--speed", "max"]);
-    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
     assert!(stderr(&again).contains("its -wal is gone"), "{}", stderr(&again));
+    // What the dead engine had sent last may get in only now. Nobody knows any more that it was ours, and then the
+    // session ends as for another engine's offers; the next one sweeps them.
+    if again.status.code() != Some(0) {
+        assert!(stderr(&again).contains("no engine on this record signed"), "{}", stderr(&again));
+        let third = engine.neo("run", &["--for", "20s", "--speed", "max"]);
+        assert_eq!(third.status.code(), Some(0), "{}", stderr(&third));
+    }
     let killed = engine.record().session(said.session).unwrap();
     assert!(killed.end_detail.unwrap().contains("its -wal is gone"));
-    // The offers' own rows are not on the ledger: their fills stand without them, and that is found.
+    // The offers' own rows are not on the ledger: what is found is that they are missing, and nothing else.
     let verified = engine.neo("verify", &["--json"]);
     let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
-    let wrong = verified["findings"].as_array().unwrap().iter().filter(|finding| finding["severity"] != "note");
-    assert!(wrong.into_iter().all(|finding| finding["text"].as_str().unwrap().contains("a lost row")), "{verified:#}");
+    for finding in verified["findings"].as_array().unwrap().iter().filter(|finding| finding["severity"] == "error") {
+        assert!(["fills", "intents", "orders"].contains(&finding["check"].as_str().unwrap()), "{finding:#}");
+    }
     assert!(fills() >= before, "{before} fills were recorded, {} are there", fills());
 }
 

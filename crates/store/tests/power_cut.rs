@@ -97,8 +97,10 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
     let run = record(commits(), setting("CUT_SEED", 1), None);
     let tally = cut(&run, "FULL", Timeline::new, setting("CUTS", 1), 1);
     assert_eq!(tally.wrong, [""; 0], "{tally:?}");
-    assert_eq!((tally.malformed, tally.refused_log), (0, 0), "{tally:?}");
-    assert_eq!((tally.losing, tally.lost_sessions), (0, 0), "{tally:?}");
+    assert_eq!((tally.malformed, tally.losing, tally.lost_sessions), (0, 0, 0), "{tally:?}");
+    // A false alarm costs a command and no row: a first sector that is spoilt while a new log begins over the frames of
+    // an old one can look like damage of the old one.
+    assert!(tally.refused_log * 1_000 <= tally.images, "{tally:?}");
 }
 
 /// The control, and the user's figure: without a sync for each commit, what was acknowledged since the last checkpoint
