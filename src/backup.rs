@@ -11,10 +11,9 @@ use neo_store::restore::{self, Lost, Present, Restored, Settled};
 use serde::Serialize;
 
 use crate::cli::BackupArgs;
-use crate::config::StoreSettings;
+use crate::config::{self, StoreSettings};
 use crate::exit::ExitCode;
 use crate::output::{Out, printable, table};
-use crate::run::load_config;
 use crate::sessions::moment;
 
 /// What `neo backup --json` prints.
@@ -31,7 +30,7 @@ struct Report<'a> {
 /// # Errors
 /// [`neo_store::BackupError`], mistakes in the configuration, and what standard output refused.
 pub fn take(args: &BackupArgs, out: &mut Out) -> Result<ExitCode> {
-    let config = load_config(args.config.as_deref(), &[])?.config;
+    let config = config::load(args.config.as_deref(), &[])?.config;
     let db = args.read.db.db.clone().unwrap_or_else(|| config.session.db_path());
     if args.list {
         return listing(&db, args.read.json, out);

@@ -26,6 +26,9 @@ pub use sections::{
 
 use layers::Leaf;
 
+/// The configuration of a newcomer.
+const DEFAULT_CONFIG: &str = "config/sim.toml";
+
 /// Everything that can be set. One field a section of the file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,6 +70,17 @@ pub struct Loaded {
     pub config: Config,
     /// The origin of every key, dotted as in `quote.levels`.
     pub origins: BTreeMap<String, Origin>,
+}
+
+/// Loads the configuration that a command works with.
+///
+/// # Errors
+/// All mistakes at once, for people.
+pub fn load(file: Option<&Path>, settings: &[(String, String)]) -> Result<Loaded, ConfigErrors> {
+    let default = Path::new(DEFAULT_CONFIG);
+    let file = file.or_else(|| default.exists().then_some(default));
+    let flags: Vec<(&str, String)> = settings.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+    Config::load(file, environment(), &flags)
 }
 
 impl Config {

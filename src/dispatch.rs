@@ -53,14 +53,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
 fn db_of(arg: &DbArg) -> Result<PathBuf> {
     match &arg.db {
         Some(db) => Ok(db.clone()),
-        None => Ok(run::load_config(None, &[])?.config.session.db_path()),
+        None => Ok(config::load(None, &[])?.config.session.db_path()),
     }
 }
 
 fn config_check(args: &ConfigCheckArgs) -> Result<ExitCode> {
     let settings = crate::cli::settings_of(&args.set).map_err(|error| anyhow::anyhow!(error))?;
     let mut out = Out::stdout();
-    match run::load_config(args.file.as_deref(), &settings) {
+    match config::load(args.file.as_deref(), &settings) {
         Ok(loaded) if args.json => out.json_line(&loaded.to_json()?)?,
         Ok(loaded) => out.text(&loaded.render()?)?,
         Err(mistakes) if args.json => {

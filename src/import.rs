@@ -9,9 +9,10 @@ use neo_store::record::Mode;
 use neo_store::{Identity, Options, Reader, Store};
 
 use crate::cli::OldArgs;
+use crate::config;
 use crate::exit::ExitCode;
 use crate::output::{Out, printable};
-use crate::run::{load_config, simulated_identity};
+use crate::simulator;
 
 /// Imports into the record at `db`, which is made if it does not exist.
 ///
@@ -40,7 +41,7 @@ fn identity(db: &Path) -> Result<Identity> {
     {
         return Ok(identity);
     }
-    let config = load_config(None, &[])?.config;
+    let config = config::load(None, &[])?.config;
     if config.session.mode != Mode::Sim {
         bail!(
             "{} does not exist and mode {} is not in this version; give an existing record with --db",
@@ -48,7 +49,7 @@ fn identity(db: &Path) -> Result<Identity> {
             config.session.mode
         );
     }
-    simulated_identity(&config)
+    simulator::identity(&config)
 }
 
 fn lines(done: &Imported) -> Vec<String> {

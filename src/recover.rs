@@ -11,11 +11,12 @@ use neo_store::{Recovery, SessionRow};
 use serde::Serialize;
 
 use crate::cli::RecoverArgs;
+use crate::config;
 use crate::exit::ExitCode;
 use crate::output::{Out, printable, table};
 use crate::progress::Bar;
-use crate::run::{load_config, simulated_identity};
 use crate::sessions::moment;
+use crate::simulator;
 
 /// What `neo recover --json` prints.
 #[derive(Debug, Serialize)]
@@ -34,10 +35,10 @@ struct Report<'a> {
 /// [`neo_store::StoreError`] and [`neo_store::BackupError`], mistakes in the configuration, and what standard output
 /// refused.
 pub fn run(args: &RecoverArgs, out: &mut Out) -> Result<ExitCode> {
-    let config = load_config(args.config.as_deref(), &[])?.config;
+    let config = config::load(args.config.as_deref(), &[])?.config;
     let db = args.read.db.db.clone().unwrap_or_else(|| config.session.db_path());
     let outcome = match args.repair {
-        true => Some(mend(&db, &Whose::AsFound(simulated_identity(&config)?))?),
+        true => Some(mend(&db, &Whose::AsFound(simulator::identity(&config)?))?),
         false => None,
     };
     let mut sessions = match &outcome {

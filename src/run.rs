@@ -21,7 +21,7 @@ use neo_market::{Drops, Rounding};
 use neo_sim::tape::Tape;
 use neo_store::OpenOrder;
 use neo_store::lock::{Lock, lock_path};
-use neo_store::open::{Identity, Options, Store};
+use neo_store::open::{Options, Store};
 use neo_store::record::{CheckpointOwner, EndReason, EndedAtSource, Mode, NewSession, SessionEnd};
 use neo_store::writer::WriterFault;
 use neo_store::{Halt, close_directly};
@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::cli::RunArgs;
-use crate::config::{self, Config, Loaded, Orphans, Speed};
+use crate::config::{self, Config, Orphans, Speed};
 use crate::control::{ControlServer, Outcome};
 use crate::dashboard::Dashboard;
 use crate::exit::ExitCode;
@@ -50,19 +50,6 @@ use crate::unattended::{self, Unattended};
 const EVENTS: usize = 1_024;
 /// A session that sees no validated ledger within this ends.
 const START_DEADLINE_MS: u64 = 30_000;
-/// The configuration of a newcomer.
-const DEFAULT_CONFIG: &str = "config/sim.toml";
-
-/// Loads the configuration that a command works with.
-///
-/// # Errors
-/// All mistakes at once, for people.
-pub fn load_config(file: Option<&Path>, settings: &[(String, String)]) -> Result<Loaded, config::ConfigErrors> {
-    let default = Path::new(DEFAULT_CONFIG);
-    let file = file.or_else(|| default.exists().then_some(default));
-    let flags: Vec<(&str, String)> = settings.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
-    Config::load(file, config::environment(), &flags)
-}
 
 /// Runs one session.
 ///
@@ -70,7 +57,7 @@ pub fn load_config(file: Option<&Path>, settings: &[(String, String)]) -> Result
 /// What keeps a session from starting; once it has started, every end is a value.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let settings = args.settings().map_err(|error| anyhow!(error))?;
-    let mut loaded = match load_config(args.config.as_deref(), &settings) {
+    let mut loaded = match config::load(args.config.as_deref(), &settings) {
         Ok(loaded) => loaded,
         Err(mistakes) => {
             last_words(&mistakes.to_string());
@@ -103,7 +90,7 @@ fn repair_if_asked(args: &RunArgs, config: &Config, db: &Path) -> Result<()> {
     if !args.repair {
         return Ok(());
     }
-    crate::recover::before_session(db, simulated_identity(config)?, args.json, &mut Out::stdout())
+    crate::recover::before_session(db, simulator::identity(config)?, args.json, &mut Out::stdout())
 }
 
 /// Without `--for`, a session on a tape ends with the tape.
@@ -171,8 +158,8 @@ struct Prepared {
 impl Prepared {
     /// Everything that may fail before a session exists: locks, the record, the node, the key.
     fn new(config: &Config, db: &Path) -> Result<Prepared> {
-        let key = simulated_key()?;
-        let identity = simulated_identity(config)?;
+        let key = simulator::key()?;
+        let identity = simulator::identity(config)?;
         let network = identity.network.clone();
         let events = bounded(EVENTS);
         let options = Options {
@@ -244,19 +231,6 @@ impl Prepared {
         unattended.finish();
         Ok(ending.exit)
     }
-}
-
-fn simulated_key() -> Result<Keypair> {
-    Keypair::from_seed(&neo_sim::maker_seed()).context("the key of the simulated account")
-}
-
-/// Whose records a file holds that is made for the simulated ledger.
-///
-/// # Errors
-/// A seed that gives no key.
-pub fn simulated_identity(config: &Config) -> Result<Identity> {
-    let network = format!("sim-{}", config.sim.network_id);
-    Ok(Identity { mode: Mode::Sim, network, account: simulated_key()?.address().to_string() })
 }
 
 /// What a session that exists is put together from.

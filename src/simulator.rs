@@ -13,14 +13,18 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use neo_actors::clock::monotonic_ms;
 use neo_ledger::client::{self, ClientEvent};
+use neo_ledger::keys::Keypair;
 use neo_ledger::message::{self, Message};
 use neo_ledger::request;
 use neo_ledger::result::ServerInfo;
 use neo_sim::server::visiting_path;
+use neo_store::open::Identity;
+use neo_store::record::Mode;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+use crate::config::Config;
 use crate::exit::ExitCode;
 use crate::output::printable;
 
@@ -34,6 +38,23 @@ const ASK: Duration = Duration::from_secs(2);
 const QUOTED_LINES: usize = 10;
 const QUOTED_BYTES: u64 = 4_096;
 const LOOK: Duration = Duration::from_millis(20);
+
+/// The key of the account that the engine trades with on the simulated ledger.
+///
+/// # Errors
+/// A seed that gives no key.
+pub fn key() -> Result<Keypair> {
+    Keypair::from_seed(&neo_sim::maker_seed()).context("the key of the simulated account")
+}
+
+/// Whose records a file holds that is made for the simulated ledger.
+///
+/// # Errors
+/// A seed that gives no key.
+pub fn identity(config: &Config) -> Result<Identity> {
+    let network = format!("sim-{}", config.sim.network_id);
+    Ok(Identity { mode: Mode::Sim, network, account: key()?.address().to_string() })
+}
 
 /// What a simulated ledger is started with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

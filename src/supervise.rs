@@ -24,12 +24,11 @@ use neo_store::{Reader, StoreError};
 
 use crate::alerts::tell_crash_loop;
 use crate::cli::{Cli, Command, RunArgs, SuperviseArgs};
-use crate::config::Alerts;
+use crate::config::{self, Alerts};
 use crate::exit::ExitCode;
 use crate::logging::{self, StderrStyle};
 use crate::notify::Notify;
 use crate::output::Out;
-use crate::run::load_config;
 use policy::{Death, Decision, Left, Limits, Policy};
 use signals::Request;
 
@@ -52,7 +51,7 @@ pub fn run(args: &SuperviseArgs) -> Result<ExitCode> {
         }
     };
     let settings = run.settings().map_err(anyhow::Error::msg)?;
-    let config = match load_config(run.config.as_deref(), &settings) {
+    let config = match config::load(run.config.as_deref(), &settings) {
         Ok(loaded) => loaded.config,
         Err(mistakes) => {
             Out::stderr().line(&mistakes.to_string())?;
