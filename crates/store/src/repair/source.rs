@@ -34,6 +34,8 @@ pub(super) fn open(
     wal_is_stray: bool,
     backup: Option<&Path>,
 ) -> Result<(Option<Connection>, ReadAs), BackupError> {
+    // Before the record itself is open: on Windows no name of an open file can be removed.
+    untouched::remove_scratch(db)?;
     // Why one way shows nothing is of no use where another does; what was wrong with the record is known.
     let alone = immutable(db).ok().filter(has_tables);
     if has_wal(db) && !wal_is_stray {
