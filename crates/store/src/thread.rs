@@ -536,6 +536,7 @@ mod tests {
             matches!(&first, WriterFault::Storage { attempts: 1, error, .. } if error.contains("full")),
             "{first:?}"
         );
+        assert!(matches!(writer.halted(), Some(crate::Halt::Refused { .. })), "quoting is halted at the first refusal");
         let second = faults.recv_timeout(PATIENCE).unwrap();
         assert!(matches!(second, WriterFault::Storage { attempts: 2, .. }), "{second:?}");
         assert!(answer.try_recv().is_err(), "nothing is acknowledged while the disk refuses");
