@@ -210,10 +210,11 @@ pub struct SimLedgerArgs {
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// N times faster than real time, or max: the next ledger closes when a client asks with ledger_accept
+    /// N times faster than real time, or max: the next ledger closes when a client asks with ledger_accept, and in real
+    /// time once all have left
     #[arg(long, value_name = "N|max", default_value = "1", conflicts_with = "manual")]
     pub speed: String,
-    /// Close a ledger only when a client asks with ledger_accept (as --speed max)
+    /// Close a ledger when a client asks with ledger_accept, and never else, as a stand-alone rippled
     #[arg(long)]
     pub manual: bool,
     /// Keep the world here: read at the start, saved at the end

@@ -1,0 +1,71 @@
+//! The entries of a state, one by one: the one place that knows all kinds, so that a new kind shows everywhere.
+
+use neo_ledger::{Address, Asset, Hash};
+
+use super::Fields;
+use crate::apply::meta::{index_of, whole_entry};
+use crate::state::{Entry, Key, State};
+
+/// An entry with its place in the ledger.
+pub(super) struct Object {
+    pub index: Hash,
+    pub key: Key,
+    pub entry: Entry,
+}
+
+impl Object {
+    fn of(state: &State, key: Key) -> Option<Object> {
+        Some(Object { index: index_of(key), key, entry: state.entry(key)? })
+    }
+
+    /// Its fields, as a node shows them.
+    pub(super) fn json(&self) -> Fields {
+        whole_entry(self.key, &self.entry)
+    }
+
+    /// The name of its kind in requests.
+    pub(super) fn kind(&self) -> &'static str {
+        kind_of(self.key)
+    }
+}
+
+/// The name of an entry's kind in requests (rippled, `ledger_entries.macro`).
+pub(super) fn kind_of(key: Key) -> &'static str {
+    match key {
+        Key::Account(_) => "account",
+        Key::Line(_) => "state",
+        Key::Offer(_) => "offer",
+    }
+}
+
+/// What stands in an account's directory, in the directory's order.
+pub(super) fn owned(state: &State, account: Address) -> Vec<Object> {
+    let lines = state.lines_of(account).map(|(key, _)| Key::Line(key));
+    let offers = state.offers_of(account).map(|(key, _)| Key::Offer(key));
+    let mut objects: Vec<Object> = lines.chain(offers).filter_map(|key| Object::of(state, key)).collect();
+    objects.sort_by_key(|object| object.index);
+    objects
+}
+
+/// All entries of a state, in no order.
+pub(super) fn all(state: &State) -> impl Iterator<Item = Key> {
+    let accounts = state.accounts().map(|(key, _)| Key::Account(key));
+    let lines = state.lines().map(|(key, _)| Key::Line(key));
+    let offers = state.offers().map(|(key, _)| Key::Offer(key));
+    accounts.chain(lines).chain(offers)
+}
+
+/// The entry at a place in the ledger.
+pub(super) fn at(state: &State, index: Hash) -> Option<Object> {
+    all(state).find(|key| index_of(*key) == index).and_then(|key| Object::of(state, key))
+}
+
+/// The pool of two assets, in either order.
+pub(super) fn amm(_state: &State, _assets: (Asset, Asset)) -> Option<Object> {
+    None
+}
+
+/// The pool whose account this is.
+pub(super) fn amm_of(_state: &State, _account: Address) -> Option<Object> {
+    None
+}
