@@ -246,6 +246,8 @@ impl Chain {
 
     /// Closes the open ledger: its transactions, in their final order, with results and metadata.
     pub fn close(&mut self, salt: u64, close_time: LedgerTime) -> Vec<ClosedTx> {
+        // Nobody asked in time.
+        self.proposed.clear();
         let waiting = self.canonical_order(salt);
         let (closed, left) = self.execute(waiting);
         self.header = self.next_header(&closed, close_time);

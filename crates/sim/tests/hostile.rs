@@ -142,6 +142,14 @@ async fn bad_frames_close_their_own_connection_with_their_own_code() {
 }
 
 #[tokio::test]
+async fn a_close_frame_is_answered_with_its_own_code() {
+    let (_folder, address, task) = start(Speed::OnRequest).await;
+    let client = socket(&address).await;
+    assert_eq!(frames(&address, &frame(0x88, &4_000_u16.to_be_bytes())).await, Some(4_000));
+    stop(client, task).await;
+}
+
+#[tokio::test]
 async fn half_of_anything_keeps_nobody_waiting() {
     let (_folder, address, task) = start(Speed::OnRequest).await;
     let mut client = socket(&address).await;

@@ -11,7 +11,7 @@ use crate::amount::Value;
 use crate::apply::meta::{amount_json, whole_entry};
 use crate::node::Node;
 use crate::state::{
-    Entry, Key, LSF_HIGH_FREEZE, LSF_HIGH_NO_RIPPLE, LSF_LOW_FREEZE, LSF_LOW_NO_RIPPLE, LineKey, Offer, OfferKey, State,
+    Entry, Key, LSF_HIGH_FREEZE, LSF_HIGH_NO_RIPPLE, LSF_HIGH_RESERVE, LSF_LOW_FREEZE, LSF_LOW_NO_RIPPLE, LSF_LOW_RESERVE, LineKey, Offer, OfferKey, State,
     TrustLine,
 };
 
@@ -45,12 +45,16 @@ pub(super) fn account_info(node: &Node, request: &Request) -> Result<Fields, Api
         return Err(ApiError::account_not_found().with(more));
     };
     let queue = request.flag("queue");
-    if (queue && selected.validated) || request.misuses_flag("signer_lists") {
+    if queue && selected.validated {
         return Err(ApiError::bad_params().with(selected.fields));
     }
     let mut data = whole_entry(Key::Account(account), &Entry::Account(root.clone()));
     let mut result = selected.fields;
     result.insert("account_flags".to_string(), account_flags(root.flags));
+    if request.misuses_flag("signer_lists") {
+        result.insert("account_data".to_string(), Json::Object(data));
+        return Err(ApiError::bad_params().with(result));
+    }
     if request.flag("signer_lists") {
         // Version 1 put them into the account's own fields.
         let place = if request.version > 1 { &mut result } else { &mut data };
@@ -94,13 +98,18 @@ pub(super) fn existing<'a>(node: &'a Node, request: &Request) -> Result<(Selecte
 }
 
 /// A page of what an account owns, from the request's marker on; and the last entry of it, when more follow. The
-/// directory is paged, not the rows: a page has fewer rows where other kinds stand between.
-fn page(request: &Request, state: &State, account: Address) -> Result<(Vec<Object>, Option<Hash>, usize), ApiError> {
+/// directory is paged, not the rows: a page has fewer rows where other kinds stand between. `malformed` is what is said
+/// of a marker that cannot be read.
+fn page(
+    request: &Request,
+    state: &State,
+    account: Address,
+    malformed: fn() -> ApiError,
+) -> Result<(Vec<Object>, Option<Hash>, usize), ApiError> {
     let limit = select::limit(request, &select::OWNED)?;
     let mut objects = objects::owned(state, account);
     if let Some(marker) = request.get("marker") {
         let marker = marker.as_str().ok_or_else(|| ApiError::expected_field("marker", "string"))?;
-        let malformed = || ApiError::invalid_field("marker");
         let (after, hint) = marker.split_once(',').ok_or_else(malformed)?;
         let after: Hash = after.parse().map_err(|_| malformed())?;
         hint.parse::<u64>().map_err(|_| malformed())?;
@@ -136,13 +145,16 @@ pub(super) fn account_lines(node: &Node, request: &Request) -> Result<Fields, Ap
             }
         }
     };
-    let (objects, last, limit) = page(request, selected.state, account)?;
+    let (objects, last, limit) = page(request, selected.state, account, ApiError::bad_params)?;
+    let ignore_default = request.flag("ignore_default");
+    let wanted = |key: &LineKey, line: &TrustLine| {
+        let own_reserve = if key.low == account { LSF_LOW_RESERVE } else { LSF_HIGH_RESERVE };
+        peer.is_none_or(|peer| key.peer_of(account) == peer) && (!ignore_default || line.flags & own_reserve != 0)
+    };
     let rows = objects
         .iter()
         .filter_map(|object| match (&object.key, &object.entry) {
-            (Key::Line(key), Entry::Line(line)) if peer.is_none_or(|peer| key.peer_of(account) == peer) => {
-                Some(line_row(account, *key, line))
-            }
+            (Key::Line(key), Entry::Line(line)) if wanted(key, line) => Some(line_row(account, *key, line)),
             _ => None,
         })
         .collect();
@@ -184,7 +196,8 @@ fn line_row(account: Address, key: LineKey, line: &TrustLine) -> Json {
 
 pub(super) fn account_offers(node: &Node, request: &Request) -> Result<Fields, ApiError> {
     let (selected, account) = existing(node, request)?;
-    let (objects, last, limit) = page(request, selected.state, account)?;
+    let malformed = || ApiError::invalid_field("marker");
+    let (objects, last, limit) = page(request, selected.state, account, malformed)?;
     let rows = objects
         .iter()
         .filter_map(|object| match (&object.key, &object.entry) {

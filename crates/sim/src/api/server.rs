@@ -42,7 +42,6 @@ fn common(node: &Node) -> Fields {
         "initial_sync_duration_us": "0",
         "io_latency_ms": 1,
         "jq_trans_overflow": "0",
-        "network_id": node.scenario.network_id,
         "peer_disconnects": "0",
         "peer_disconnects_resources": "0",
         "peers": 0,

@@ -231,7 +231,8 @@ impl Talk {
                         asked = Some(answer);
                     }
                     // Pings are answered by the socket itself; rippled ignores binary frames.
-                    Some(Ok(Message::Close(_))) | None => return,
+                    Some(Ok(Message::Close(_))) => return self.answer_close().await,
+                    None => return,
                     Some(Ok(_)) => {}
                     Some(Err(error)) => {
                         tracing::debug!(%error, "a client's frame was refused");
@@ -241,6 +242,19 @@ impl Talk {
             }
         };
         let Some(goodbye) = goodbye else { return };
+        self.close(goodbye).await;
+    }
+
+    /// Sends the answer to a client's close frame. Without it xrpl.js takes the end for a fault and connects again.
+    async fn answer_close(&mut self) {
+        match timeout(FAREWELL, self.socket.flush()).await {
+            Ok(Ok(()) | Err(Error::ConnectionClosed)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a client's close frame was not answered"),
+            Err(_) => tracing::debug!("a client's close frame was not answered in time"),
+        }
+    }
+
+    async fn close(&mut self, goodbye: CloseFrame) {
         match timeout(FAREWELL, self.socket.close(Some(goodbye))).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "a client did not take its close frame"),
