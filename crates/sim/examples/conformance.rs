@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 
 use neo_ledger::{Address, Asset, Hash, LedgerTime, Token};
+use neo_sim::amendment::Amendments;
+use neo_sim::amm::Amm;
 use neo_sim::amount::{Quality, TokenValue, Value};
 use neo_sim::apply::tx::{Body, Signer, Tx};
 use neo_sim::apply::{Context, Rules, apply};
@@ -56,6 +58,7 @@ fn run(name: &str, file: &Json, by_type: &mut BTreeMap<String, Count>) -> bool {
         base_fee_drops: number("base_fee"),
         reserve_base_drops: number("reserve_base"),
         reserve_inc_drops: number("reserve_increment"),
+        amendments: Amendments::default(),
     };
     let mut state = State::default();
     let mut keys: BTreeMap<Hash, Key> = BTreeMap::new();
@@ -112,6 +115,7 @@ fn check(state: &mut State, keys: &mut BTreeMap<Hash, Key>, step: &Json, rules: 
         retry: false,
         fail_hard: false,
         transaction_index: 0,
+        pool_account: None,
     };
     let applied = apply(state, &tx, &context);
     let result = step["engine_result"].as_str().unwrap();
@@ -145,6 +149,7 @@ fn bare(entry: Option<Entry>) -> Option<Entry> {
         Entry::Account(root) => Some(Entry::Account(AccountRoot { previous: None, ..root })),
         Entry::Line(line) => Some(Entry::Line(TrustLine { previous: None, ..line })),
         Entry::Offer(offer) => Some(Entry::Offer(Offer { previous: None, order: 0, ..offer })),
+        Entry::Amm(amm) => Some(Entry::Amm(Amm { previous: None, ..amm })),
     }
 }
 
@@ -199,6 +204,7 @@ fn entry_of(json: &Json, state: &mut State) -> Option<(Key, Entry)> {
                 flags: number("Flags"),
                 tick_size: u8::try_from(number("TickSize")).ok()?,
                 transfer_rate: number("TransferRate"),
+                amm_id: json["AMMID"].as_str().and_then(|id| id.parse().ok()),
                 previous: None,
             };
             Some((Key::Account(address()?), Entry::Account(root)))
@@ -255,5 +261,6 @@ fn merge(entry: &mut Entry, _key: Key, new: &Json) {
             offer.taker_gets = amount(&new["TakerGets"]).map_or(offer.taker_gets, |(value, _)| value);
             offer.taker_pays = amount(&new["TakerPays"]).map_or(offer.taker_pays, |(value, _)| value);
         }
+        Entry::Amm(_) => {}
     }
 }
