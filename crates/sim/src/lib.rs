@@ -11,6 +11,7 @@ pub mod apply;
 mod calendar;
 pub mod generator;
 pub mod history;
+pub mod image;
 pub mod keylet;
 pub mod ledger;
 pub mod node;
