@@ -14,6 +14,7 @@ pub mod apply;
 mod calendar;
 pub mod generator;
 pub mod history;
+pub mod image;
 pub mod keylet;
 pub mod ledger;
 pub mod node;

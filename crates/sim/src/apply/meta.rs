@@ -178,7 +178,8 @@ pub(crate) fn index_of(key: Key) -> Hash {
     }
 }
 
-fn kind_of(key: Key) -> &'static str {
+/// The name of an entry's kind.
+pub(crate) fn kind_of(key: Key) -> &'static str {
     match key {
         Key::Account(_) => "AccountRoot",
         Key::Line(_) => "RippleState",
