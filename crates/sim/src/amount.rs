@@ -47,6 +47,9 @@ pub enum ArithmeticError {
         /// What was computed.
         operation: &'static str,
     },
+    /// The square root of a negative number.
+    #[error("a pool's arithmetic took the root of a negative number; use smaller amounts")]
+    NegativeRoot,
     /// XRP and a token were mixed.
     #[error("{operation} mixes XRP and a token; give two amounts of one asset")]
     Mixed {

@@ -7,6 +7,7 @@ use neo_ledger::{Address, Asset, Hash, LedgerTime, Token};
 use serde_json::{Map, Value as Json};
 use thiserror::Error;
 
+use crate::amm::{Amm, AssetPair, AuctionSlot, VoteSlot};
 use crate::amount::{Quality, TokenValue, Value};
 use crate::apply::meta;
 use crate::apply::tx::amount;
@@ -53,6 +54,7 @@ pub fn read(json: &Json, order: u64) -> Result<Option<(Key, Entry)>, ImageError>
         "AccountRoot" => reader.account().map(Some),
         "RippleState" => reader.line().map(Some),
         "Offer" => reader.offer(order).map(Some),
+        "AMM" => reader.amm().map(Some),
         _ => Ok(None),
     }
 }
@@ -80,6 +82,17 @@ impl Reader<'_> {
         self.json[field].as_str().and_then(|text| text.parse().ok()).ok_or_else(|| self.refuse(field))
     }
 
+    fn optional<T: serde::de::DeserializeOwned>(&self, field: &'static str) -> Result<Option<T>, ImageError> {
+        match self.json.get(field) {
+            None => Ok(None),
+            Some(value) => T::deserialize(value).map(Some).map_err(|_| self.refuse(field)),
+        }
+    }
+
+    fn required<T: serde::de::DeserializeOwned>(&self, field: &'static str) -> Result<T, ImageError> {
+        self.optional(field)?.ok_or_else(|| self.refuse(field))
+    }
+
     fn amount(&self, field: &'static str) -> Result<(Value, Asset), ImageError> {
         amount(&self.json[field]).ok_or_else(|| self.refuse(field))
     }
@@ -100,6 +113,7 @@ impl Reader<'_> {
             flags: self.number("Flags")?,
             tick_size: self.number("TickSize")?,
             transfer_rate: self.number("TransferRate")?,
+            amm_id: self.optional("AMMID")?,
             previous: None,
         };
         Ok((Key::Account(address), Entry::Account(root)))
@@ -131,6 +145,44 @@ impl Reader<'_> {
         };
         let key = OfferKey { account: self.text("Account")?, sequence: self.number("Sequence")? };
         Ok((Key::Offer(key), Entry::Offer(offer)))
+    }
+}
+
+impl Reader<'_> {
+    fn amm(&self) -> Result<(Key, Entry), ImageError> {
+        let pair = AssetPair::of(self.required("Asset")?, self.required("Asset2")?);
+        let votes = self.json["VoteSlots"].as_array().into_iter().flatten();
+        let amm = Amm {
+            account: self.text("Account")?,
+            lp_token_balance: self.token("LPTokenBalance")?.0,
+            trading_fee: self.number("TradingFee")?,
+            vote_slots: votes.map(|vote| self.vote(&vote["VoteEntry"])).collect::<Result<_, _>>()?,
+            auction_slot: self.json.get("AuctionSlot").map(|slot| self.auction_slot(slot)).transpose()?,
+            previous: None,
+        };
+        Ok((Key::Amm(pair), Entry::Amm(amm)))
+    }
+
+    fn vote(&self, json: &Json) -> Result<VoteSlot, ImageError> {
+        let vote = Reader { json, kind: self.kind };
+        Ok(VoteSlot {
+            account: vote.text("Account")?,
+            trading_fee: vote.number("TradingFee")?,
+            weight: vote.number("VoteWeight")?,
+        })
+    }
+
+    fn auction_slot(&self, json: &Json) -> Result<AuctionSlot, ImageError> {
+        let slot = Reader { json, kind: self.kind };
+        let named = json["AuthAccounts"].as_array().into_iter().flatten();
+        let named = named.map(|one| Reader { json: &one["AuthAccount"], kind: self.kind }.text("Account"));
+        Ok(AuctionSlot {
+            account: slot.text("Account")?,
+            auth_accounts: named.collect::<Result<_, _>>()?,
+            discounted_fee: slot.number("DiscountedFee")?,
+            expiration: LedgerTime(slot.number("Expiration")?),
+            price: slot.token("Price")?.0,
+        })
     }
 }
 

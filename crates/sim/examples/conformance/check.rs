@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use neo_sim::amendment::Amendments;
 use neo_sim::apply::Rules;
 use serde_json::{Value as Json, json};
 
@@ -38,7 +39,7 @@ pub fn file(path: &Path, metadata: bool) -> Outcome {
     };
     let steps = std::mem::take(&mut recording.steps);
     let names = recording.accounts.into_iter().map(|(name, address)| (address, name)).collect();
-    let mut run = Run::new(rules, names, metadata);
+    let mut run = Run::new(rules, names, suite.starts_with("rippled_"), metadata);
     let mut verdicts = Vec::new();
     for (number, step) in steps.into_iter().enumerate() {
         let Some((kind, judged)) = run.step(number, step) else { continue };
@@ -60,5 +61,6 @@ fn rules(env: &Env) -> Option<Rules> {
         base_fee_drops: drops(&env.base_fee)?,
         reserve_base_drops: drops(&env.reserve_base)?,
         reserve_inc_drops: drops(&env.reserve_increment)?,
+        amendments: Amendments::default(),
     })
 }

@@ -12,9 +12,10 @@ mod payment;
 mod trust;
 pub mod tx;
 
-use neo_ledger::LedgerTime;
+use neo_ledger::{Address, LedgerTime};
 use serde::{Deserialize, Serialize};
 
+use crate::amendment::{Amendment, Amendments};
 use crate::amount::ArithmeticError;
 use crate::state::{Mark, OfferKey, State};
 use crate::ter::Ter;
@@ -35,9 +36,18 @@ pub struct Rules {
     pub reserve_base_drops: i64,
     /// More reserve for each entry it owns, in drops.
     pub reserve_inc_drops: i64,
+    /// The amendments in force.
+    #[serde(default)]
+    pub amendments: Amendments,
 }
 
 impl Rules {
+    /// True when the amendment is in force.
+    #[must_use]
+    pub const fn enabled(&self, amendment: Amendment) -> bool {
+        self.amendments.enabled(amendment)
+    }
+
     /// The reserve of an account with so many entries, in drops.
     #[must_use]
     pub fn reserve(&self, owner_count: u32) -> i64 {
@@ -62,6 +72,10 @@ pub struct Context<'a> {
     pub fail_hard: bool,
     /// Place of the transaction in its ledger.
     pub transaction_index: u32,
+    /// Address of the pool account that an AMMCreate makes. rippled derives it from the hash of the parent ledger, which
+    /// is not modelled: a replay of a recorded ledger hands in the recorded one. Without it the address follows from
+    /// the pool's id alone.
+    pub pool_account: Option<Address>,
 }
 
 /// What became of a transaction.

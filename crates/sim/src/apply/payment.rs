@@ -59,6 +59,7 @@ fn pay_xrp(
             flags: 0,
             tick_size: 0,
             transfer_rate: 0,
+            amm_id: None,
             previous: None,
         };
         state.put_account(destination, root);
