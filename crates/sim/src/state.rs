@@ -114,8 +114,33 @@ pub struct TrustLine {
     pub high_limit: TokenValue,
     /// `lsf...` flags.
     pub flags: u32,
+    /// What its sides charge.
+    #[serde(default)]
+    pub qualities: LineQualities,
     /// What last changed it.
     pub previous: Option<Thread>,
+}
+
+/// What the sides of a line charge for tokens that come in over it and that go out over it, in billionths; 0 is unset,
+/// which is par.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineQualities {
+    /// The low account, for what it gets.
+    pub low_in: u32,
+    /// The low account, for what it sends.
+    pub low_out: u32,
+    /// The high account, for what it gets.
+    pub high_in: u32,
+    /// The high account, for what it sends.
+    pub high_out: u32,
+}
+
+impl LineQualities {
+    /// One side's, in and out.
+    #[must_use]
+    pub const fn of_side(&self, low: bool) -> (u32, u32) {
+        if low { (self.low_in, self.low_out) } else { (self.high_in, self.high_out) }
+    }
 }
 
 /// An offer's identity.
@@ -451,6 +476,12 @@ impl State {
                 self.lines.remove(&line_key).map(Entry::Line)
             }
             (Key::Offer(offer_key), Some(Entry::Offer(offer))) => {
+                // An offer that only shrinks keeps its place in the book.
+                if let Some(known) = self.offers.get_mut(&offer_key)
+                    && (known.book, known.quality, known.order) == (offer.book, offer.quality, offer.order)
+                {
+                    return Some(Entry::Offer(std::mem::replace(known, offer)));
+                }
                 let former = self.unbook(offer_key);
                 self.books.entry(offer.book).or_default().insert((offer.quality, offer.order), offer_key);
                 self.offers.insert(offer_key, offer);

@@ -35,17 +35,25 @@ results! {
     TEC_NO_LINE_REDUNDANT = 127, "tecNO_LINE_REDUNDANT", "Can't set non-existent line to default.";
     TEC_PATH_DRY = 128, "tecPATH_DRY", "Path could not send partial amount.";
     TEC_NO_ISSUER = 133, "tecNO_ISSUER", "Issuer account does not exist.";
+    TEC_NO_AUTH = 134, "tecNO_AUTH", "Not authorized to hold asset.";
+    TEC_NO_LINE = 135, "tecNO_LINE", "No such line.";
     TEC_INSUFF_FEE = 136, "tecINSUFF_FEE", "Insufficient balance to pay fee.";
     TEC_FROZEN = 137, "tecFROZEN", "Asset is frozen.";
+    TEC_NO_PERMISSION = 139, "tecNO_PERMISSION", "No permission to perform requested operation.";
+    TEC_DST_TAG_NEEDED = 143, "tecDST_TAG_NEEDED", "A destination tag is required.";
     TEC_INTERNAL = 144, "tecINTERNAL", "An internal error has occurred during processing.";
     TEC_EXPIRED = 148, "tecEXPIRED", "Expiration time is passed.";
     TEC_KILLED = 150, "tecKILLED", "No funds transferred and no offer created.";
     TEF_BAD_AUTH = -196, "tefBAD_AUTH", "Transaction's public key is not authorized.";
+    TEF_EXCEPTION = -193, "tefEXCEPTION", "Unexpected program state.";
     TEF_INTERNAL = -192, "tefINTERNAL", "Internal error.";
     TEF_PAST_SEQ = -190, "tefPAST_SEQ", "This sequence number has already passed.";
     TEF_MAX_LEDGER = -187, "tefMAX_LEDGER", "Ledger sequence too high.";
     TEF_NO_TICKET = -180, "tefNO_TICKET", "Ticket is not in ledger.";
+    TEL_BAD_PATH_COUNT = -397, "telBAD_PATH_COUNT", "Malformed: Too many paths.";
+    TEL_FAILED_PROCESSING = -395, "telFAILED_PROCESSING", "Failed to correctly process transaction.";
     TEL_INSUF_FEE_P = -394, "telINSUF_FEE_P", "Fee insufficient.";
+    TEL_NO_DST_PARTIAL = -393, "telNO_DST_PARTIAL", "Partial payment to create account not allowed.";
     TEL_CAN_NOT_QUEUE = -392, "telCAN_NOT_QUEUE", "Can not queue at this time.";
     TEL_WRONG_NETWORK = -386, "telWRONG_NETWORK",
         "Transaction specifies a Network ID that differs from that of the local node.";
@@ -59,16 +67,30 @@ results! {
     TEM_BAD_FEE = -295, "temBAD_FEE", "Invalid fee, negative or not XRP.";
     TEM_BAD_LIMIT = -293, "temBAD_LIMIT", "Limits must be non-negative.";
     TEM_BAD_OFFER = -292, "temBAD_OFFER", "Malformed: Bad offer.";
+    TEM_BAD_PATH = -291, "temBAD_PATH", "Malformed: Bad path.";
+    TEM_BAD_PATH_LOOP = -290, "temBAD_PATH_LOOP", "Malformed: Loop in path.";
+    TEM_BAD_SEND_XRP_LIMIT = -288, "temBAD_SEND_XRP_LIMIT", "Malformed: Limit quality is not allowed for XRP to XRP.";
+    TEM_BAD_SEND_XRP_MAX = -287, "temBAD_SEND_XRP_MAX", "Malformed: Send max is not allowed for XRP to XRP.";
+    TEM_BAD_SEND_XRP_NO_DIRECT = -286, "temBAD_SEND_XRP_NO_DIRECT",
+        "Malformed: No Ripple direct is not allowed for XRP to XRP.";
+    TEM_BAD_SEND_XRP_PARTIAL = -285, "temBAD_SEND_XRP_PARTIAL",
+        "Malformed: Partial payment is not allowed for XRP to XRP.";
+    TEM_BAD_SEND_XRP_PATHS = -284, "temBAD_SEND_XRP_PATHS", "Malformed: Paths are not allowed for XRP to XRP.";
     TEM_BAD_SEQUENCE = -283, "temBAD_SEQUENCE", "Malformed: Sequence is not in the past.";
     TEM_BAD_TRANSFER_RATE = -280, "temBAD_TRANSFER_RATE", "Malformed: Transfer rate must be >= 1.0 and <= 2.0";
     TEM_DST_IS_SRC = -279, "temDST_IS_SRC", "Destination may not be source.";
+    TEM_DST_NEEDED = -278, "temDST_NEEDED", "Destination not specified.";
     TEM_INVALID_FLAG = -276, "temINVALID_FLAG", "The transaction has an invalid flag.";
     TEM_REDUNDANT = -275, "temREDUNDANT", "The transaction is redundant.";
+    TEM_RIPPLE_EMPTY = -274, "temRIPPLE_EMPTY", "PathSet with no paths.";
     TEM_DISABLED = -273, "temDISABLED", "The transaction requires logic that is currently disabled.";
     TEM_BAD_TICK_SIZE = -269, "temBAD_TICK_SIZE", "Malformed: Tick size out of range.";
     TER_INSUF_FEE_B = -97, "terINSUF_FEE_B", "Account balance can't pay fee.";
     TER_NO_ACCOUNT = -96, "terNO_ACCOUNT", "The source account does not exist.";
+    TER_NO_AUTH = -95, "terNO_AUTH", "Not authorized to hold IOUs.";
+    TER_NO_LINE = -94, "terNO_LINE", "No such line.";
     TER_PRE_SEQ = -92, "terPRE_SEQ", "Missing/inapplicable prior transaction.";
+    TER_NO_RIPPLE = -90, "terNO_RIPPLE", "Path does not permit rippling.";
 }
 
 impl Ter {
@@ -82,6 +104,12 @@ impl Ter {
     #[must_use]
     pub const fn is_claim(self) -> bool {
         self.code >= 100
+    }
+
+    /// True for a tem: the transaction can never go in.
+    #[must_use]
+    pub const fn is_malformed(self) -> bool {
+        self.code >= -299 && self.code < -199
     }
 
     /// True for a ter: it may go in later.

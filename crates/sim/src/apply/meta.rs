@@ -32,8 +32,15 @@ pub struct Metadata {
 }
 
 /// Builds the metadata of a transaction from what was written since the mark, and threads the transaction through the
-/// entries.
-pub(crate) fn build(state: &mut State, mark: Mark, tx: &Tx, context: &Context<'_>, result: Ter) -> Metadata {
+/// entries. `delivered` is what arrived of a payment, when it is less than its amount.
+pub(crate) fn build(
+    state: &mut State,
+    mark: Mark,
+    tx: &Tx,
+    context: &Context<'_>,
+    result: Ter,
+    delivered: Option<(Value, Asset)>,
+) -> Metadata {
     let (mut accounts, mut books) = (BTreeSet::from([tx.account]), BTreeSet::new());
     let thread = Thread { txn: tx.hash, ledger_index: context.ledger_index };
     let mut nodes: BTreeMap<Hash, Json> = BTreeMap::new();
@@ -77,11 +84,14 @@ pub(crate) fn build(state: &mut State, mark: Mark, tx: &Tx, context: &Context<'_
             state.put(key, Some(with_thread(entry, thread)));
         }
     }
-    let json = json!({
+    let mut json = json!({
         "AffectedNodes": nodes.into_values().collect::<Vec<_>>(),
         "TransactionIndex": context.transaction_index,
         "TransactionResult": result.token,
     });
+    if let (Json::Object(fields), Some((value, asset))) = (&mut json, delivered) {
+        fields.insert("DeliveredAmount".to_string(), amount_json(value, asset));
+    }
     Metadata { json, accounts, books }
 }
 
@@ -283,14 +293,24 @@ fn line_fields(key: LineKey, line: &TrustLine) -> Json {
     let side = |value: TokenValue, issuer| {
         amount_json(Value::Token(value), Asset::Token(Token { currency: key.currency, issuer }))
     };
-    json!({
+    let mut json = json!({
         "Balance": side(line.balance, NOBODY),
         "Flags": line.flags,
         "HighLimit": side(line.high_limit, key.high),
         "HighNode": "0",
         "LowLimit": side(line.low_limit, key.low),
         "LowNode": "0",
-    })
+    });
+    let qualities = &line.qualities;
+    for (name, quality) in [
+        ("LowQualityIn", qualities.low_in),
+        ("LowQualityOut", qualities.low_out),
+        ("HighQualityIn", qualities.high_in),
+        ("HighQualityOut", qualities.high_out),
+    ] {
+        set_unless_zero(&mut json, name, quality);
+    }
+    json
 }
 
 fn offer_fields(key: OfferKey, offer: &Offer) -> Json {
@@ -354,11 +374,12 @@ fn auction_slot_json(slot: &AuctionSlot, lp_token: Token) -> Json {
 }
 
 /// A fee of zero is absent from the ledger.
-fn set_unless_zero(json: &mut Json, field: &str, fee: u16) {
+fn set_unless_zero(json: &mut Json, field: &str, number: impl Into<u32>) {
+    let number: u32 = number.into();
     if let Json::Object(fields) = json
-        && fee != 0
+        && number != 0
     {
-        fields.insert(field.to_string(), json!(fee));
+        fields.insert(field.to_string(), json!(number));
     }
 }
 
