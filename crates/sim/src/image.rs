@@ -4,7 +4,6 @@
 //! point into them (`OwnerNode`, `BookNode`, `LowNode`, `HighNode`) are not kept by this ledger.
 
 use neo_ledger::{Address, Asset, Hash, LedgerTime, Token};
-use serde::Deserialize as _;
 use serde_json::{Map, Value as Json};
 use thiserror::Error;
 
@@ -12,7 +11,7 @@ use crate::amm::{Amm, AssetPair, AuctionSlot, VoteSlot};
 use crate::amount::{Quality, TokenValue, Value};
 use crate::apply::meta;
 use crate::apply::tx::amount;
-use crate::state::{AccountRoot, Book, Entry, Key, LineKey, LineQualities, Offer, OfferKey, TrustLine};
+use crate::state::{AccountRoot, Book, Entry, Key, LineKey, Offer, OfferKey, TrustLine};
 
 /// Why an entry cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -83,6 +82,17 @@ impl Reader<'_> {
         self.json[field].as_str().and_then(|text| text.parse().ok()).ok_or_else(|| self.refuse(field))
     }
 
+    fn optional<T: serde::de::DeserializeOwned>(&self, field: &'static str) -> Result<Option<T>, ImageError> {
+        match self.json.get(field) {
+            None => Ok(None),
+            Some(value) => T::deserialize(value).map(Some).map_err(|_| self.refuse(field)),
+        }
+    }
+
+    fn required<T: serde::de::DeserializeOwned>(&self, field: &'static str) -> Result<T, ImageError> {
+        self.optional(field)?.ok_or_else(|| self.refuse(field))
+    }
+
     fn amount(&self, field: &'static str) -> Result<(Value, Asset), ImageError> {
         amount(&self.json[field]).ok_or_else(|| self.refuse(field))
     }
@@ -103,7 +113,7 @@ impl Reader<'_> {
             flags: self.number("Flags")?,
             tick_size: self.number("TickSize")?,
             transfer_rate: self.number("TransferRate")?,
-            amm_id: self.json.get("AMMID").map(|_| self.text("AMMID")).transpose()?,
+            amm_id: self.optional("AMMID")?,
             previous: None,
         };
         Ok((Key::Account(address), Entry::Account(root)))
@@ -113,52 +123,8 @@ impl Reader<'_> {
         let ((low_limit, low), (high_limit, high)) = (self.token("LowLimit")?, self.token("HighLimit")?);
         let key = LineKey { low: low.issuer, high: high.issuer, currency: low.currency };
         let (balance, _) = self.token("Balance")?;
-        let qualities = LineQualities {
-            low_in: self.number("LowQualityIn")?,
-            low_out: self.number("LowQualityOut")?,
-            high_in: self.number("HighQualityIn")?,
-            high_out: self.number("HighQualityOut")?,
-        };
-        let flags = self.number("Flags")?;
-        let line = TrustLine { balance, low_limit, high_limit, flags, qualities, previous: None };
+        let line = TrustLine { balance, low_limit, high_limit, flags: self.number("Flags")?, previous: None };
         Ok((Key::Line(key), Entry::Line(line)))
-    }
-
-    fn asset(&self, field: &'static str) -> Result<Asset, ImageError> {
-        Asset::deserialize(&self.json[field]).map_err(|_| self.refuse(field))
-    }
-
-    fn amm(&self) -> Result<(Key, Entry), ImageError> {
-        let pair = AssetPair::of(self.asset("Asset")?, self.asset("Asset2")?);
-        let votes = self.json["VoteSlots"].as_array().into_iter().flatten();
-        let votes = votes.map(|vote| Reader { json: &vote["VoteEntry"], kind: self.kind }.vote());
-        let slot = self.json.get("AuctionSlot").map(|slot| Reader { json: slot, kind: self.kind }.auction_slot());
-        let amm = Amm {
-            account: self.text("Account")?,
-            lp_token_balance: self.token("LPTokenBalance")?.0,
-            trading_fee: self.number("TradingFee")?,
-            vote_slots: votes.collect::<Result<_, _>>()?,
-            auction_slot: slot.transpose()?,
-            previous: None,
-        };
-        Ok((Key::Amm(pair), Entry::Amm(amm)))
-    }
-
-    fn vote(&self) -> Result<VoteSlot, ImageError> {
-        let account = self.text("Account")?;
-        Ok(VoteSlot { account, trading_fee: self.number("TradingFee")?, weight: self.number("VoteWeight")? })
-    }
-
-    fn auction_slot(&self) -> Result<AuctionSlot, ImageError> {
-        let friends = self.json["AuthAccounts"].as_array().into_iter().flatten();
-        let friends = friends.map(|friend| Reader { json: &friend["AuthAccount"], kind: self.kind }.text("Account"));
-        Ok(AuctionSlot {
-            account: self.text("Account")?,
-            auth_accounts: friends.collect::<Result<_, _>>()?,
-            discounted_fee: self.number("DiscountedFee")?,
-            expiration: LedgerTime(self.number("Expiration")?),
-            price: self.token("Price")?.0,
-        })
     }
 
     fn offer(&self, order: u64) -> Result<(Key, Entry), ImageError> {
@@ -179,6 +145,44 @@ impl Reader<'_> {
         };
         let key = OfferKey { account: self.text("Account")?, sequence: self.number("Sequence")? };
         Ok((Key::Offer(key), Entry::Offer(offer)))
+    }
+}
+
+impl Reader<'_> {
+    fn amm(&self) -> Result<(Key, Entry), ImageError> {
+        let pair = AssetPair::of(self.required("Asset")?, self.required("Asset2")?);
+        let votes = self.json["VoteSlots"].as_array().into_iter().flatten();
+        let amm = Amm {
+            account: self.text("Account")?,
+            lp_token_balance: self.token("LPTokenBalance")?.0,
+            trading_fee: self.number("TradingFee")?,
+            vote_slots: votes.map(|vote| self.vote(&vote["VoteEntry"])).collect::<Result<_, _>>()?,
+            auction_slot: self.json.get("AuctionSlot").map(|slot| self.auction_slot(slot)).transpose()?,
+            previous: None,
+        };
+        Ok((Key::Amm(pair), Entry::Amm(amm)))
+    }
+
+    fn vote(&self, json: &Json) -> Result<VoteSlot, ImageError> {
+        let vote = Reader { json, kind: self.kind };
+        Ok(VoteSlot {
+            account: vote.text("Account")?,
+            trading_fee: vote.number("TradingFee")?,
+            weight: vote.number("VoteWeight")?,
+        })
+    }
+
+    fn auction_slot(&self, json: &Json) -> Result<AuctionSlot, ImageError> {
+        let slot = Reader { json, kind: self.kind };
+        let named = json["AuthAccounts"].as_array().into_iter().flatten();
+        let named = named.map(|one| Reader { json: &one["AuthAccount"], kind: self.kind }.text("Account"));
+        Ok(AuctionSlot {
+            account: slot.text("Account")?,
+            auth_accounts: named.collect::<Result<_, _>>()?,
+            discounted_fee: slot.number("DiscountedFee")?,
+            expiration: LedgerTime(slot.number("Expiration")?),
+            price: slot.token("Price")?.0,
+        })
     }
 }
 

@@ -39,7 +39,7 @@ pub fn file(path: &Path, metadata: bool) -> Outcome {
     };
     let steps = std::mem::take(&mut recording.steps);
     let names = recording.accounts.into_iter().map(|(name, address)| (address, name)).collect();
-    let mut run = Run::new(rules, names, metadata);
+    let mut run = Run::new(rules, names, suite.starts_with("rippled_"), metadata);
     let mut verdicts = Vec::new();
     for (number, step) in steps.into_iter().enumerate() {
         let Some((kind, judged)) = run.step(number, step) else { continue };

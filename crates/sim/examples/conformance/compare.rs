@@ -111,8 +111,10 @@ mod tests {
 
     #[test]
     fn amounts_are_numbers_and_absent_is_default() {
-        let usd = |value: &str| json!({ "currency": "USD", "issuer": "rhfgRW9rZ4fr6xeobJA36tPwLY6sZDYBHc", "value": value });
-        let theirs = json!({ "Flags": 0, "TakerGets": usd("1000000000000000e-15"), "TakerPays": "5", "OwnerNode": "1" });
+        let usd =
+            |value: &str| json!({ "currency": "USD", "issuer": "rhfgRW9rZ4fr6xeobJA36tPwLY6sZDYBHc", "value": value });
+        let theirs =
+            json!({ "Flags": 0, "TakerGets": usd("1000000000000000e-15"), "TakerPays": "5", "OwnerNode": "1" });
         assert_eq!(entries(&theirs, &json!({ "TakerGets": usd("1"), "TakerPays": "5", "TickSize": 0 })), None);
         let found = entries(&theirs, &json!({ "TakerGets": usd("1.000000000000001"), "TakerPays": "5" }));
         assert_eq!(found.map(|difference| difference.field).as_deref(), Some("TakerGets"));

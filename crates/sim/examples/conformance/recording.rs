@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use neo_ledger::Hash;
+use neo_ledger::{Address, Hash};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
@@ -63,6 +63,16 @@ impl Step {
     /// The transaction, whether it has a binary form or not.
     pub fn transaction(&self) -> Option<&Json> {
         self.tx_json.as_ref().or(self.tx_json_unserializable.as_ref())
+    }
+
+    /// The account of the pool that this step makes: its address depends on hashes that are not modelled.
+    pub fn pool_account(&self) -> Option<Address> {
+        self.state_changes.iter().find_map(|change| match &change.what {
+            What::Created { entry } if entry.get("LedgerEntryType")? == "AMM" => {
+                entry.get("Account")?.as_str()?.parse().ok()
+            }
+            _ => None,
+        })
     }
 
     /// Its type.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use neo_ledger::{Hash, LedgerTime, sha512_half};
-use neo_sim::amendment::Amendments;
+use neo_ledger::{Address, Hash, LedgerTime, sha512_half};
+use neo_sim::amendment::{Amendment, Amendments};
 use neo_sim::apply::tx::{Signer, Tx};
 use neo_sim::apply::{Applied, Context, Rules, apply};
 use neo_sim::image;
@@ -27,6 +27,8 @@ pub struct Run {
     rules: Rules,
     /// Names of accounts by address, for the report.
     names: BTreeMap<String, String>,
+    /// True for what rippled itself recorded.
+    of_rippled: bool,
     metadata: bool,
     state: State,
     recorded: Recorded,
@@ -37,10 +39,12 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run that has not begun.
-    pub fn new(rules: Rules, names: BTreeMap<String, String>, metadata: bool) -> Run {
+    /// A run that has not begun. What a recording does not say is off is on; rippled 2.6.1 has no vaults yet.
+    pub fn new(rules: Rules, names: BTreeMap<String, String>, of_rippled: bool, metadata: bool) -> Run {
         let (state, recorded, keys) = (State::default(), Recorded::default(), BTreeMap::new());
-        Run { rules, names, metadata, state, recorded, keys, broken: false }
+        let mut run = Run { rules, names, of_rippled, metadata, state, recorded, keys, broken: false };
+        run.rules.amendments.set(Amendment::SingleAssetVault, !of_rippled);
+        run
     }
 
     /// Takes the next step. `None` for one that is no test: the ledger closes, or nothing was decided.
@@ -54,8 +58,10 @@ impl Run {
             Ok(step) => step,
             Err(error) => return bad(format!("is not in the form of a step: {error}")),
         };
-        if let Some(disabled) = &step.amendments_disabled {
-            self.rules.amendments = Amendments::without(disabled.iter().map(String::as_str));
+        if let Some(off) = &step.amendments_disabled {
+            self.rules.amendments = Amendments::without(off.iter().map(String::as_str));
+            let vaults = !self.of_rippled && !off.iter().any(|name| name == Amendment::SingleAssetVault.name());
+            self.rules.amendments.set(Amendment::SingleAssetVault, vaults);
         }
         let decided = step.op == "submit" && step.replay && step.engine_result.is_some();
         let tx = step.transaction().filter(|_| decided);
@@ -86,7 +92,7 @@ impl Run {
     fn attempt(&mut self, number: usize, step: &Step, tx: &Json) -> Result<Applied, Difference> {
         let expected = json!(step.engine_result);
         let hash = step.hash.unwrap_or_else(|| sha512_half(&[&number.to_be_bytes()]));
-        let tx = Tx::parse(tx.clone(), hash, Signer::Simulation).map_err(|error| {
+        let tx = Tx::parse(tx.clone(), hash, self.signer(step, tx)).map_err(|error| {
             let got = json!(format!("the transaction cannot be read: {error}"));
             Difference { field: "tx_json".to_string(), expected: expected.clone(), got }
         })?;
@@ -99,13 +105,28 @@ impl Run {
             retry: false,
             fail_hard: false,
             transaction_index: transaction_index.unwrap_or(0),
-            pool_account: None,
+            pool_account: step.pool_account(),
         };
         // A panic is a failure with a name, not the end of the run.
         catch_unwind(AssertUnwindSafe(|| apply(&mut self.state, &tx, &context))).map_err(|_| {
             self.broken = true;
             Difference { field: "engine_result".to_string(), expected, got: json!("the core panicked") }
         })
+    }
+
+    /// Who signed: recordings have no signatures, so it is the account's own key, or its regular key where the master
+    /// key is disabled. Only the recorded result can say that it was another one.
+    fn signer(&self, step: &Step, tx: &Json) -> Signer {
+        let Some(account) = tx["Account"].as_str().and_then(|text| text.parse().ok()) else {
+            return Signer::Simulation;
+        };
+        // No key hashes to this id, so it is nobody's.
+        let stranger = Address([0; 20]);
+        match step.engine_result.as_deref() {
+            Some("tefBAD_AUTH") => Signer::Key(stranger),
+            Some("tefMASTER_DISABLED") => Signer::Key(account),
+            _ => Signer::Key(account),
+        }
     }
 
     /// Compares what the core did with the recording.
