@@ -11,7 +11,7 @@ use crate::amm::{Amm, AssetPair, AuctionSlot, VoteSlot};
 use crate::amount::{Quality, TokenValue, Value};
 use crate::apply::meta;
 use crate::apply::tx::amount;
-use crate::state::{AccountRoot, Book, Entry, Key, LineKey, Offer, OfferKey, TrustLine};
+use crate::state::{AccountRoot, Book, Entry, Key, LineKey, LineQualities, Offer, OfferKey, TrustLine};
 
 /// Why an entry cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -123,7 +123,14 @@ impl Reader<'_> {
         let ((low_limit, low), (high_limit, high)) = (self.token("LowLimit")?, self.token("HighLimit")?);
         let key = LineKey { low: low.issuer, high: high.issuer, currency: low.currency };
         let (balance, _) = self.token("Balance")?;
-        let line = TrustLine { balance, low_limit, high_limit, flags: self.number("Flags")?, previous: None };
+        let qualities = LineQualities {
+            low_in: self.number("LowQualityIn")?,
+            low_out: self.number("LowQualityOut")?,
+            high_in: self.number("HighQualityIn")?,
+            high_out: self.number("HighQualityOut")?,
+        };
+        let flags = self.number("Flags")?;
+        let line = TrustLine { balance, low_limit, high_limit, flags, qualities, previous: None };
         Ok((Key::Line(key), Entry::Line(line)))
     }
 

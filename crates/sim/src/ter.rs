@@ -27,6 +27,7 @@ results! {
     TEC_PATH_PARTIAL = 101, "tecPATH_PARTIAL", "Path could not send full amount.";
     TEC_UNFUNDED_OFFER = 103, "tecUNFUNDED_OFFER", "Insufficient balance to fund created offer.";
     TEC_UNFUNDED_PAYMENT = 104, "tecUNFUNDED_PAYMENT", "Insufficient XRP balance to send.";
+    TEC_INSUF_RESERVE_LINE = 122, "tecINSUF_RESERVE_LINE", "Insufficient reserve to add trust line.";
     TEC_INSUF_RESERVE_OFFER = 123, "tecINSUF_RESERVE_OFFER", "Insufficient reserve to create offer.";
     TEC_NO_DST = 124, "tecNO_DST", "Destination does not exist. Send XRP to create it.";
     TEC_NO_DST_INSUF_XRP = 125, "tecNO_DST_INSUF_XRP",
@@ -41,9 +42,20 @@ results! {
     TEC_FROZEN = 137, "tecFROZEN", "Asset is frozen.";
     TEC_NO_PERMISSION = 139, "tecNO_PERMISSION", "No permission to perform requested operation.";
     TEC_DST_TAG_NEEDED = 143, "tecDST_TAG_NEEDED", "A destination tag is required.";
+    TEC_INSUFFICIENT_RESERVE = 141, "tecINSUFFICIENT_RESERVE",
+        "Insufficient reserve to complete requested operation.";
     TEC_INTERNAL = 144, "tecINTERNAL", "An internal error has occurred during processing.";
+    TEC_INVARIANT_FAILED = 147, "tecINVARIANT_FAILED",
+        "One or more invariants for the transaction were not satisfied.";
     TEC_EXPIRED = 148, "tecEXPIRED", "Expiration time is passed.";
+    TEC_DUPLICATE = 149, "tecDUPLICATE", "Ledger object already exists.";
     TEC_KILLED = 150, "tecKILLED", "No funds transferred and no offer created.";
+    TEC_UNFUNDED_AMM = 162, "tecUNFUNDED_AMM", "Insufficient balance to fund AMM.";
+    TEC_AMM_BALANCE = 163, "tecAMM_BALANCE", "AMM has invalid balance.";
+    TEC_AMM_FAILED = 164, "tecAMM_FAILED", "AMM transaction failed.";
+    TEC_AMM_INVALID_TOKENS = 165, "tecAMM_INVALID_TOKENS", "AMM invalid LP tokens.";
+    TEC_AMM_EMPTY = 166, "tecAMM_EMPTY", "AMM is in empty state.";
+    TEC_AMM_NOT_EMPTY = 167, "tecAMM_NOT_EMPTY", "AMM is not in empty state.";
     TEF_BAD_AUTH = -196, "tefBAD_AUTH", "Transaction's public key is not authorized.";
     TEF_EXCEPTION = -193, "tefEXCEPTION", "Unexpected program state.";
     TEF_INTERNAL = -192, "tefINTERNAL", "Internal error.";
@@ -63,6 +75,7 @@ results! {
         "Transactions submitted to this node/network must NOT include a NetworkID field.";
     TEM_MALFORMED = -299, "temMALFORMED", "Malformed transaction.";
     TEM_BAD_AMOUNT = -298, "temBAD_AMOUNT", "Malformed: Bad amount.";
+    TEM_BAD_CURRENCY = -297, "temBAD_CURRENCY", "Malformed: Bad currency.";
     TEM_BAD_EXPIRATION = -296, "temBAD_EXPIRATION", "Malformed: Bad expiration.";
     TEM_BAD_FEE = -295, "temBAD_FEE", "Invalid fee, negative or not XRP.";
     TEM_BAD_LIMIT = -293, "temBAD_LIMIT", "Limits must be non-negative.";
@@ -85,12 +98,14 @@ results! {
     TEM_RIPPLE_EMPTY = -274, "temRIPPLE_EMPTY", "PathSet with no paths.";
     TEM_DISABLED = -273, "temDISABLED", "The transaction requires logic that is currently disabled.";
     TEM_BAD_TICK_SIZE = -269, "temBAD_TICK_SIZE", "Malformed: Tick size out of range.";
+    TEM_BAD_AMM_TOKENS = -261, "temBAD_AMM_TOKENS", "Malformed: Invalid LPTokens.";
     TER_INSUF_FEE_B = -97, "terINSUF_FEE_B", "Account balance can't pay fee.";
     TER_NO_ACCOUNT = -96, "terNO_ACCOUNT", "The source account does not exist.";
     TER_NO_AUTH = -95, "terNO_AUTH", "Not authorized to hold IOUs.";
     TER_NO_LINE = -94, "terNO_LINE", "No such line.";
     TER_PRE_SEQ = -92, "terPRE_SEQ", "Missing/inapplicable prior transaction.";
     TER_NO_RIPPLE = -90, "terNO_RIPPLE", "Path does not permit rippling.";
+    TER_NO_AMM = -87, "terNO_AMM", "AMM doesn't exist for the asset pair.";
 }
 
 impl Ter {

@@ -4,6 +4,7 @@
 //! `applySteps.cpp`): a result that claims a fee takes fee and sequence and nothing else, except that offers found
 //! expired or unfunded by a killed offer stay removed; every other failure leaves the state as it was.
 
+pub mod amm;
 mod flow;
 pub(crate) mod funds;
 pub(crate) mod meta;
@@ -179,6 +180,9 @@ fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
         }
         _ => {}
     }
+    if matches!(tx.body, Body::Amm(_)) && !amm::is_enabled(context.rules) {
+        return Ter::TEM_DISABLED;
+    }
     let malformed = tx.preflight();
     if !malformed.is_success() {
         return malformed;
@@ -196,7 +200,11 @@ fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
     if tx.last_ledger_sequence.is_some_and(|last| context.ledger_index > last) {
         return Ter::TEF_MAX_LEDGER;
     }
-    if context.open && tx.fee < context.rules.base_fee_drops {
+    let base_fee = match &tx.body {
+        Body::Amm(request) => amm::base_fee(request, context.rules),
+        _ => context.rules.base_fee_drops,
+    };
+    if context.open && tx.fee < base_fee {
         return Ter::TEL_INSUF_FEE_P;
     }
     if tx.fee > root.balance {
@@ -212,6 +220,7 @@ fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
         Body::Payment { .. } => payment::preclaim(state, tx, context),
         // An offer of the future cannot be cancelled.
         Body::OfferCancel { offer_sequence } if *offer_sequence >= root.sequence => Ter::TEM_BAD_SEQUENCE,
+        Body::Amm(request) => amm::preclaim(state, context, tx, request),
         _ => Ter::SUCCESS,
     }
 }
@@ -229,6 +238,7 @@ fn transact(state: &mut State, tx: &Tx, context: &Context<'_>, prior_balance: i6
             let options = trust::Options { set: *set_flag, clear: *clear_flag };
             trust::account_set(state, tx.account, options, *tick_size, *transfer_rate).map(Done::from)
         }
+        Body::Amm(request) => amm::transact(state, tx, context, prior_balance, request).map(Done::from),
         Body::Unsupported => Err(Failure(Ter::TEM_DISABLED)),
     }
 }

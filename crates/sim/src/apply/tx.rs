@@ -6,6 +6,7 @@ use neo_ledger::{Address, Amount, Asset, Hash, LedgerTime};
 use serde_json::Value as Json;
 use thiserror::Error;
 
+use super::amm::Request;
 use super::flow::Hop;
 use crate::amount::{TokenValue, Value};
 use crate::ter::Ter;
@@ -98,6 +99,8 @@ pub enum Body {
         /// Transfer rate of its tokens.
         transfer_rate: Option<u32>,
     },
+    /// Makes a pool, changes what is in it, or votes on its fee.
+    Amm(Box<Request>),
     /// A type that this ledger does not know.
     Unsupported,
 }
@@ -200,6 +203,7 @@ impl Tx {
                 Body::Payment { .. } => TF_NO_RIPPLE_DIRECT | TF_PARTIAL_PAYMENT | TF_LIMIT_QUALITY,
                 // Its old flags.
                 Body::AccountSet { .. } => 0x003F_0000,
+                Body::Amm(request) => request.flags(),
                 Body::OfferCancel { .. } | Body::Unsupported => 0,
             };
         if self.flags & !allowed != 0 {
@@ -211,6 +215,7 @@ impl Tx {
     fn preflight_body(&self) -> Ter {
         match &self.body {
             Body::Unsupported => Ter::TEM_DISABLED,
+            Body::Amm(request) => request.preflight(self),
             Body::OfferCreate { taker_gets, taker_pays, expiration, offer_sequence } => {
                 if self.has(TF_IMMEDIATE_OR_CANCEL) && self.has(TF_FILL_OR_KILL) {
                     Ter::TEM_INVALID_FLAG
@@ -282,15 +287,19 @@ fn body(json: &Json) -> Result<Body, TxError> {
             tick_size: optional(json, "TickSize", |value| u8::try_from(value.as_u64()?).ok())?,
             transfer_rate: optional(json, "TransferRate", number)?,
         },
-        _ => Body::Unsupported,
+        other => Request::read(other, json)?.map_or(Body::Unsupported, |request| Body::Amm(Box::new(request))),
     })
 }
 
-fn required<T>(json: &Json, field: &'static str, read: impl Fn(&Json) -> Option<T>) -> Result<T, TxError> {
+pub(super) fn required<T>(json: &Json, field: &'static str, read: impl Fn(&Json) -> Option<T>) -> Result<T, TxError> {
     optional(json, field, read)?.ok_or(TxError::Missing { field })
 }
 
-fn optional<T>(json: &Json, field: &'static str, read: impl Fn(&Json) -> Option<T>) -> Result<Option<T>, TxError> {
+pub(super) fn optional<T>(
+    json: &Json,
+    field: &'static str,
+    read: impl Fn(&Json) -> Option<T>,
+) -> Result<Option<T>, TxError> {
     let Some(value) = json.get(field) else { return Ok(None) };
     match read(value) {
         Some(value) => Ok(Some(value)),

@@ -3,7 +3,6 @@
 
 use neo_ledger::{Address, Asset, Currency, Hash, LedgerTime, Token, sha512_half};
 use neo_sim::amendment::Amendments;
-use neo_sim::amendment::Amendments;
 use neo_sim::amount::TokenValue;
 use neo_sim::apply::tx::{Signer, Tx};
 use neo_sim::apply::{Applied, Context, Rules, apply};
