@@ -44,7 +44,8 @@ impl Record {
         if let (Body::Payment { .. }, true, Some(amount), Json::Object(meta)) =
             (&closed.tx.body, closed.result.is_success(), delivered, &mut meta)
         {
-            meta.insert("delivered_amount".to_string(), amount.clone());
+            let delivered = meta.get("DeliveredAmount").unwrap_or(amount).clone();
+            meta.insert("delivered_amount".to_string(), delivered);
         }
         Record {
             hash: closed.tx.hash,

@@ -177,6 +177,7 @@ impl Chain {
             retry: false,
             fail_hard,
             transaction_index: 0,
+            pool_account: None,
         };
         let applied = apply(&mut self.open, tx, &context);
         Submitted { result: applied.result, applied: applied.applied, held: false }
@@ -251,6 +252,7 @@ impl Chain {
                     retry,
                     fail_hard: false,
                     transaction_index: index,
+                    pool_account: None,
                 };
                 let applied = apply(&mut self.validated, &tx, &context);
                 match applied.meta.filter(|_| applied.applied) {
