@@ -1,6 +1,8 @@
 //! `neo run`: puts one session together, from the configuration to the exit code.
 
-use std::io::IsTerminal;
+mod afresh;
+mod crew_config;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,17 +12,12 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use chrono::{DateTime, Utc};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use neo_actors::clock::{monotonic_us, now};
-use neo_actors::feed::core::FeedConfig;
-use neo_actors::orders::adopt::Adoptable;
-use neo_actors::orders::core::OrdersConfig;
 use neo_actors::status::Phase;
 use neo_actors::{SharedStatus, Status, SupervisorEvent};
 use neo_ledger::keys::Keypair;
-use neo_ledger::types::{Hash, LedgerTime, Token};
-use neo_market::{Drops, Rounding};
+use neo_ledger::types::Token;
 use neo_sim::tape::Tape;
-use neo_store::OpenOrder;
-use neo_store::lock::{Lock, lock_path};
+use neo_store::lock::Lock;
 use neo_store::open::{Options, Store};
 use neo_store::record::{CheckpointOwner, EndReason, EndedAtSource, Mode, NewSession, SessionEnd};
 use neo_store::writer::WriterFault;
@@ -29,7 +26,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::cli::RunArgs;
-use crate::config::{self, Config, Orphans, Speed};
+use crate::config::{self, Config};
 use crate::control::{ControlServer, Outcome};
 use crate::dashboard::Dashboard;
 use crate::exit::ExitCode;
@@ -77,7 +74,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let keep = usize::try_from(config.log.keep_days)?;
     let log = logging::init(config.log.level.as_str(), &config.log_dir(), &stem, keep, StderrStyle::Human)?;
     if args.fresh {
-        begin_afresh(&db, args.yes)?;
+        afresh::begin(&db, args.yes)?;
     }
     let ending = repair_if_asked(args, config, &db)
         .and_then(|()| Prepared::new(config, &db))
@@ -102,45 +99,6 @@ fn end_with_the_tape(config: &mut Config) -> Result<()> {
         config.session.duration = Some(Duration::from_millis(tape.duration_ms()));
     }
     Ok(())
-}
-
-/// `--fresh`: a record holds one world, so a new world begins a new record. The old record is set aside, never deleted.
-fn begin_afresh(db: &Path, yes: bool) -> Result<()> {
-    neo_store::restore::refuse_unfinished(db)?;
-    if db.exists() {
-        if !yes && !std::io::stdin().is_terminal() {
-            bail!(
-                "{} holds another world's sessions: give a new file with --db, or say --yes to set it aside",
-                db.display()
-            );
-        }
-        if !yes && !confirmed(&format!("Set {} aside and begin a new record in a new world? [y/N] ", db.display()))? {
-            bail!("nothing was changed");
-        }
-        // Held while the file is moved: no engine may be using it.
-        let _lock = Lock::acquire(&lock_path(db), "setting the record aside")?;
-        let aside = db.with_extension(format!("{}.db", now().format("%Y%m%dT%H%M%SZ")));
-        for suffix in ["", "-wal", "-shm"] {
-            let with = |path: &Path| {
-                let mut name = path.as_os_str().to_os_string();
-                name.push(suffix);
-                PathBuf::from(name)
-            };
-            let (from, to) = (with(db), with(&aside));
-            if from.exists() {
-                std::fs::rename(&from, &to).with_context(|| format!("setting {} aside", from.display()))?;
-            }
-        }
-        tracing::warn!(record = %aside.display(), "the old record was set aside");
-    }
-    simulator::forget_world(db)
-}
-
-fn confirmed(question: &str) -> Result<bool> {
-    Out::stderr().text(question)?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).context("reading the answer")?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// A session that is ready to trade.
@@ -197,7 +155,7 @@ impl Prepared {
     fn trade(self, config: &Config, json: bool) -> Result<ExitCode> {
         let Prepared { mut store, events: (tell, hear), simulator, key, token, metrics, _account_lock } = self;
         let db = store.path().to_path_buf();
-        let mut crew_config = crew_config(config, &simulator, &key, token, &store)?;
+        let mut crew_config = crew_config::of(config, &simulator, &key, token, &store)?;
         signals::listen(&tell)?;
         let new = new_session(config)?;
         let session = store.begin_session(&new)?;
@@ -353,81 +311,6 @@ fn lock_account(db: &Path, network: &str, account: &str) -> Result<Lock> {
     let name =
         format!("neo-{network}-{account}-{:02x}{:02x}{:02x}{:02x}.lock", digest[0], digest[1], digest[2], digest[3]);
     Ok(Lock::acquire(&std::env::temp_dir().join(name), &format!("account {account} on {network}"))?)
-}
-
-fn crew_config(
-    config: &Config,
-    simulator: &Simulator,
-    key: &Keypair,
-    token: Token,
-    store: &Store,
-) -> Result<CrewConfig> {
-    // Ledger time is whole seconds: any part of one is a whole one.
-    let seconds = |duration: Duration| u32::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
-    let unsettled = store.unsettled_intents()?.into_iter().map(|row| -> Result<(Hash, u32)> {
-        Ok((row.intent.tx_hash.parse().context("an intent's hash in the record")?, row.intent.last_ledger_sequence))
-    });
-    let last_processed = store.last_processed_ledger()?;
-    let settled = store
-        .settled_since(last_processed.unwrap_or(0))?
-        .into_iter()
-        .map(|hash| -> Result<Hash> { hash.parse().context("a settled intent's hash in the record") });
-    let network_id = config.sim.network_id;
-    let (depth, dust) = (config.feed.depth, Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?);
-    Ok(CrewConfig {
-        url: simulator.url().to_string(),
-        feed: FeedConfig {
-            account: key.address(),
-            token,
-            network_id,
-            ledger_accept: config.session.speed == Speed::Max,
-            depth,
-            dust,
-            silence_ms: config.feed.silence_ms,
-            request_timeout_ms: config.feed.silence_ms,
-            audit_ledgers: config.orders.audit_ledgers,
-            last_processed,
-            refetch_from: store.refetch_from()?,
-        },
-        orders: OrdersConfig {
-            token,
-            network_id,
-            quote: config.quote.clone(),
-            risk: config.risk.clone(),
-            last_ledger_offset: config.orders.last_ledger_offset,
-            max_fee: config.orders.max_fee_drops,
-            cancel_max_fee: config.orders.cancel_max_fee_drops,
-            trade_for_s: config.session.duration.map(seconds),
-            unsettled: unsettled.collect::<Result<_>>()?,
-            settled: settled.collect::<Result<_>>()?,
-            adoptable: adoptable(config, store)?,
-        },
-        checkpoint_every: (config.store.checkpoint == CheckpointOwner::Own)
-            .then(|| Duration::from_secs(u64::from(config.store.checkpoint_s))),
-        frozen_ms: config.supervisor.frozen_ms,
-        path: store.path().to_path_buf(),
-        // Set when the session has a number.
-        session: 0,
-    })
-}
-
-/// Offers of earlier sessions that may still stand and are to be taken over; one without an Expiration never is.
-fn adoptable(config: &Config, store: &Store) -> Result<Vec<Adoptable>> {
-    if config.orders.orphans == Orphans::Cancel {
-        return Ok(Vec::new());
-    }
-    let known = |order: OpenOrder| {
-        Some(Adoptable {
-            sequence: order.offer_sequence,
-            side: order.side,
-            level: order.level,
-            price: order.price,
-            placed_ledger: order.ledger_index,
-            expires: LedgerTime::from_unix_s(order.expiration?.timestamp())?,
-        })
-    };
-    // A new simulated world counts its numbers from the start again: the newest order of a number is the one meant.
-    Ok(store.open_orders()?.into_iter().rev().filter_map(known).collect())
 }
 
 fn new_session(config: &Config) -> Result<NewSession> {

@@ -103,10 +103,11 @@ impl Cell {
             // What a frozen writer holds is free again when the process has ended.
             "writer" if frozen => (vec![70], vec![Fault], vec![StopNote, Watchdog]),
             "writer" => (vec![70], vec![Fault], vec![Watchdog]),
-            "supervisor" if trading && frozen => (vec![70], vec![Fault], vec![Watchdog]),
+            // A disk that is busy for half a second turns the watchdog's close into a stop note; `hang.rs` tells the two apart.
+            "supervisor" if trading && frozen => (vec![70], vec![Fault], vec![Watchdog, StopNote]),
             "supervisor" if trading => (vec![70], vec![Fault], vec![Clean]),
             _ if frozen && closed => (vec![4], vec![Elapsed], vec![Clean]),
-            _ if frozen => (vec![4], vec![Deadline], vec![Watchdog]),
+            _ if frozen => (vec![4], vec![Deadline], vec![Watchdog, StopNote]),
             _ if self.moment() == "close" => (vec![1], vec![Elapsed], vec![Watchdog]),
             _ => (vec![1], vec![Elapsed], vec![Clean]),
         }

@@ -29,6 +29,8 @@ pub const MAX_DROPS: i64 = 100_000_000_000_000_000;
 pub const PARITY_RATE: u32 = 1_000_000_000;
 /// Exponents for which rippled prints a plain decimal.
 const PLAIN_EXPONENTS: std::ops::RangeInclusive<i32> = -25..=-5;
+/// Digits that a product with a rate keeps before it is rounded.
+const RATIO_DIGITS: u32 = 18;
 const TEN_TO_14: u128 = 100_000_000_000_000;
 const TEN_TO_17: u128 = 100_000_000_000_000_000;
 
@@ -47,6 +49,9 @@ pub enum ArithmeticError {
         /// What was computed.
         operation: &'static str,
     },
+    /// The square root of a negative number.
+    #[error("a pool's arithmetic took the root of a negative number; use smaller amounts")]
+    NegativeRoot,
     /// XRP and a token were mixed.
     #[error("{operation} mixes XRP and a token; give two amounts of one asset")]
     Mixed {
@@ -138,7 +143,9 @@ impl TokenValue {
         self.add(rhs.neg())
     }
 
-    /// This value times `numerator / denominator`, rounded towards plus or minus infinity: transfer fees.
+    /// This value times `numerator / denominator`: transfer fees and the qualities of lines. As in rippled
+    /// (`IOUAmount`, `mulRatio`) the quotient is cut at 18 digits, rounded to the nearest 16, and only then moved by one
+    /// up or down when the cut lost something, so that it may be one above the exact ceiling.
     ///
     /// # Errors
     /// [`ArithmeticError::Overflow`], [`ArithmeticError::DivisionByZero`].
@@ -149,11 +156,35 @@ impl TokenValue {
         if numerator == denominator || self.is_zero() {
             return Ok(self);
         }
-        // 10^12 keeps at least 16 digits of the quotient; what the division drops is kept as a sticky digit.
-        let scaled = u128::from(self.mantissa.unsigned_abs()) * u128::from(numerator) * 1_000_000_000_000;
-        let (quotient, rest) = (scaled / u128::from(denominator), scaled % u128::from(denominator));
-        let mode = if round_up { Mode::Upward } else { Mode::Downward };
-        normalize(quotient, self.exponent - 12, self.mantissa < 0, rest != 0, mode)
+        let denominator = u128::from(denominator);
+        let product = u128::from(self.mantissa.unsigned_abs()) * u128::from(numerator);
+        let (mut low, mut rest, mut exponent) = (product / denominator, product % denominator, self.exponent);
+        if rest > 0 {
+            if let Some(room) = RATIO_DIGITS.checked_sub(ceil_log10(low)) {
+                let scale = 10_u128.pow(room);
+                exponent = exponent.saturating_sub_unsigned(room);
+                low = low * scale + rest * scale / denominator;
+                rest = rest * scale % denominator;
+            }
+        }
+        let mut inexact = rest > 0;
+        if let Some(surplus) = ceil_log10(low).checked_sub(RATIO_DIGITS) {
+            let scale = 10_u128.pow(surplus);
+            inexact |= !low.is_multiple_of(scale);
+            low /= scale;
+            exponent = exponent.saturating_add_unsigned(surplus);
+        }
+        let negative = self.mantissa < 0;
+        let near = normalize(low, exponent, negative, false, Mode::Nearest)?;
+        if !inexact || round_up == negative {
+            return Ok(near);
+        }
+        let step = if negative { -1 } else { 1 };
+        if near.is_zero() {
+            let smallest = TokenValue::SMALLEST;
+            return Ok(if negative { smallest.neg() } else { smallest });
+        }
+        TokenValue::new(near.mantissa + step, near.exponent)
     }
 
     /// The value as rippled prints it.
@@ -390,6 +421,11 @@ fn digits_of(magnitude: u128) -> u32 {
     magnitude.checked_ilog10().map_or(0, |log| log + 1)
 }
 
+/// The decimal logarithm, rounded up.
+fn ceil_log10(magnitude: u128) -> u32 {
+    magnitude.checked_ilog10().map_or(0, |log| if magnitude == 10_u128.pow(log) { log } else { log + 1 })
+}
+
 /// Brings a magnitude and exponent into a token value's normal form.
 fn normalize(
     magnitude: u128,
@@ -604,10 +640,19 @@ pub struct InOut {
 }
 
 impl Quality {
+    /// One for one.
+    pub const ONE: Quality = Quality(85 << 56 | 1_000_000_000_000_000);
+
     /// The quality of an exchange of `input` for `output`; zero when there is none (rippled's `getRate`).
     #[must_use]
     pub fn of(amounts: InOut) -> Quality {
-        let Ok(Value::Token(rate)) = divide(amounts.input, amounts.output, false) else { return Quality(0) };
+        match divide(amounts.input, amounts.output, false) {
+            Ok(Value::Token(rate)) => Quality::of_rate(rate),
+            _ => Quality(0),
+        }
+    }
+
+    fn of_rate(rate: TokenValue) -> Quality {
         let (Ok(exponent), Ok(mantissa)) = (u64::try_from(rate.exponent + 100), u64::try_from(rate.mantissa)) else {
             return Quality(0);
         };
@@ -652,6 +697,51 @@ impl Quality {
         }
         let output = div_round_strict(limit, Value::Token(self.rate()), amounts.output.is_xrp(), round_up)?;
         Ok(InOut { input: limit, output: output.min(amounts.output) })
+    }
+
+    /// The quality of this exchange and then `next`.
+    ///
+    /// # Errors
+    /// [`ArithmeticError::Overflow`].
+    pub fn then(self, next: Quality) -> Result<Quality, ArithmeticError> {
+        if self == Quality::ONE {
+            return Ok(next);
+        }
+        let rate = mul_round(Value::Token(self.rate()), Value::Token(next.rate()), false, true)?;
+        match rate {
+            Value::Token(rate) => Ok(Quality::of_rate(rate)),
+            Value::Drops(_) => Ok(Quality(0)),
+        }
+    }
+
+    /// As [`Quality::limit_in`], or in the older form that always rounds up (before fixReducedOffersV2).
+    ///
+    /// # Errors
+    /// [`ArithmeticError`].
+    pub fn part_in(self, amounts: InOut, limit: Value, round_up: bool, strict: bool) -> Result<InOut, ArithmeticError> {
+        if strict || amounts.input <= limit {
+            return self.limit_in(amounts, limit, round_up);
+        }
+        let output = div_round(limit, Value::Token(self.rate()), amounts.output.is_xrp(), true)?;
+        Ok(InOut { input: limit, output: output.min(amounts.output) })
+    }
+
+    /// As [`Quality::limit_out`], or in the older form that always rounds up (before fixReducedOffersV1).
+    ///
+    /// # Errors
+    /// [`ArithmeticError`].
+    pub fn part_out(
+        self,
+        amounts: InOut,
+        limit: Value,
+        round_up: bool,
+        strict: bool,
+    ) -> Result<InOut, ArithmeticError> {
+        if strict || amounts.output <= limit {
+            return self.limit_out(amounts, limit, round_up);
+        }
+        let input = mul_round(limit, Value::Token(self.rate()), amounts.input.is_xrp(), true)?;
+        Ok(InOut { input: input.min(amounts.input), output: limit })
     }
 
     /// The part of `amounts` with no more than `limit` coming out; what goes in is rounded as told.

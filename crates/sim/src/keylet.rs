@@ -2,6 +2,7 @@
 
 use neo_ledger::{Address, Asset, Hash, sha512_half};
 
+use crate::amm::AssetPair;
 use crate::amount::Quality;
 use crate::state::{Book, LineKey, OfferKey};
 
@@ -21,6 +22,14 @@ pub fn offer(key: OfferKey) -> Hash {
 #[must_use]
 pub fn line(key: LineKey) -> Hash {
     sha512_half(&[&[0x00, 0x72], &key.low.0, &key.high.0, &key.currency.0])
+}
+
+/// Index of a pool.
+#[must_use]
+pub fn amm(pair: AssetPair) -> Hash {
+    let (currency, issuer) = asset_bytes(pair.asset);
+    let (currency2, issuer2) = asset_bytes(pair.asset2);
+    sha512_half(&[&[0x00, 0x41], &issuer, &currency, &issuer2, &currency2])
 }
 
 /// Index of the directory that holds a book's offers of one quality: the book's own 192 bits, then the quality.

@@ -187,6 +187,7 @@ impl Chain {
             retry: false,
             fail_hard: false,
             transaction_index: u32::try_from(self.open_txs.len()).unwrap_or(u32::MAX),
+            pool_account: None,
         };
         let mark = self.open.mark();
         let applied = apply(&mut self.open, tx, &context);
@@ -214,6 +215,7 @@ impl Chain {
             retry: false,
             fail_hard,
             transaction_index: 0,
+            pool_account: None,
         };
         let applied = apply(&mut self.open, tx, &context);
         if applied.applied {
@@ -293,6 +295,7 @@ impl Chain {
                     retry,
                     fail_hard: false,
                     transaction_index: index,
+                    pool_account: None,
                 };
                 let applied = apply(&mut self.validated, &tx, &context);
                 match applied.meta.filter(|_| applied.applied) {

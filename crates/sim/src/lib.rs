@@ -5,15 +5,20 @@
 //! AccountSet, OfferCreate, OfferCancel, reserves, fees, canonical order and metadata. What is not: directories, AMMs,
 //! cross-currency payments, tickets, fee escalation, and the hashes of a real ledger.
 
+pub mod amendment;
+pub mod amm;
+pub mod amm_math;
 pub mod amount;
 mod api;
 pub mod apply;
 mod calendar;
 pub mod generator;
 pub mod history;
+pub mod image;
 pub mod keylet;
 pub mod ledger;
 pub mod node;
+pub mod number;
 pub mod rng;
 pub mod scenario;
 pub mod server;

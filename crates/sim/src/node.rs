@@ -121,6 +121,7 @@ impl Node {
             flags: 0,
             tick_size: 0,
             transfer_rate: 0,
+            amm_id: None,
             previous: None,
         };
         state.put_account(Address(GENESIS_ACCOUNT), root);

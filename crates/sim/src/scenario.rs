@@ -212,6 +212,7 @@ impl Scenario {
             base_fee_drops: self.base_fee_drops,
             reserve_base_drops: self.reserve_base_drops,
             reserve_inc_drops: self.reserve_inc_drops,
+            amendments: crate::amendment::Amendments::default(),
         }
     }
 

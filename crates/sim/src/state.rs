@@ -1,4 +1,4 @@
-//! The ledger's state: accounts, trust lines and offers, with a journal that can take any change back.
+//! The ledger's state: accounts, trust lines, offers and pools, with a journal that can take any change back.
 //!
 //! Everything is in ordered maps, so that the same transactions give the same state, digest and metadata everywhere.
 //! A change writes the entry's former value into the journal; rolling back to a mark undoes what came after it, and
@@ -9,8 +9,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use neo_ledger::{Address, Asset, Currency, Hash, LedgerTime, Token};
 use serde::{Deserialize, Serialize};
 
+use crate::amm::{Amm, AssetPair};
 use crate::amount::{Quality, TokenValue, Value};
 
+/// AccountRoot flag: the master key cannot sign.
+pub const LSF_DISABLE_MASTER: u32 = 0x0010_0000;
+/// AccountRoot flag: only accounts it approved may pay it.
+pub const LSF_DEPOSIT_AUTH: u32 = 0x0100_0000;
+/// AccountRoot flag: holders of its tokens need its approval.
+pub const LSF_REQUIRE_AUTH: u32 = 0x0004_0000;
+/// AccountRoot flag: it can take its tokens back.
+pub const LSF_ALLOW_CLAWBACK: u32 = 0x8000_0000;
+/// RippleState flag: the low account approved the high one as a holder.
+pub const LSF_LOW_AUTH: u32 = 0x0004_0000;
+/// RippleState flag: the high account approved the low one as a holder.
+pub const LSF_HIGH_AUTH: u32 = 0x0008_0000;
+/// RippleState flag: one side is a pool's account.
+pub const LSF_AMM_NODE: u32 = 0x0100_0000;
 /// AccountRoot flag: tokens of this issuer ripple by default (its lines need no NoRipple).
 pub const LSF_DEFAULT_RIPPLE: u32 = 0x0080_0000;
 /// AccountRoot flag: everything this issuer issued is frozen.
@@ -56,6 +71,9 @@ pub struct AccountRoot {
     pub tick_size: u8,
     /// What its tokens cost to move, in billionths; 0 is unset.
     pub transfer_rate: u32,
+    /// The pool that this account stands for.
+    #[serde(default)]
+    pub amm_id: Option<Hash>,
     /// What last changed it.
     pub previous: Option<Thread>,
 }
@@ -96,8 +114,33 @@ pub struct TrustLine {
     pub high_limit: TokenValue,
     /// `lsf...` flags.
     pub flags: u32,
+    /// What its sides charge.
+    #[serde(default)]
+    pub qualities: LineQualities,
     /// What last changed it.
     pub previous: Option<Thread>,
+}
+
+/// What the sides of a line charge for tokens that come in over it and that go out over it, in billionths; 0 is unset,
+/// which is par.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineQualities {
+    /// The low account, for what it gets.
+    pub low_in: u32,
+    /// The low account, for what it sends.
+    pub low_out: u32,
+    /// The high account, for what it gets.
+    pub high_in: u32,
+    /// The high account, for what it sends.
+    pub high_out: u32,
+}
+
+impl LineQualities {
+    /// One side's, in and out.
+    #[must_use]
+    pub const fn of_side(&self, low: bool) -> (u32, u32) {
+        if low { (self.low_in, self.low_out) } else { (self.high_in, self.high_out) }
+    }
 }
 
 /// An offer's identity.
@@ -156,6 +199,8 @@ pub enum Key {
     Line(LineKey),
     /// An offer.
     Offer(OfferKey),
+    /// A pool.
+    Amm(AssetPair),
 }
 
 /// An entry.
@@ -167,6 +212,8 @@ pub enum Entry {
     Line(TrustLine),
     /// An offer.
     Offer(Offer),
+    /// A pool.
+    Amm(Amm),
 }
 
 /// A point in the journal to come back to; the default is its beginning.
@@ -180,6 +227,8 @@ pub struct State {
     accounts: BTreeMap<Address, AccountRoot>,
     lines: BTreeMap<LineKey, TrustLine>,
     offers: BTreeMap<OfferKey, Offer>,
+    amms: BTreeMap<AssetPair, Amm>,
+    pools: BTreeMap<Address, AssetPair>,
     books: BTreeMap<Book, BTreeMap<(Quality, u64), OfferKey>>,
     lines_of: BTreeMap<Address, BTreeSet<LineKey>>,
     next_order: u64,
@@ -192,6 +241,8 @@ struct StateImage {
     accounts: Vec<(Address, AccountRoot)>,
     lines: Vec<(LineKey, TrustLine)>,
     offers: Vec<(OfferKey, Offer)>,
+    #[serde(default)]
+    amms: Vec<(AssetPair, Amm)>,
     next_order: u64,
 }
 
@@ -207,6 +258,9 @@ impl From<StateImage> for State {
         for (key, offer) in image.offers {
             state.place(Key::Offer(key), Some(Entry::Offer(offer)));
         }
+        for (key, amm) in image.amms {
+            state.place(Key::Amm(key), Some(Entry::Amm(amm)));
+        }
         state
     }
 }
@@ -217,6 +271,7 @@ impl From<State> for StateImage {
             accounts: state.accounts.into_iter().collect(),
             lines: state.lines.into_iter().collect(),
             offers: state.offers.into_iter().collect(),
+            amms: state.amms.into_iter().collect(),
             next_order: state.next_order,
         }
     }
@@ -239,6 +294,24 @@ impl State {
     #[must_use]
     pub fn offer(&self, key: OfferKey) -> Option<&Offer> {
         self.offers.get(&key)
+    }
+
+    /// A pool.
+    #[must_use]
+    pub fn amm(&self, pair: AssetPair) -> Option<&Amm> {
+        self.amms.get(&pair)
+    }
+
+    /// The pool that an account stands for, with its assets.
+    #[must_use]
+    pub fn amm_of(&self, account: Address) -> Option<(AssetPair, &Amm)> {
+        let pair = *self.pools.get(&account)?;
+        Some((pair, self.amms.get(&pair)?))
+    }
+
+    /// All pools, by their assets.
+    pub fn amms(&self) -> impl Iterator<Item = (AssetPair, &Amm)> {
+        self.amms.iter().map(|(pair, amm)| (*pair, amm))
     }
 
     /// All accounts, by id.
@@ -317,6 +390,11 @@ impl State {
         self.put(Key::Offer(key), Some(Entry::Offer(offer)));
     }
 
+    /// Writes a pool.
+    pub fn put_amm(&mut self, pair: AssetPair, amm: Amm) {
+        self.put(Key::Amm(pair), Some(Entry::Amm(amm)));
+    }
+
     /// Where the journal stands.
     #[must_use]
     pub fn mark(&self) -> Mark {
@@ -359,6 +437,7 @@ impl State {
             Key::Account(address) => self.accounts.get(&address).cloned().map(Entry::Account),
             Key::Line(line) => self.lines.get(&line).cloned().map(Entry::Line),
             Key::Offer(offer) => self.offers.get(&offer).cloned().map(Entry::Offer),
+            Key::Amm(pair) => self.amms.get(&pair).cloned().map(Entry::Amm),
         }
     }
 
@@ -397,12 +476,29 @@ impl State {
                 self.lines.remove(&line_key).map(Entry::Line)
             }
             (Key::Offer(offer_key), Some(Entry::Offer(offer))) => {
+                // An offer that only shrinks keeps its place in the book.
+                if let Some(known) = self.offers.get_mut(&offer_key)
+                    && (known.book, known.quality, known.order) == (offer.book, offer.quality, offer.order)
+                {
+                    return Some(Entry::Offer(std::mem::replace(known, offer)));
+                }
                 let former = self.unbook(offer_key);
                 self.books.entry(offer.book).or_default().insert((offer.quality, offer.order), offer_key);
                 self.offers.insert(offer_key, offer);
                 former.map(Entry::Offer)
             }
             (Key::Offer(offer_key), _) => self.unbook(offer_key).map(Entry::Offer),
+            (Key::Amm(pair), entry) => {
+                let former = self.amms.remove(&pair);
+                if let Some(former) = &former {
+                    self.pools.remove(&former.account);
+                }
+                if let Some(Entry::Amm(amm)) = entry {
+                    self.pools.insert(amm.account, pair);
+                    self.amms.insert(pair, amm);
+                }
+                former.map(Entry::Amm)
+            }
         }
     }
 
@@ -424,7 +520,8 @@ mod tests {
 
     fn account(balance: i64) -> AccountRoot {
         let (flags, tick_size, transfer_rate) = (0, 0, 0);
-        AccountRoot { balance, sequence: 1, owner_count: 0, flags, tick_size, transfer_rate, previous: None }
+        let (amm_id, previous) = (None, None);
+        AccountRoot { balance, sequence: 1, owner_count: 0, flags, tick_size, transfer_rate, amm_id, previous }
     }
 
     fn offer(quality: u64, order: u64) -> Offer {

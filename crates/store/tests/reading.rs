@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use neo_market::{Drops, Side};
 use neo_store::record::*;
-use neo_store::{Reader, StoreError};
+use neo_store::{Reader, Reconciliation, StoreError};
 
 #[test]
 fn every_record_is_read_back_as_it_was() {
@@ -106,6 +106,13 @@ fn fills_fees_and_flows_add_up_to_the_last_drop_and_digit() {
     running.durably(vec![closing(1_002_000_389, "496.909999999999999")]).unwrap();
     let r = Reader::open(&place.path).unwrap().reconcile(running.session).unwrap();
     assert!(r.adds_up(), "{r:?}");
+    for broken in [
+        Reconciliation { unexplained_count: 1, ..r.clone() },
+        Reconciliation { difference_xrp: Drops::new(1), ..r.clone() },
+        Reconciliation { difference_rlusd: dec("0.1"), ..r.clone() },
+    ] {
+        assert!(!broken.adds_up(), "{broken:?}");
+    }
     assert_eq!((r.xrp_change_drops.get(), r.rlusd_change), (2_000_389, dec("-3.590000000000001")));
     assert_eq!((r.fills_xrp.get(), r.fills_rlusd), (2_000_001, dec("-4.790000000000001")));
     assert_eq!((r.fees_xrp.get(), r.flows_xrp.get(), r.flows_rlusd), (-12, 400, dec("1.2")));

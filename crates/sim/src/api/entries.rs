@@ -8,6 +8,7 @@ use super::ledgers::header_json;
 use super::objects::{self, Object};
 use super::select::{self, Limits};
 use super::{Fields, Request, accounts, amm, fields};
+use crate::amm::AssetPair;
 use crate::apply::meta::index_of;
 use crate::node::Node;
 use crate::state::{Key, LineKey, OfferKey, State};
@@ -95,7 +96,7 @@ fn find(state: &State, name: &str, value: &Json) -> Named {
         }
         ("amm", Json::Object(pool)) => {
             let side = |field: &str| pool.get(field).and_then(amm::issue).ok_or("malformedRequest");
-            Ok(objects::amm(state, (side("asset")?, side("asset2")?)))
+            Ok(by_key(state, Key::Amm(AssetPair::of(side("asset")?, side("asset2")?))))
         }
         // Kinds that this ledger does not hold: whatever they name is not there.
         (_, Json::Object(_)) if name != "index" => Ok(None),

@@ -1,6 +1,6 @@
 //! The entries of a state, one by one: the one place that knows all kinds, so that a new kind shows everywhere.
 
-use neo_ledger::{Address, Asset, Hash};
+use neo_ledger::{Address, Hash};
 
 use super::Fields;
 use crate::apply::meta::{index_of, whole_entry};
@@ -35,6 +35,7 @@ pub(super) fn kind_of(key: Key) -> &'static str {
         Key::Account(_) => "account",
         Key::Line(_) => "state",
         Key::Offer(_) => "offer",
+        Key::Amm(_) => "amm",
     }
 }
 
@@ -42,7 +43,8 @@ pub(super) fn kind_of(key: Key) -> &'static str {
 pub(super) fn owned(state: &State, account: Address) -> Vec<Object> {
     let lines = state.lines_of(account).map(|(key, _)| Key::Line(key));
     let offers = state.offers_of(account).map(|(key, _)| Key::Offer(key));
-    let mut objects: Vec<Object> = lines.chain(offers).filter_map(|key| Object::of(state, key)).collect();
+    let pools = state.amm_of(account).map(|(pair, _)| Key::Amm(pair));
+    let mut objects: Vec<Object> = lines.chain(offers).chain(pools).filter_map(|key| Object::of(state, key)).collect();
     objects.sort_by_key(|object| object.index);
     objects
 }
@@ -52,20 +54,11 @@ pub(super) fn all(state: &State) -> impl Iterator<Item = Key> {
     let accounts = state.accounts().map(|(key, _)| Key::Account(key));
     let lines = state.lines().map(|(key, _)| Key::Line(key));
     let offers = state.offers().map(|(key, _)| Key::Offer(key));
-    accounts.chain(lines).chain(offers)
+    let pools = state.amms().map(|(key, _)| Key::Amm(key));
+    accounts.chain(lines).chain(offers).chain(pools)
 }
 
 /// The entry at a place in the ledger.
 pub(super) fn at(state: &State, index: Hash) -> Option<Object> {
     all(state).find(|key| index_of(*key) == index).and_then(|key| Object::of(state, key))
-}
-
-/// The pool of two assets, in either order.
-pub(super) fn amm(_state: &State, _assets: (Asset, Asset)) -> Option<Object> {
-    None
-}
-
-/// The pool whose account this is.
-pub(super) fn amm_of(_state: &State, _account: Address) -> Option<Object> {
-    None
 }

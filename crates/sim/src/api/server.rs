@@ -36,7 +36,7 @@ fn common(node: &Node) -> Fields {
         Some(port) => json!([{ "port": port.to_string(), "protocol": ["http", "ws"] }]),
         None => json!([]),
     };
-    fields(json!({
+    let mut common = fields(json!({
         "build_version": BUILD_VERSION,
         "complete_ledgers": complete_ledgers(node),
         "initial_sync_duration_us": "0",
@@ -56,7 +56,12 @@ fn common(node: &Node) -> Fields {
         "time": calendar::human(node.chain.header().close_time, "000000"),
         "uptime": uptime,
         "validation_quorum": 0,
-    }))
+    }));
+    // A node of the main network does not name it.
+    if node.scenario.network_id != 0 {
+        common.insert("network_id".to_string(), json!(node.scenario.network_id));
+    }
+    common
 }
 
 /// Drops as the number of XRP that `server_info` prints. It is a float there; nothing is computed with it.

@@ -8,9 +8,14 @@ use super::{Failure, Rules};
 use crate::amount::{TokenValue, Value};
 use crate::state::{
     Key, LSF_DEFAULT_RIPPLE, LSF_GLOBAL_FREEZE, LSF_HIGH_FREEZE, LSF_HIGH_NO_RIPPLE, LSF_HIGH_RESERVE, LSF_LOW_FREEZE,
-    LSF_LOW_NO_RIPPLE, LSF_LOW_RESERVE, LineKey, State, TrustLine,
+    LSF_LOW_NO_RIPPLE, LSF_LOW_RESERVE, LineKey, LineQualities, State, TrustLine,
 };
 use crate::ter::Ter;
+
+/// RippleState flag: the low account froze the line deeply.
+pub(crate) const LSF_LOW_DEEP_FREEZE: u32 = 0x0200_0000;
+/// RippleState flag: the high account froze the line deeply.
+pub(crate) const LSF_HIGH_DEEP_FREEZE: u32 = 0x0400_0000;
 
 /// The most entries each account owned while a crossing runs: what is freed by a deletion cannot be spent in the same
 /// crossing (rippled, `PaymentSandbox::ownerCountHook`).
@@ -19,6 +24,10 @@ pub(crate) type OwnerCounts = BTreeMap<Address, u32>;
 /// XRP above the reserve; never below zero.
 pub(crate) fn spendable_xrp(state: &State, rules: &Rules, account: Address, counts: Option<&OwnerCounts>) -> i64 {
     let Some(root) = state.account(account) else { return 0 };
+    // A pool has no reserve: all its XRP is for trading.
+    if root.amm_id.is_some() {
+        return root.balance.max(0);
+    }
     let held = counts.and_then(|counts| counts.get(&account)).copied().unwrap_or(0);
     root.balance.saturating_sub(rules.reserve(root.owner_count.max(held))).max(0)
 }
@@ -30,7 +39,14 @@ pub(crate) fn is_frozen(state: &State, holder: Address, token: Token) -> bool {
     }
     let key = LineKey::of(holder, token.issuer, token.currency);
     let flag = if token.issuer == key.low { LSF_LOW_FREEZE } else { LSF_HIGH_FREEZE };
-    state.line(key).is_some_and(|line| line.flags & flag != 0)
+    holder != token.issuer && state.line(key).is_some_and(|line| line.flags & flag != 0)
+}
+
+/// True when either side froze the line deeply: nothing comes in and nothing goes out.
+pub(crate) fn is_deep_frozen(state: &State, holder: Address, token: Token) -> bool {
+    let key = LineKey::of(holder, token.issuer, token.currency);
+    let flags = LSF_LOW_DEEP_FREEZE | LSF_HIGH_DEEP_FREEZE;
+    holder != token.issuer && state.line(key).is_some_and(|line| line.flags & flags != 0)
 }
 
 /// True when the issuer froze everything.
@@ -50,7 +66,7 @@ pub(crate) fn available(
     match asset {
         Asset::Xrp => Value::Drops(spendable_xrp(state, rules, account, counts)),
         Asset::Token(token) if token.issuer == account => asked,
-        Asset::Token(token) if is_frozen(state, account, token) => Value::Token(TokenValue::ZERO),
+        Asset::Token(token) if is_frozen(state, account, token) || is_deep_frozen(state, account, token) => Value::Token(TokenValue::ZERO),
         Asset::Token(token) => Value::Token(state.token_balance(account, token)),
     }
 }
@@ -103,44 +119,51 @@ pub(crate) fn credit(
         let signed = if receiver == to { value } else { value.neg() };
         return create_line(state, receiver, token, TokenValue::ZERO, signed, 0);
     };
-    let before = line.balance;
-    line.balance = if from == key.low { before.sub(value)? } else { before.add(value)? };
-    let removed = release_reserve(state, &mut line, key, from, before)?;
-    state.put(Key::Line(key), (!removed).then_some(crate::state::Entry::Line(line)));
+    let before = if from == key.low { line.balance } else { line.balance.neg() };
+    let after = before.sub(value)?;
+    let from_ripples = state.account(from).is_some_and(|root| root.flags & LSF_DEFAULT_RIPPLE != 0);
+    let mut removed = false;
+    if releases_reserve(&line, key, from, from_ripples, before, after) {
+        adjust_owner_count(state, from, -1)?;
+        line.flags &= !reserve_flag(key, from);
+        removed = after.is_zero() && line.flags & reserve_flag(key, to) == 0;
+    }
+    line.balance = if from == key.low { after } else { after.neg() };
+    // The metadata of a removed line shows its last balance.
+    state.put_line(key, line);
+    if removed {
+        state.put(Key::Line(key), None);
+    }
     Ok(())
 }
 
-/// The sender whose balance falls to nothing on a line he set to defaults stops paying for it; true when the line then
-/// has no owner and no balance and goes away.
-fn release_reserve(
-    state: &mut State,
-    line: &mut TrustLine,
+/// The flag that says that an account pays reserve for a line.
+pub(crate) fn reserve_flag(key: LineKey, account: Address) -> u32 {
+    if account == key.low { LSF_LOW_RESERVE } else { LSF_HIGH_RESERVE }
+}
+
+/// True when a sender stops to pay for a line: his balance falls to nothing and he set nothing apart from its defaults.
+pub(crate) fn releases_reserve(
+    line: &TrustLine,
     key: LineKey,
     sender: Address,
+    sender_ripples: bool,
     before: TokenValue,
-) -> Result<bool, Failure> {
-    let is_low = sender == key.low;
-    let (reserve, no_ripple, freeze, limit) = if is_low {
-        (LSF_LOW_RESERVE, LSF_LOW_NO_RIPPLE, LSF_LOW_FREEZE, line.low_limit)
+    after: TokenValue,
+) -> bool {
+    let (no_ripple, freeze, limit) = if sender == key.low {
+        (LSF_LOW_NO_RIPPLE, LSF_LOW_FREEZE, line.low_limit)
     } else {
-        (LSF_HIGH_RESERVE, LSF_HIGH_NO_RIPPLE, LSF_HIGH_FREEZE, line.high_limit)
+        (LSF_HIGH_NO_RIPPLE, LSF_HIGH_FREEZE, line.high_limit)
     };
-    let (before, after) = if is_low { (before, line.balance) } else { (before.neg(), line.balance.neg()) };
-    let ripples = state.account(sender).is_some_and(|root| root.flags & LSF_DEFAULT_RIPPLE != 0);
     let falls_to_nothing = before.mantissa() > 0 && after.mantissa() <= 0;
-    let no_ripple_is_default = (line.flags & no_ripple != 0) != ripples;
-    if !falls_to_nothing
-        || line.flags & reserve == 0
-        || !no_ripple_is_default
-        || line.flags & freeze != 0
-        || !limit.is_zero()
-    {
-        return Ok(false);
-    }
-    adjust_owner_count(state, sender, -1)?;
-    line.flags &= !reserve;
-    let other = if is_low { LSF_HIGH_RESERVE } else { LSF_LOW_RESERVE };
-    Ok(line.balance.is_zero() && line.flags & other == 0)
+    let no_ripple_is_default = (line.flags & no_ripple != 0) != sender_ripples;
+    falls_to_nothing
+        && line.flags & reserve_flag(key, sender) != 0
+        && no_ripple_is_default
+        && line.flags & freeze == 0
+        && limit.is_zero()
+        && line.qualities.of_side(sender == key.low) == (0, 0)
 }
 
 /// Makes a trust line that `holder` pays reserve for. `held` is the holder's starting balance; `flags` are more flags
@@ -153,15 +176,26 @@ pub(crate) fn create_line(
     held: TokenValue,
     flags: u32,
 ) -> Result<(), Failure> {
+    let (key, line) = new_line(state, holder, token, limit, held, flags);
+    state.put_line(key, line);
+    adjust_owner_count(state, holder, 1)
+}
+
+/// The line that [`create_line`] makes.
+pub(crate) fn new_line(
+    state: &State,
+    holder: Address,
+    token: Token,
+    limit: TokenValue,
+    held: TokenValue,
+    flags: u32,
+) -> (LineKey, TrustLine) {
     let key = LineKey::of(holder, token.issuer, token.currency);
     let is_low = holder == key.low;
     let lacks_ripple = |account| state.account(account).is_some_and(|root| root.flags & LSF_DEFAULT_RIPPLE == 0);
-    let (own_no_ripple, peer_no_ripple, reserve) = if is_low {
-        (LSF_LOW_NO_RIPPLE, LSF_HIGH_NO_RIPPLE, LSF_LOW_RESERVE)
-    } else {
-        (LSF_HIGH_NO_RIPPLE, LSF_LOW_NO_RIPPLE, LSF_HIGH_RESERVE)
-    };
-    let mut all = flags | reserve;
+    let (own_no_ripple, peer_no_ripple) =
+        if is_low { (LSF_LOW_NO_RIPPLE, LSF_HIGH_NO_RIPPLE) } else { (LSF_HIGH_NO_RIPPLE, LSF_LOW_NO_RIPPLE) };
+    let mut all = flags | reserve_flag(key, holder);
     // A line that a payment or a fill makes starts without rippling unless its holder ripples by default.
     if limit.is_zero() && lacks_ripple(holder) {
         all |= own_no_ripple;
@@ -175,10 +209,10 @@ pub(crate) fn create_line(
         low_limit: if is_low { limit } else { zero },
         high_limit: if is_low { zero } else { limit },
         flags: all,
+        qualities: LineQualities::default(),
         previous: None,
     };
-    state.put_line(key, line);
-    adjust_owner_count(state, holder, 1)
+    (key, line)
 }
 
 /// Moves an amount from one account to another. With a token each side is settled with the issuer, so that `sent` may

@@ -11,6 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Context;
 use super::tx::Tx;
+use crate::amm::{Amm, AssetPair, AuctionSlot};
 use crate::amount::{TokenValue, Value};
 use crate::keylet;
 use crate::state::{AccountRoot, Book, Entry, Key, LineKey, Mark, Offer, OfferKey, State, Thread, TrustLine};
@@ -31,8 +32,15 @@ pub struct Metadata {
 }
 
 /// Builds the metadata of a transaction from what was written since the mark, and threads the transaction through the
-/// entries.
-pub(crate) fn build(state: &mut State, mark: Mark, tx: &Tx, context: &Context<'_>, result: Ter) -> Metadata {
+/// entries. `delivered` is what arrived of a payment, when it is less than its amount.
+pub(crate) fn build(
+    state: &mut State,
+    mark: Mark,
+    tx: &Tx,
+    context: &Context<'_>,
+    result: Ter,
+    delivered: Option<(Value, Asset)>,
+) -> Metadata {
     let (mut accounts, mut books) = (BTreeSet::from([tx.account]), BTreeSet::new());
     let thread = Thread { txn: tx.hash, ledger_index: context.ledger_index };
     let mut nodes: BTreeMap<Hash, Json> = BTreeMap::new();
@@ -76,11 +84,14 @@ pub(crate) fn build(state: &mut State, mark: Mark, tx: &Tx, context: &Context<'_
             state.put(key, Some(with_thread(entry, thread)));
         }
     }
-    let json = json!({
+    let mut json = json!({
         "AffectedNodes": nodes.into_values().collect::<Vec<_>>(),
         "TransactionIndex": context.transaction_index,
         "TransactionResult": result.token,
     });
+    if let (Json::Object(fields), Some((value, asset))) = (&mut json, delivered) {
+        fields.insert("DeliveredAmount".to_string(), amount_json(value, asset));
+    }
     Metadata { json, accounts, books }
 }
 
@@ -98,6 +109,11 @@ fn concern(
             accounts.insert(address);
         }
         Key::Line(line) => accounts.extend([line.low, line.high]),
+        Key::Amm(_) => {
+            if let Some(Entry::Amm(amm)) = after.as_ref().or(before.as_ref()) {
+                accounts.insert(amm.account);
+            }
+        }
         Key::Offer(_) => {
             accounts.extend(owners_of(key));
             let Some(Entry::Offer(offer)) = after.as_ref().or(before.as_ref()) else { return };
@@ -126,7 +142,8 @@ fn last_value(state: &State, mark: Mark, key: Key) -> Option<Entry> {
 
 fn owners_of(key: Key) -> Vec<Address> {
     match key {
-        Key::Account(_) => Vec::new(),
+        // A pool's owner is its own account, which comes and goes with it.
+        Key::Account(_) | Key::Amm(_) => Vec::new(),
         Key::Line(line) => vec![line.low, line.high],
         Key::Offer(offer) => vec![offer.account],
     }
@@ -138,6 +155,7 @@ fn with_thread(entry: Entry, thread: Thread) -> Entry {
         Entry::Account(root) => Entry::Account(AccountRoot { previous, ..root }),
         Entry::Line(line) => Entry::Line(TrustLine { previous, ..line }),
         Entry::Offer(offer) => Entry::Offer(Offer { previous, ..offer }),
+        Entry::Amm(amm) => Entry::Amm(Amm { previous, ..amm }),
     }
 }
 
@@ -146,6 +164,7 @@ fn previous_of(entry: &Entry) -> Option<Thread> {
         Entry::Account(root) => root.previous,
         Entry::Line(line) => line.previous,
         Entry::Offer(offer) => offer.previous,
+        Entry::Amm(amm) => amm.previous,
     }
 }
 
@@ -155,14 +174,17 @@ pub(crate) fn index_of(key: Key) -> Hash {
         Key::Account(address) => keylet::account(address),
         Key::Line(line) => keylet::line(line),
         Key::Offer(offer) => keylet::offer(offer),
+        Key::Amm(pair) => keylet::amm(pair),
     }
 }
 
-fn kind_of(key: Key) -> &'static str {
+/// The name of an entry's kind.
+pub(crate) fn kind_of(key: Key) -> &'static str {
     match key {
         Key::Account(_) => "AccountRoot",
         Key::Line(_) => "RippleState",
         Key::Offer(_) => "Offer",
+        Key::Amm(_) => "AMM",
     }
 }
 
@@ -182,10 +204,14 @@ fn thread_fields(node: &mut Map<String, Json>, previous: Option<Thread>) {
 
 fn created(key: Key, entry: &Entry) -> Map<String, Json> {
     let mut node = header(key);
-    let is_default = |value: &Json| *value == json!(0) || *value == json!("0");
     let fields = fields(key, entry).into_iter().filter(|(_, value)| !is_default(value)).collect();
     node.insert("NewFields".to_string(), Json::Object(fields));
     node
+}
+
+/// True for what `NewFields` leaves out: zero, no drops, XRP as an asset.
+fn is_default(value: &Json) -> bool {
+    *value == json!(0) || *value == json!("0") || *value == json!({ "currency": "XRP" })
 }
 
 fn deleted(key: Key, before: &Entry, last: &Entry) -> Map<String, Json> {
@@ -222,6 +248,7 @@ pub(crate) fn fields(key: Key, entry: &Entry) -> Map<String, Json> {
         (Key::Account(address), Entry::Account(root)) => account_fields(address, root),
         (Key::Line(line_key), Entry::Line(line)) => line_fields(line_key, line),
         (Key::Offer(offer_key), Entry::Offer(offer)) => offer_fields(offer_key, offer),
+        (Key::Amm(pair), Entry::Amm(amm)) => amm_fields(pair, amm),
         _ => Json::Null,
     };
     match json {
@@ -255,6 +282,9 @@ fn account_fields(address: Address, root: &AccountRoot) -> Json {
         if root.transfer_rate != 0 {
             fields.insert("TransferRate".to_string(), json!(root.transfer_rate));
         }
+        if let Some(amm_id) = root.amm_id {
+            fields.insert("AMMID".to_string(), json!(amm_id));
+        }
     }
     json
 }
@@ -263,14 +293,24 @@ fn line_fields(key: LineKey, line: &TrustLine) -> Json {
     let side = |value: TokenValue, issuer| {
         amount_json(Value::Token(value), Asset::Token(Token { currency: key.currency, issuer }))
     };
-    json!({
+    let mut json = json!({
         "Balance": side(line.balance, NOBODY),
         "Flags": line.flags,
         "HighLimit": side(line.high_limit, key.high),
         "HighNode": "0",
         "LowLimit": side(line.low_limit, key.low),
         "LowNode": "0",
-    })
+    });
+    let qualities = &line.qualities;
+    for (name, quality) in [
+        ("LowQualityIn", qualities.low_in),
+        ("LowQualityOut", qualities.low_out),
+        ("HighQualityIn", qualities.high_in),
+        ("HighQualityOut", qualities.high_out),
+    ] {
+        set_unless_zero(&mut json, name, quality);
+    }
+    json
 }
 
 fn offer_fields(key: OfferKey, offer: &Offer) -> Json {
@@ -288,6 +328,59 @@ fn offer_fields(key: OfferKey, offer: &Offer) -> Json {
         fields.insert("Expiration".to_string(), json!(expiration));
     }
     json
+}
+
+fn amm_fields(pair: AssetPair, amm: &Amm) -> Json {
+    let lp_token = amm.lp_token(pair);
+    let votes: Vec<Json> = amm
+        .vote_slots
+        .iter()
+        .map(|slot| {
+            let mut vote = json!({ "Account": slot.account, "VoteWeight": slot.weight });
+            set_unless_zero(&mut vote, "TradingFee", slot.trading_fee);
+            json!({ "VoteEntry": vote })
+        })
+        .collect();
+    let mut json = json!({
+        "Account": amm.account,
+        "Asset": pair.asset,
+        "Asset2": pair.asset2,
+        "Flags": 0,
+        "LPTokenBalance": amount_json(Value::Token(amm.lp_token_balance), Asset::Token(lp_token)),
+        "OwnerNode": "0",
+        "VoteSlots": votes,
+    });
+    set_unless_zero(&mut json, "TradingFee", amm.trading_fee);
+    if let (Json::Object(fields), Some(slot)) = (&mut json, &amm.auction_slot) {
+        fields.insert("AuctionSlot".to_string(), auction_slot_json(slot, lp_token));
+    }
+    json
+}
+
+fn auction_slot_json(slot: &AuctionSlot, lp_token: Token) -> Json {
+    let mut json = json!({
+        "Account": slot.account,
+        "Expiration": slot.expiration,
+        "Price": amount_json(Value::Token(slot.price), Asset::Token(lp_token)),
+    });
+    set_unless_zero(&mut json, "DiscountedFee", slot.discounted_fee);
+    if let Json::Object(fields) = &mut json
+        && !slot.auth_accounts.is_empty()
+    {
+        let named = |account: &Address| json!({ "AuthAccount": { "Account": account } });
+        fields.insert("AuthAccounts".to_string(), slot.auth_accounts.iter().map(named).collect());
+    }
+    json
+}
+
+/// A fee of zero is absent from the ledger.
+fn set_unless_zero(json: &mut Json, field: &str, number: impl Into<u32>) {
+    let number: u32 = number.into();
+    if let Json::Object(fields) = json
+        && number != 0
+    {
+        fields.insert(field.to_string(), json!(number));
+    }
 }
 
 /// An amount as the ledger's messages write it.

@@ -4,7 +4,8 @@
 //! `applySteps.cpp`): a result that claims a fee takes fee and sequence and nothing else, except that offers found
 //! expired or unfunded by a killed offer stay removed; every other failure leaves the state as it was.
 
-mod cross;
+pub mod amm;
+mod flow;
 pub(crate) mod funds;
 pub(crate) mod meta;
 mod offer;
@@ -12,13 +13,15 @@ mod payment;
 mod trust;
 pub mod tx;
 
-use neo_ledger::LedgerTime;
+use neo_ledger::{Address, Asset, LedgerTime};
 use serde::{Deserialize, Serialize};
 
-use crate::amount::ArithmeticError;
+use crate::amendment::{Amendment, Amendments};
+use crate::amount::{ArithmeticError, Value};
 use crate::state::{Mark, OfferKey, State};
 use crate::ter::Ter;
 pub use meta::Metadata;
+pub use flow::Hop;
 use tx::{Body, Signer, Tx};
 
 /// Network ids up to this one must not be named in a transaction (xrpl.org, "NetworkID Field").
@@ -35,9 +38,18 @@ pub struct Rules {
     pub reserve_base_drops: i64,
     /// More reserve for each entry it owns, in drops.
     pub reserve_inc_drops: i64,
+    /// The amendments in force.
+    #[serde(default)]
+    pub amendments: Amendments,
 }
 
 impl Rules {
+    /// True when the amendment is in force.
+    #[must_use]
+    pub const fn enabled(&self, amendment: Amendment) -> bool {
+        self.amendments.enabled(amendment)
+    }
+
     /// The reserve of an account with so many entries, in drops.
     #[must_use]
     pub fn reserve(&self, owner_count: u32) -> i64 {
@@ -62,6 +74,10 @@ pub struct Context<'a> {
     pub fail_hard: bool,
     /// Place of the transaction in its ledger.
     pub transaction_index: u32,
+    /// Address of the pool account that an AMMCreate makes. rippled derives it from the hash of the parent ledger, which
+    /// is not modelled: a replay of a recorded ledger hands in the recorded one. Without it the address follows from
+    /// the pool's id alone.
+    pub pool_account: Option<Address>,
 }
 
 /// What became of a transaction.
@@ -91,11 +107,13 @@ impl From<ArithmeticError> for Failure {
 pub(crate) struct Done {
     pub result: Ter,
     pub dead_offers: Vec<OfferKey>,
+    /// What arrived of a payment, when it is less than its amount.
+    pub delivered: Option<(Value, Asset)>,
 }
 
 impl From<Ter> for Done {
     fn from(result: Ter) -> Done {
-        Done { result, dead_offers: Vec::new() }
+        Done { result, dead_offers: Vec::new(), delivered: None }
     }
 }
 
@@ -117,7 +135,7 @@ pub fn apply(state: &mut State, tx: &Tx, context: &Context<'_>) -> Applied {
         checked.into()
     };
     if done.result.is_success() {
-        return finish(state, tx, context, mark, done.result, tx.fee.min(prior_balance));
+        return finish(state, tx, context, mark, &done, tx.fee.min(prior_balance));
     }
     state.roll_back(mark);
     let dropped = context.retry || (context.open && context.fail_hard);
@@ -128,18 +146,18 @@ pub fn apply(state: &mut State, tx: &Tx, context: &Context<'_>) -> Applied {
     if done.result == Ter::TEC_KILLED || done.result == Ter::TEC_EXPIRED {
         for key in &done.dead_offers {
             // The state was just rolled back to where these offers stood; one that is gone needs no removal.
-            if offer::delete(state, *key, None).is_err() {
+            if offer::delete(state, *key).is_err() {
                 state.roll_back(mark);
                 return refused(Ter::TEF_INTERNAL);
             }
         }
     }
-    finish(state, tx, context, mark, done.result, tx.fee.min(prior_balance))
+    finish(state, tx, context, mark, &done, tx.fee.min(prior_balance))
 }
 
-fn finish(state: &mut State, tx: &Tx, context: &Context<'_>, mark: Mark, result: Ter, fee: i64) -> Applied {
-    let meta = (!context.open).then(|| meta::build(state, mark, tx, context, result));
-    Applied { result, applied: true, fee, meta }
+fn finish(state: &mut State, tx: &Tx, context: &Context<'_>, mark: Mark, done: &Done, fee: i64) -> Applied {
+    let meta = (!context.open).then(|| meta::build(state, mark, tx, context, done.result, done.delivered));
+    Applied { result: done.result, applied: true, fee, meta }
 }
 
 /// Takes fee and sequence. The fee never takes more than there is.
@@ -162,6 +180,9 @@ fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
         }
         _ => {}
     }
+    if matches!(tx.body, Body::Amm(_)) && !amm::is_enabled(context.rules) {
+        return Ter::TEM_DISABLED;
+    }
     let malformed = tx.preflight();
     if !malformed.is_success() {
         return malformed;
@@ -179,7 +200,11 @@ fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
     if tx.last_ledger_sequence.is_some_and(|last| context.ledger_index > last) {
         return Ter::TEF_MAX_LEDGER;
     }
-    if context.open && tx.fee < context.rules.base_fee_drops {
+    let base_fee = match &tx.body {
+        Body::Amm(request) => amm::base_fee(request, context.rules),
+        _ => context.rules.base_fee_drops,
+    };
+    if context.open && tx.fee < base_fee {
         return Ter::TEL_INSUF_FEE_P;
     }
     if tx.fee > root.balance {
@@ -192,8 +217,10 @@ fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
         Body::OfferCreate { taker_gets, taker_pays, expiration, offer_sequence } => {
             offer::preclaim(state, context, tx.account, *taker_gets, taker_pays.1, *expiration, *offer_sequence)
         }
+        Body::Payment { .. } => payment::preclaim(state, tx, context),
         // An offer of the future cannot be cancelled.
         Body::OfferCancel { offer_sequence } if *offer_sequence >= root.sequence => Ter::TEM_BAD_SEQUENCE,
+        Body::Amm(request) => amm::preclaim(state, context, tx, request),
         _ => Ter::SUCCESS,
     }
 }
@@ -202,17 +229,16 @@ fn transact(state: &mut State, tx: &Tx, context: &Context<'_>, prior_balance: i6
     match &tx.body {
         Body::OfferCreate { .. } => offer::create(state, tx, context, prior_balance),
         Body::OfferCancel { offer_sequence } => {
-            offer::delete(state, OfferKey { account: tx.account, sequence: *offer_sequence }, None)?;
+            offer::delete(state, OfferKey { account: tx.account, sequence: *offer_sequence })?;
             Ok(Ter::SUCCESS.into())
         }
-        Body::Payment { destination, amount, send_max, .. } => {
-            payment::pay(state, tx, context, prior_balance, *destination, *amount, *send_max).map(Done::from)
-        }
+        Body::Payment { .. } => payment::pay(state, tx, context, prior_balance),
         Body::TrustSet { limit } => trust::trust_set(state, tx, context, prior_balance, *limit).map(Done::from),
         Body::AccountSet { set_flag, clear_flag, tick_size, transfer_rate } => {
             let options = trust::Options { set: *set_flag, clear: *clear_flag };
             trust::account_set(state, tx.account, options, *tick_size, *transfer_rate).map(Done::from)
         }
+        Body::Amm(request) => amm::transact(state, tx, context, prior_balance, request).map(Done::from),
         Body::Unsupported => Err(Failure(Ter::TEM_DISABLED)),
     }
 }

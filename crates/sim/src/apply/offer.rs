@@ -2,28 +2,31 @@
 
 use neo_ledger::{Address, Asset, LedgerTime, Token};
 
-use super::cross::{Crossing, Wish};
-use super::funds::{OwnerCounts, adjust_owner_count, available, is_globally_frozen, transfer_rate};
+use super::flow::{self, Crossing, Hop, Request, View};
+use super::funds::{adjust_owner_count, available, is_deep_frozen, is_globally_frozen};
 use super::tx::{Body, TF_FILL_OR_KILL, TF_IMMEDIATE_OR_CANCEL, TF_PASSIVE, TF_SELL, Tx};
 use super::{Context, Done, Failure};
+use crate::amendment::Amendment;
 use crate::amount::{
-    InOut, MAX_DROPS, PARITY_RATE, Quality, TokenValue, Value, div_round_strict, divide, mul_round, multiply,
+    InOut, PARITY_RATE, Quality, TokenValue, Value, div_round, div_round_strict, divide, mul_round, multiply,
 };
-use crate::state::{Book, Key, LSF_PASSIVE, LSF_SELL, Offer, OfferKey, State};
+use crate::state::{
+    Book, Key, LSF_HIGH_AUTH, LSF_LOW_AUTH, LSF_PASSIVE, LSF_REQUIRE_AUTH, LSF_SELL, LineKey, Offer, OfferKey, State,
+};
 use crate::ter::Ter;
 
 /// Rates of this many digits are not rounded.
 const MAX_TICK_SIZE: u8 = 16;
 
-/// Removes an offer and its owner's reserve for it; nothing when there is none. `counts` remembers what the owner
-/// owned before, for the rest of a crossing.
-pub(crate) fn delete(state: &mut State, key: OfferKey, counts: Option<&mut OwnerCounts>) -> Result<(), Failure> {
+/// More drops than there are: what a sale may bring.
+const ANY_DROPS: i64 = 9_000_000_000_000_000_000;
+/// Exponent of a transfer rate's billionths.
+const RATE_EXPONENT: i32 = -9;
+
+/// Removes an offer and its owner's reserve for it; nothing when there is none.
+pub(crate) fn delete(state: &mut State, key: OfferKey) -> Result<(), Failure> {
     if state.offer(key).is_none() {
         return Ok(());
-    }
-    if let (Some(counts), Some(owner)) = (counts, state.account(key.account)) {
-        let held = counts.entry(key.account).or_default();
-        *held = owner.owner_count.max(*held);
     }
     state.put(Key::Offer(key), None);
     adjust_owner_count(state, key.account, -1)
@@ -54,9 +57,32 @@ pub(super) fn preclaim(
         return Ter::TEC_EXPIRED;
     }
     match pays {
-        Asset::Token(Token { issuer, .. }) if state.account(issuer).is_none() => Ter::TEC_NO_ISSUER,
-        _ => Ter::SUCCESS,
+        Asset::Token(token) => accepts(state, context, account, token),
+        Asset::Xrp => Ter::SUCCESS,
     }
+}
+
+/// Whether an account may hold what it wants to buy (rippled, `checkAcceptAsset`).
+fn accepts(state: &State, context: &Context<'_>, account: Address, token: Token) -> Ter {
+    let (no_issuer, no_line, no_auth) = if context.retry {
+        (Ter::TER_NO_ACCOUNT, Ter::TER_NO_LINE, Ter::TER_NO_AUTH)
+    } else {
+        (Ter::TEC_NO_ISSUER, Ter::TEC_NO_LINE, Ter::TEC_NO_AUTH)
+    };
+    let Some(issuer) = state.account(token.issuer) else { return no_issuer };
+    if token.issuer == account {
+        return Ter::SUCCESS;
+    }
+    let key = LineKey::of(account, token.issuer, token.currency);
+    if issuer.flags & LSF_REQUIRE_AUTH != 0 {
+        let flag = if token.issuer == key.low { LSF_LOW_AUTH } else { LSF_HIGH_AUTH };
+        match state.line(key) {
+            None => return no_line,
+            Some(line) if line.flags & flag == 0 => return no_auth,
+            Some(_) => {}
+        }
+    }
+    if is_deep_frozen(state, account, token) { Ter::TEC_FROZEN } else { Ter::SUCCESS }
 }
 
 /// An offer being created: what it still wants to exchange, and the quality it will stand at.
@@ -72,7 +98,7 @@ pub(super) fn create(state: &mut State, tx: &Tx, context: &Context<'_>, prior_ba
         return Err(Failure(Ter::TEF_INTERNAL));
     };
     if let Some(sequence) = *offer_sequence {
-        delete(state, OfferKey { account: tx.account, sequence }, None)?;
+        delete(state, OfferKey { account: tx.account, sequence })?;
     }
     let book = Book { pays: taker_pays.1, gets: taker_gets.1 };
     let quality = Quality::of(InOut { input: taker_pays.0, output: taker_gets.0 });
@@ -87,7 +113,7 @@ pub(super) fn create(state: &mut State, tx: &Tx, context: &Context<'_>, prior_ba
         return Ok(done);
     }
     let crossed = before_gets != draft.taker_gets || before_pays != draft.taker_pays;
-    let killed = Done { result: Ter::TEC_KILLED, dead_offers: done.dead_offers.clone() };
+    let killed = Done { result: Ter::TEC_KILLED, dead_offers: done.dead_offers.clone(), delivered: None };
     if draft.taker_gets.is_zero() || draft.taker_pays.is_zero() {
         return Ok(done);
     }
@@ -124,62 +150,89 @@ fn round_to_tick(state: &State, tx: &Tx, draft: &mut Draft) -> Result<(), Failur
     Ok(())
 }
 
-/// Takes what the book offers and leaves in `draft` what is to be placed.
+/// Takes what is offered and leaves in `draft` what is to be placed.
 fn cross(state: &mut State, tx: &Tx, context: &Context<'_>, draft: &mut Draft) -> Result<Done, Failure> {
     let (account, sell) = (tx.account, tx.has(TF_SELL));
     let (gets, pays) = (draft.book.gets, draft.book.pays);
-    let funds = available(state, context.rules, account, gets, draft.taker_gets, None);
+    let mut view = View::new(state, context.rules, context.parent_close_time);
+    let funds = view.funds(account, gets, draft.taker_gets)?;
     if !funds.is_positive() {
         // The fee can push an XRP balance into the reserve after the first check.
         return Ok(Ter::TEC_UNFUNDED_OFFER.into());
     }
     let rate = match gets {
-        Asset::Token(token) if token.issuer != account => transfer_rate(state, gets),
+        Asset::Token(token) if token.issuer != account => view.transfer_rate(token.issuer),
         _ => PARITY_RATE,
     };
-    let send_max = draft.taker_gets.mul_ratio(rate, PARITY_RATE, true)?;
+    let send_max = match rate {
+        PARITY_RATE => draft.taker_gets,
+        rate => mul_round(draft.taker_gets, rate_value(rate)?, draft.taker_gets.is_xrp(), true)?,
+    };
     let limit = Quality::of(InOut { input: send_max, output: draft.taker_pays });
     let deliver = match (sell, draft.taker_pays) {
         (false, pays) => pays,
-        (true, Value::Drops(_)) => Value::Drops(MAX_DROPS),
+        (true, Value::Drops(_)) => Value::Drops(ANY_DROPS),
         // Half the largest value leaves room for a transfer rate of two.
         (true, Value::Token(_)) => Value::Token(TokenValue::new(4_999_999_999_999_999, 80)?),
     };
-    let wish = Wish {
-        taker: account,
-        book: Book { pays: gets, gets: pays },
-        threshold: if tx.has(TF_PASSIVE) { limit.next_better() } else { limit },
-        send_max: send_max.min(funds),
-        deliver,
-        fill_or_kill: tx.has(TF_FILL_OR_KILL),
-        sell,
+    // Between two tokens XRP is another way round.
+    let bridge = [vec![Hop { account: None, currency: Some(None), issuer: None }]];
+    let bridged = gets != Asset::Xrp && pays != Asset::Xrp;
+    let request = Request {
+        from: account,
+        to: account,
+        deliver: (deliver, pays),
+        paths: if bridged { &bridge } else { &[] },
+        default_path: true,
+        partial: !tx.has(TF_FILL_OR_KILL),
+        owner_pays: true,
+        crossing: Some(if sell { Crossing::Sell } else { Crossing::Buy }),
+        limit_quality: Some(if tx.has(TF_PASSIVE) { limit.next_better() } else { limit }),
+        send_max: Some((send_max.min(funds), gets)),
     };
-    let outcome = Crossing::new(state, context.rules, context.parent_close_time, wish).run()?;
-    let done = Done { result: Ter::SUCCESS, dead_offers: outcome.dead };
-    let Some(exchanged) = outcome.exchanged else { return Ok(done) };
-    let left = available(state, context.rules, account, gets, draft.taker_gets, Some(&outcome.counts));
-    if !left.is_positive() {
-        (draft.taker_gets, draft.taker_pays) = (draft.taker_gets.cleared(), draft.taker_pays.cleared());
-    } else {
-        shrink(draft, exchanged, rate, sell)?;
+    let flowed = flow::pay(&mut view, &request)?;
+    if !flowed.result.is_success() {
+        let dead_offers: Vec<OfferKey> = flowed.dead.into_iter().collect();
+        for key in &dead_offers {
+            delete(state, *key)?;
+        }
+        return Ok(Done { result: Ter::SUCCESS, dead_offers, delivered: None });
     }
-    Ok(done)
+    if view.funds(account, gets, draft.taker_gets)?.is_positive() {
+        shrink(draft, flowed.exchanged, rate, sell, context)?;
+    } else {
+        (draft.taker_gets, draft.taker_pays) = (draft.taker_gets.cleared(), draft.taker_pays.cleared());
+    }
+    Ok(Ter::SUCCESS.into())
+}
+
+fn rate_value(rate: u32) -> Result<Value, Failure> {
+    Ok(Value::Token(TokenValue::new(i64::from(rate), RATE_EXPONENT)?))
 }
 
 /// Takes what was exchanged off the offer, keeping its rate.
-fn shrink(draft: &mut Draft, exchanged: InOut, rate_in: u32, sell: bool) -> Result<(), Failure> {
+fn shrink(draft: &mut Draft, exchanged: InOut, rate_in: u32, sell: bool, context: &Context<'_>) -> Result<(), Failure> {
     let amounts = InOut { input: draft.taker_pays, output: draft.taker_gets };
     // From the taker's side the roles are turned: he pays TakerGets.
     let rate = Value::Token(Quality::of(InOut { input: amounts.output, output: amounts.input }).rate());
+    let (gets_xrp, pays_xrp) = (draft.taker_gets.is_xrp(), draft.taker_pays.is_xrp());
     if sell {
-        let sold = exchanged.input.mul_ratio(PARITY_RATE, rate_in, true)?;
+        // What went to the issuer as a fee was not sold.
+        let sold = match rate_in {
+            PARITY_RATE => exchanged.input,
+            rate_in => div_round(exchanged.input, rate_value(rate_in)?, gets_xrp, true)?,
+        };
         let rest = draft.taker_gets.sub(sold)?;
         draft.taker_gets = if rest.signum() < 0 { rest.cleared() } else { rest };
-        draft.taker_pays = div_round_strict(draft.taker_gets, rate, draft.taker_pays.is_xrp(), false)?;
+        draft.taker_pays = if context.rules.enabled(Amendment::FixReducedOffersV1) {
+            div_round_strict(draft.taker_gets, rate, pays_xrp, false)?
+        } else {
+            div_round(draft.taker_gets, rate, pays_xrp, true)?
+        };
     } else {
         let rest = draft.taker_pays.sub(exchanged.output)?;
         draft.taker_pays = if rest.signum() < 0 { rest.cleared() } else { rest };
-        draft.taker_gets = mul_round(draft.taker_pays, rate, draft.taker_gets.is_xrp(), true)?;
+        draft.taker_gets = mul_round(draft.taker_pays, rate, gets_xrp, true)?;
     }
     Ok(())
 }

@@ -1,34 +1,172 @@
-//! Payment of XRP, and of a token between its issuer and holders. Cross-currency payments are not modelled yet.
+//! Payment (rippled's `Payment`): XRP to an account directly, everything else through the payment engine.
 
 use neo_ledger::{Address, Asset, Token};
 
-use super::funds::{add_xrp, credit, is_frozen, move_value, transfer_rate};
-use super::tx::Tx;
-use super::{Context, Failure};
-use crate::amount::{PARITY_RATE, TokenValue, Value};
-use crate::state::{AccountRoot, LineKey, State};
+use super::flow::{self, Hop, Request, View};
+use super::tx::{Body, TF_LIMIT_QUALITY, TF_NO_RIPPLE_DIRECT, TF_PARTIAL_PAYMENT, Tx};
+use super::{Context, Done, Failure};
+use crate::amount::{InOut, Quality, Value};
+use crate::state::{AccountRoot, LSF_DEPOSIT_AUTH, State};
 use crate::ter::Ter;
 
-pub(super) fn pay(
-    state: &mut State,
-    tx: &Tx,
-    context: &Context<'_>,
-    prior_balance: i64,
+/// AccountRoot flag: payments to it need a destination tag.
+const LSF_REQUIRE_DEST_TAG: u32 = 0x0002_0000;
+/// AccountRoot flag: the free change of its key was used; incoming XRP brings it back.
+const LSF_PASSWORD_SPENT: u32 = 0x0001_0000;
+/// Most paths, and most hops of one, that the open ledger takes.
+const MAX_PATHS: usize = 6;
+const MAX_HOPS: usize = 8;
+
+/// A payment's fields.
+struct Fields<'a> {
     destination: Address,
     amount: (Value, Asset),
     send_max: Option<(Value, Asset)>,
-) -> Result<Ter, Failure> {
-    match amount {
-        (Value::Drops(drops), Asset::Xrp) => pay_xrp(state, tx, context, prior_balance, destination, drops),
-        (Value::Token(value), Asset::Token(token)) => {
-            let most = match send_max {
-                Some((Value::Token(most), _)) => most,
-                _ => value,
-            };
-            pay_token(state, tx.account, destination, token, value, most)
-        }
-        _ => Err(Failure(Ter::TEM_BAD_AMOUNT)),
+    deliver_min: Option<(Value, Asset)>,
+    paths: Option<&'a [Vec<Hop>]>,
+    destination_tag: Option<u32>,
+    /// Most that is spent; without SendMax as much of the sender's own as arrives.
+    most: (Value, Asset),
+}
+
+impl Fields<'_> {
+    fn of(tx: &Tx) -> Option<Fields<'_>> {
+        let Body::Payment { destination, amount, send_max, deliver_min, paths, destination_tag } = &tx.body else {
+            return None;
+        };
+        let own = match amount.1 {
+            Asset::Token(token) => Asset::Token(Token { issuer: tx.account, ..token }),
+            Asset::Xrp => Asset::Xrp,
+        };
+        Some(Fields {
+            destination: *destination,
+            amount: *amount,
+            send_max: *send_max,
+            deliver_min: *deliver_min,
+            paths: paths.as_deref(),
+            destination_tag: *destination_tag,
+            most: send_max.unwrap_or((amount.0, own)),
+        })
     }
+
+    /// True when XRP goes straight from sender to receiver.
+    fn is_direct_xrp(&self) -> bool {
+        self.amount.1 == Asset::Xrp && self.paths.is_none() && self.send_max.is_none()
+    }
+}
+
+/// Checks that need no ledger.
+pub(super) fn preflight(tx: &Tx) -> Ter {
+    let Some(payment) = Fields::of(tx) else { return Ter::TEM_MALFORMED };
+    let (source, arrives) = (payment.most.1, payment.amount.1);
+    let only_xrp = source == Asset::Xrp && arrives == Asset::Xrp;
+    let checks = [
+        (payment.destination == Address([0; 20]), Ter::TEM_DST_NEEDED),
+        (!payment.most.0.is_positive() || !payment.amount.0.is_positive(), Ter::TEM_BAD_AMOUNT),
+        (
+            payment.destination == tx.account && same_currency(source, arrives) && payment.paths.is_none(),
+            Ter::TEM_REDUNDANT,
+        ),
+        (only_xrp && payment.send_max.is_some(), Ter::TEM_BAD_SEND_XRP_MAX),
+        (only_xrp && payment.paths.is_some(), Ter::TEM_BAD_SEND_XRP_PATHS),
+        (only_xrp && tx.has(TF_PARTIAL_PAYMENT), Ter::TEM_BAD_SEND_XRP_PARTIAL),
+        (only_xrp && tx.has(TF_LIMIT_QUALITY), Ter::TEM_BAD_SEND_XRP_LIMIT),
+        (only_xrp && tx.has(TF_NO_RIPPLE_DIRECT), Ter::TEM_BAD_SEND_XRP_NO_DIRECT),
+        (payment.deliver_min.is_some_and(|least| !fits(tx, &payment, least)), Ter::TEM_BAD_AMOUNT),
+    ];
+    checks.into_iter().find_map(|(fails, result)| fails.then_some(result)).unwrap_or(Ter::SUCCESS)
+}
+
+/// DeliverMin is of a partial payment, of its asset, and no more than its amount.
+fn fits(tx: &Tx, payment: &Fields<'_>, (least, asset): (Value, Asset)) -> bool {
+    tx.has(TF_PARTIAL_PAYMENT) && least.is_positive() && asset == payment.amount.1 && least <= payment.amount.0
+}
+
+fn same_currency(a: Asset, b: Asset) -> bool {
+    match (a, b) {
+        (Asset::Xrp, Asset::Xrp) => true,
+        (Asset::Token(a), Asset::Token(b)) => a.currency == b.currency,
+        _ => false,
+    }
+}
+
+/// Checks against the ledger, before the fee is taken.
+pub(super) fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
+    let Some(payment) = Fields::of(tx) else { return Ter::TEM_MALFORMED };
+    match (state.account(payment.destination), payment.amount.0) {
+        (None, Value::Token(_)) => return Ter::TEC_NO_DST,
+        (None, Value::Drops(_)) if context.open && tx.has(TF_PARTIAL_PAYMENT) => return Ter::TEL_NO_DST_PARTIAL,
+        (None, Value::Drops(drops)) if drops < context.rules.reserve(0) => return Ter::TEC_NO_DST_INSUF_XRP,
+        (Some(root), _) if root.flags & LSF_REQUIRE_DEST_TAG != 0 && payment.destination_tag.is_none() => {
+            return Ter::TEC_DST_TAG_NEEDED;
+        }
+        _ => {}
+    }
+    let too_many = |paths: &[Vec<Hop>]| paths.len() > MAX_PATHS || paths.iter().any(|path| path.len() > MAX_HOPS);
+    if context.open && payment.paths.is_some_and(too_many) {
+        return Ter::TEL_BAD_PATH_COUNT;
+    }
+    Ter::SUCCESS
+}
+
+pub(super) fn pay(state: &mut State, tx: &Tx, context: &Context<'_>, prior_balance: i64) -> Result<Done, Failure> {
+    let payment = Fields::of(tx).ok_or(Failure(Ter::TEF_INTERNAL))?;
+    if state.account(payment.destination).is_none() {
+        let root = AccountRoot {
+            balance: 0,
+            // New accounts count from the ledger's index, so that a deleted one's transactions cannot come back.
+            sequence: context.ledger_index,
+            owner_count: 0,
+            flags: 0,
+            tick_size: 0,
+            transfer_rate: 0,
+            amm_id: None,
+            previous: None,
+        };
+        state.put_account(payment.destination, root);
+    }
+    if payment.is_direct_xrp() {
+        return pay_xrp(state, tx, context, prior_balance, &payment).map(Done::from);
+    }
+    if !may_deposit(state, tx.account, payment.destination) {
+        return Ok(Ter::TEC_NO_PERMISSION.into());
+    }
+    ripple(state, tx, context, &payment)
+}
+
+/// An account that wants to approve its payers has approved nobody: that is not modelled.
+fn may_deposit(state: &State, from: Address, to: Address) -> bool {
+    from == to || state.account(to).is_none_or(|root| root.flags & LSF_DEPOSIT_AUTH == 0)
+}
+
+fn ripple(state: &mut State, tx: &Tx, context: &Context<'_>, payment: &Fields<'_>) -> Result<Done, Failure> {
+    let limit = Quality::of(InOut { input: payment.most.0, output: payment.amount.0 });
+    let request = Request {
+        from: tx.account,
+        to: payment.destination,
+        deliver: payment.amount,
+        paths: payment.paths.unwrap_or_default(),
+        default_path: !tx.has(TF_NO_RIPPLE_DIRECT),
+        partial: tx.has(TF_PARTIAL_PAYMENT),
+        owner_pays: false,
+        crossing: None,
+        limit_quality: tx.has(TF_LIMIT_QUALITY).then_some(limit),
+        send_max: Some(payment.most),
+    };
+    let mut view = View::new(state, context.rules, context.parent_close_time);
+    let flowed = flow::pay(&mut view, &request)?;
+    let arrived = flowed.exchanged.output;
+    if flowed.result.is_retry() {
+        // A path that does not work out costs its fee at once.
+        return Ok(Ter::TEC_PATH_DRY.into());
+    }
+    if !flowed.result.is_success() || arrived == payment.amount.0 {
+        return Ok(flowed.result.into());
+    }
+    if payment.deliver_min.is_some_and(|(least, _)| arrived < least) {
+        return Ok(Ter::TEC_PATH_PARTIAL.into());
+    }
+    Ok(Done { delivered: Some((arrived, payment.amount.1)), ..flowed.result.into() })
 }
 
 fn pay_xrp(
@@ -36,85 +174,29 @@ fn pay_xrp(
     tx: &Tx,
     context: &Context<'_>,
     prior_balance: i64,
-    destination: Address,
-    drops: i64,
+    payment: &Fields<'_>,
 ) -> Result<Ter, Failure> {
-    let is_new = state.account(destination).is_none();
-    if is_new && drops < context.rules.reserve(0) {
-        return Ok(Ter::TEC_NO_DST_INSUF_XRP);
-    }
-    let owner_count = state.account(tx.account).map_or(0, |root| root.owner_count);
+    let Value::Drops(drops) = payment.amount.0 else { return Err(Failure(Ter::TEF_INTERNAL)) };
+    let internal = Failure(Ter::TEF_INTERNAL);
+    let sender = state.account(tx.account).cloned().ok_or(internal)?;
     // The fee may come out of the reserve.
-    let needed = drops.saturating_add(context.rules.reserve(owner_count).max(tx.fee));
-    if prior_balance < needed {
+    let kept = context.rules.reserve(sender.owner_count).max(tx.fee);
+    if prior_balance < drops.saturating_add(kept) {
         return Ok(Ter::TEC_UNFUNDED_PAYMENT);
     }
-    add_xrp(state, tx.account, -drops)?;
-    if is_new {
-        let root = AccountRoot {
-            balance: drops,
-            // New accounts count from the ledger's index, so that a deleted one's transactions cannot come back.
-            sequence: context.ledger_index,
-            owner_count: 0,
-            flags: 0,
-            tick_size: 0,
-            transfer_rate: 0,
-            previous: None,
-        };
-        state.put_account(destination, root);
-    } else {
-        add_xrp(state, destination, drops)?;
+    let receiver = state.account(payment.destination).cloned().ok_or(internal)?;
+    if receiver.amm_id.is_some() {
+        return Ok(Ter::TEC_NO_PERMISSION);
     }
+    // Whoever wants to approve his payers still takes small sums while he has little, so that he can pay fees.
+    let base = context.rules.reserve(0);
+    if (drops > base || receiver.balance > base) && !may_deposit(state, tx.account, payment.destination) {
+        return Ok(Ter::TEC_NO_PERMISSION);
+    }
+    let balance = sender.balance.checked_sub(drops).ok_or(internal)?;
+    state.put_account(tx.account, AccountRoot { balance, ..sender });
+    let balance = receiver.balance.checked_add(drops).ok_or(internal)?;
+    let flags = receiver.flags & !LSF_PASSWORD_SPENT;
+    state.put_account(payment.destination, AccountRoot { balance, flags, ..receiver });
     Ok(Ter::SUCCESS)
-}
-
-fn pay_token(
-    state: &mut State,
-    from: Address,
-    to: Address,
-    token: Token,
-    value: TokenValue,
-    most: TokenValue,
-) -> Result<Ter, Failure> {
-    if state.account(to).is_none() {
-        return Ok(Ter::TEC_NO_DST);
-    }
-    if from == token.issuer {
-        return Ok(match room(state, to, token)? {
-            Some(room) if room >= value => {
-                credit(state, from, to, token, value)?;
-                Ter::SUCCESS
-            }
-            Some(room) if room.mantissa() > 0 => Ter::TEC_PATH_PARTIAL,
-            _ => Ter::TEC_PATH_DRY,
-        });
-    }
-    let held = state.token_balance(from, token);
-    // Frozen tokens can only go back to their issuer.
-    if held.mantissa() <= 0 || (to != token.issuer && is_frozen(state, from, token)) {
-        return Ok(Ter::TEC_PATH_DRY);
-    }
-    let rate = if to == token.issuer { PARITY_RATE } else { transfer_rate(state, Asset::Token(token)) };
-    let sent = value.mul_ratio(rate, PARITY_RATE, true)?;
-    if sent > most || sent > held {
-        return Ok(Ter::TEC_PATH_PARTIAL);
-    }
-    if to != token.issuer {
-        match room(state, to, token)? {
-            Some(room) if room >= value => {}
-            Some(room) if room.mantissa() > 0 => return Ok(Ter::TEC_PATH_PARTIAL),
-            _ => return Ok(Ter::TEC_PATH_DRY),
-        }
-    }
-    move_value(state, from, to, Asset::Token(token), Value::Token(sent), Value::Token(value))?;
-    Ok(Ter::SUCCESS)
-}
-
-/// How much more of a token a holder accepts; `None` without a trust line.
-fn room(state: &State, holder: Address, token: Token) -> Result<Option<TokenValue>, Failure> {
-    let key = LineKey::of(holder, token.issuer, token.currency);
-    let Some(line) = state.line(key) else { return Ok(None) };
-    let (limit, held) =
-        if holder == key.low { (line.low_limit, line.balance) } else { (line.high_limit, line.balance.neg()) };
-    Ok(Some(limit.sub(held)?))
 }

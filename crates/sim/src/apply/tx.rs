@@ -6,6 +6,8 @@ use neo_ledger::{Address, Amount, Asset, Hash, LedgerTime};
 use serde_json::Value as Json;
 use thiserror::Error;
 
+use super::amm::Request;
+use super::flow::Hop;
 use crate::amount::{TokenValue, Value};
 use crate::ter::Ter;
 
@@ -17,6 +19,12 @@ pub const TF_IMMEDIATE_OR_CANCEL: u32 = 0x0002_0000;
 pub const TF_FILL_OR_KILL: u32 = 0x0004_0000;
 /// OfferCreate flag: sell all of TakerGets, even for more than TakerPays.
 pub const TF_SELL: u32 = 0x0008_0000;
+/// Payment flag: use the paths that are given and no default one.
+pub const TF_NO_RIPPLE_DIRECT: u32 = 0x0001_0000;
+/// Payment flag: less may arrive.
+pub const TF_PARTIAL_PAYMENT: u32 = 0x0002_0000;
+/// Payment flag: no worse a price than Amount for SendMax.
+pub const TF_LIMIT_QUALITY: u32 = 0x0004_0000;
 /// TrustSet flag: let nothing ripple through this line.
 pub const TF_SET_NO_RIPPLE: u32 = 0x0002_0000;
 /// TrustSet flag: let ripple again.
@@ -68,8 +76,12 @@ pub enum Body {
         amount: (Value, Asset),
         /// Most that may be spent.
         send_max: Option<(Value, Asset)>,
-        /// True when it has parts that are not modelled (paths, partial payment, DeliverMin).
-        complex: bool,
+        /// Least that must arrive of a partial payment.
+        deliver_min: Option<(Value, Asset)>,
+        /// Paths beside the default one.
+        paths: Option<Vec<Vec<Hop>>>,
+        /// The receiver's tag.
+        destination_tag: Option<u32>,
     },
     /// Sets a trust line.
     TrustSet {
@@ -87,6 +99,8 @@ pub enum Body {
         /// Transfer rate of its tokens.
         transfer_rate: Option<u32>,
     },
+    /// Makes a pool, changes what is in it, or votes on its fee.
+    Amm(Box<Request>),
     /// A type that this ledger does not know.
     Unsupported,
 }
@@ -186,9 +200,10 @@ impl Tx {
                 Body::TrustSet { .. } => {
                     TF_SET_NO_RIPPLE | TF_CLEAR_NO_RIPPLE | TF_SET_FREEZE | TF_CLEAR_FREEZE | 0x0001_0000
                 }
-                // tfNoRippleDirect, tfPartialPayment and tfLimitQuality; AccountSet's old flags.
-                Body::Payment { .. } => 0x0007_0000,
+                Body::Payment { .. } => TF_NO_RIPPLE_DIRECT | TF_PARTIAL_PAYMENT | TF_LIMIT_QUALITY,
+                // Its old flags.
                 Body::AccountSet { .. } => 0x003F_0000,
+                Body::Amm(request) => request.flags(),
                 Body::OfferCancel { .. } | Body::Unsupported => 0,
             };
         if self.flags & !allowed != 0 {
@@ -200,6 +215,7 @@ impl Tx {
     fn preflight_body(&self) -> Ter {
         match &self.body {
             Body::Unsupported => Ter::TEM_DISABLED,
+            Body::Amm(request) => request.preflight(self),
             Body::OfferCreate { taker_gets, taker_pays, expiration, offer_sequence } => {
                 if self.has(TF_IMMEDIATE_OR_CANCEL) && self.has(TF_FILL_OR_KILL) {
                     Ter::TEM_INVALID_FLAG
@@ -219,18 +235,7 @@ impl Tx {
                 }
             }
             Body::OfferCancel { offer_sequence: 0 } => Ter::TEM_BAD_SEQUENCE,
-            Body::Payment { amount, complex, send_max, destination } => {
-                let same_asset = send_max.is_none_or(|(_, asset)| asset == amount.1);
-                if !amount.0.is_positive() || send_max.is_some_and(|(value, _)| !value.is_positive()) {
-                    Ter::TEM_BAD_AMOUNT
-                } else if *complex || !same_asset {
-                    Ter::TEM_DISABLED
-                } else if *destination == self.account {
-                    Ter::TEM_REDUNDANT
-                } else {
-                    Ter::SUCCESS
-                }
-            }
+            Body::Payment { .. } => super::payment::preflight(self),
             Body::TrustSet { limit } if limit.0.mantissa() < 0 => Ter::TEM_BAD_LIMIT,
             Body::TrustSet { limit } if limit.1.issuer == self.account => Ter::TEM_DST_IS_SRC,
             Body::AccountSet { set_flag, clear_flag, .. } if set_flag.is_some() && set_flag == clear_flag => {
@@ -266,9 +271,9 @@ fn body(json: &Json) -> Result<Body, TxError> {
                 None => required(json, "DeliverMax", amount)?,
             },
             send_max: optional(json, "SendMax", amount)?,
-            complex: json.get("Paths").is_some()
-                || json.get("DeliverMin").is_some()
-                || optional(json, "Flags", number)?.unwrap_or(0) & 0x0007_0000 != 0,
+            deliver_min: optional(json, "DeliverMin", amount)?,
+            paths: optional(json, "Paths", paths)?,
+            destination_tag: optional(json, "DestinationTag", number)?,
         },
         "TrustSet" => Body::TrustSet {
             limit: required(json, "LimitAmount", |value| match amount(value)? {
@@ -282,15 +287,19 @@ fn body(json: &Json) -> Result<Body, TxError> {
             tick_size: optional(json, "TickSize", |value| u8::try_from(value.as_u64()?).ok())?,
             transfer_rate: optional(json, "TransferRate", number)?,
         },
-        _ => Body::Unsupported,
+        other => Request::read(other, json)?.map_or(Body::Unsupported, |request| Body::Amm(Box::new(request))),
     })
 }
 
-fn required<T>(json: &Json, field: &'static str, read: impl Fn(&Json) -> Option<T>) -> Result<T, TxError> {
+pub(super) fn required<T>(json: &Json, field: &'static str, read: impl Fn(&Json) -> Option<T>) -> Result<T, TxError> {
     optional(json, field, read)?.ok_or(TxError::Missing { field })
 }
 
-fn optional<T>(json: &Json, field: &'static str, read: impl Fn(&Json) -> Option<T>) -> Result<Option<T>, TxError> {
+pub(super) fn optional<T>(
+    json: &Json,
+    field: &'static str,
+    read: impl Fn(&Json) -> Option<T>,
+) -> Result<Option<T>, TxError> {
     let Some(value) = json.get(field) else { return Ok(None) };
     match read(value) {
         Some(value) => Ok(Some(value)),
@@ -304,6 +313,21 @@ fn number(value: &Json) -> Option<u32> {
 
 fn address(value: &Json) -> Option<Address> {
     value.as_str().and_then(|text| text.parse().ok())
+}
+
+fn paths(value: &Json) -> Option<Vec<Vec<Hop>>> {
+    value.as_array()?.iter().map(|path| path.as_array()?.iter().map(hop).collect()).collect()
+}
+
+fn hop(value: &Json) -> Option<Hop> {
+    let part = |field: &str| value.get(field).map(|part| part.as_str().ok_or(())).transpose();
+    let currency = match part("currency").ok()? {
+        None => None,
+        Some("XRP") => Some(None),
+        Some(code) => Some(Some(code.parse().ok()?)),
+    };
+    let party = |text: Option<&str>| text.map(str::parse).transpose().ok();
+    Some(Hop { account: party(part("account").ok()?)?, currency, issuer: party(part("issuer").ok()?)? })
 }
 
 /// Reads an amount: a string of drops, or a token's object.

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 use neo_ledger::{Address, Asset, Currency, Hash, LedgerTime, Token, sha512_half};
+use neo_sim::amendment::Amendments;
 use neo_sim::amount::TokenValue;
 use neo_sim::apply::tx::{Signer, Tx};
 use neo_sim::apply::{Applied, Context, Rules, apply};
@@ -36,8 +37,13 @@ pub fn xrp(drops: i64) -> Json {
 impl World {
     /// Alice, Bob and Carol with 1,000 XRP and 1,000 RLUSD each.
     pub fn new() -> World {
-        let rules =
-            Rules { network_id: 1, base_fee_drops: 10, reserve_base_drops: 1_000_000, reserve_inc_drops: 200_000 };
+        let rules = Rules {
+            network_id: 1,
+            base_fee_drops: 10,
+            reserve_base_drops: 1_000_000,
+            reserve_inc_drops: 200_000,
+            amendments: Amendments::default(),
+        };
         let mut world = World { state: State::default(), rules, index: 5, now: NOW };
         for account in [ISSUER, ALICE, BOB, CAROL] {
             let root = AccountRoot {
@@ -47,6 +53,7 @@ impl World {
                 flags: if account == ISSUER { LSF_DEFAULT_RIPPLE } else { 0 },
                 tick_size: 0,
                 transfer_rate: 0,
+                amm_id: None,
                 previous: None,
             };
             world.state.put_account(account, root);
@@ -78,6 +85,7 @@ impl World {
             retry: false,
             fail_hard: false,
             transaction_index: 0,
+            pool_account: None,
         };
         let applied = apply(&mut self.state, &tx, &context);
         self.state.commit();

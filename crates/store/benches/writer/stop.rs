@@ -39,9 +39,10 @@ fn once() -> Duration {
     started.elapsed()
 }
 
-/// The median and the worst of a few.
+/// The median and the worst of a few (`NEO_BENCH_RUNS`).
 pub fn run() -> Vec<Figure> {
-    let mut times: Vec<Duration> = (0..5).map(|_| once()).collect();
+    let runs: u32 = std::env::var("NEO_BENCH_RUNS").map_or(5, |text| text.parse().unwrap());
+    let mut times: Vec<Duration> = (0..runs).map(|_| once()).collect();
     let (median, worst) = (ms(percentile(&mut times, 50)), ms(percentile(&mut times, 100)));
     let what = "stop with 100,000 rows queued (written, closed, sealed), median / worst";
     vec![Figure::new(what, format!("{median} / {worst}"), "< 2 s")]

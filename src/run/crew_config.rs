@@ -1,0 +1,93 @@
+//! What the actors start with: from the configuration, and from what earlier sessions left in the record.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use neo_actors::feed::core::FeedConfig;
+use neo_actors::orders::adopt::Adoptable;
+use neo_actors::orders::core::OrdersConfig;
+use neo_ledger::keys::Keypair;
+use neo_ledger::types::{Hash, LedgerTime, Token};
+use neo_market::{Drops, Rounding};
+use neo_store::OpenOrder;
+use neo_store::open::Store;
+use neo_store::record::CheckpointOwner;
+
+use crate::config::{Config, Orphans, Speed};
+use crate::simulator::Simulator;
+use crate::supervisor::crew::CrewConfig;
+
+pub(super) fn of(
+    config: &Config,
+    simulator: &Simulator,
+    key: &Keypair,
+    token: Token,
+    store: &Store,
+) -> Result<CrewConfig> {
+    // Ledger time is whole seconds: any part of one is a whole one.
+    let seconds = |duration: Duration| u32::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
+    let unsettled = store.unsettled_intents()?.into_iter().map(|row| -> Result<(Hash, u32)> {
+        Ok((row.intent.tx_hash.parse().context("an intent's hash in the record")?, row.intent.last_ledger_sequence))
+    });
+    let last_processed = store.last_processed_ledger()?;
+    let settled = store
+        .settled_since(last_processed.unwrap_or(0))?
+        .into_iter()
+        .map(|hash| -> Result<Hash> { hash.parse().context("a settled intent's hash in the record") });
+    let network_id = config.sim.network_id;
+    let (depth, dust) = (config.feed.depth, Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?);
+    Ok(CrewConfig {
+        url: simulator.url().to_string(),
+        feed: FeedConfig {
+            account: key.address(),
+            token,
+            network_id,
+            ledger_accept: config.session.speed == Speed::Max,
+            depth,
+            dust,
+            silence_ms: config.feed.silence_ms,
+            request_timeout_ms: config.feed.silence_ms,
+            audit_ledgers: config.orders.audit_ledgers,
+            last_processed,
+            refetch_from: store.refetch_from()?,
+        },
+        orders: OrdersConfig {
+            token,
+            network_id,
+            quote: config.quote.clone(),
+            risk: config.risk.clone(),
+            last_ledger_offset: config.orders.last_ledger_offset,
+            max_fee: config.orders.max_fee_drops,
+            cancel_max_fee: config.orders.cancel_max_fee_drops,
+            trade_for_s: config.session.duration.map(seconds),
+            unsettled: unsettled.collect::<Result<_>>()?,
+            settled: settled.collect::<Result<_>>()?,
+            adoptable: adoptable(config, store)?,
+        },
+        checkpoint_every: (config.store.checkpoint == CheckpointOwner::Own)
+            .then(|| Duration::from_secs(u64::from(config.store.checkpoint_s))),
+        frozen_ms: config.supervisor.frozen_ms,
+        path: store.path().to_path_buf(),
+        // Set when the session has a number.
+        session: 0,
+    })
+}
+
+/// Offers of earlier sessions that may still stand and are to be taken over; one without an Expiration never is.
+fn adoptable(config: &Config, store: &Store) -> Result<Vec<Adoptable>> {
+    if config.orders.orphans == Orphans::Cancel {
+        return Ok(Vec::new());
+    }
+    let known = |order: OpenOrder| {
+        Some(Adoptable {
+            sequence: order.offer_sequence,
+            side: order.side,
+            level: order.level,
+            price: order.price,
+            placed_ledger: order.ledger_index,
+            expires: LedgerTime::from_unix_s(order.expiration?.timestamp())?,
+        })
+    };
+    // A new simulated world counts its numbers from the start again: the newest order of a number is the one meant.
+    Ok(store.open_orders()?.into_iter().rev().filter_map(known).collect())
+}
