@@ -3,6 +3,8 @@
 //! Prices and sizes are drawn as floats; what they send becomes whole drops and six decimals at one point,
 //! [`amounts`].
 
+mod pool;
+
 use std::collections::BTreeMap;
 
 use neo_ledger::{Address, Asset};
@@ -14,7 +16,7 @@ use crate::amount::{TokenValue, Value};
 use crate::apply::meta::amount_json;
 use crate::apply::tx::{TF_IMMEDIATE_OR_CANCEL, TF_SELL};
 use crate::rng::{Rng, RngPlace};
-use crate::scenario::{Scenario, participant};
+use crate::scenario::{Price, PriceKind, Scenario, participant};
 use crate::tape::Tape;
 
 /// Accounts that takers trade from, in turn.
@@ -22,6 +24,8 @@ pub const TAKER_ACCOUNTS: usize = 8;
 /// Prices stay within these: what is further out is no market.
 const PRICE_RANGE: (f64, f64) = (1e-4, 1e6);
 const BPS: f64 = 1e4;
+/// Tells the seed of the prices from the seed of the rest.
+const PRICE_SEED: u64 = 0x7072_6963_6573;
 
 /// Drops and RLUSD of an order, rounded to whole drops and millionths: the one point where a drawn number becomes an
 /// amount. `None` when nothing is left of one of them.
@@ -60,6 +64,8 @@ pub struct Generator {
     rlusd: Asset,
     tape: Option<Tape>,
     rng: Rng,
+    /// Where prices are drawn from when somebody knows them ahead: takers must not shift them.
+    price_rng: Rng,
     price: f64,
     anchor: f64,
     ledgers: u64,
@@ -72,6 +78,8 @@ pub struct Generator {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeneratorState {
     rng: RngPlace,
+    #[serde(default)]
+    price_rng: Option<RngPlace>,
     price_bits: u64,
     ledgers: u64,
     elapsed_ms: u64,
@@ -89,6 +97,7 @@ impl Generator {
             rlusd: scenario.rlusd(),
             tape,
             rng: Rng::new(seed),
+            price_rng: Rng::new(seed ^ PRICE_SEED),
             price: anchor,
             anchor,
             ledgers: 0,
@@ -98,11 +107,18 @@ impl Generator {
         }
     }
 
+    /// The seed of what is drawn now.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.rng.place().seed
+    }
+
     /// What is to be written down.
     #[must_use]
     pub fn save(&self) -> GeneratorState {
         GeneratorState {
             rng: self.rng.place(),
+            price_rng: Some(self.price_rng.place()),
             price_bits: self.price.to_bits(),
             ledgers: self.ledgers,
             elapsed_ms: self.elapsed_ms,
@@ -114,6 +130,7 @@ impl Generator {
     /// Goes on where a saved one was.
     pub fn restore(&mut self, saved: GeneratorState) {
         self.rng = Rng::at(saved.rng);
+        self.price_rng = saved.price_rng.map_or_else(|| Rng::new(saved.rng.seed ^ PRICE_SEED), Rng::at);
         let price = f64::from_bits(saved.price_bits);
         self.price = if price.is_finite() { price.clamp(PRICE_RANGE.0, PRICE_RANGE.1) } else { self.anchor };
         self.ledgers = saved.ledgers;
@@ -127,6 +144,7 @@ impl Generator {
         self.elapsed_ms = 0;
         if self.rng.place().seed != seed {
             self.rng = Rng::new(seed);
+            self.price_rng = Rng::new(seed ^ PRICE_SEED);
         }
     }
 
@@ -168,6 +186,7 @@ impl Generator {
         if self.ledgers.is_multiple_of(u64::from(self.scenario.makers.refresh_ledgers)) {
             self.quote(&mut drafts);
         }
+        self.provide(&mut drafts);
         self.ledgers += 1;
         let from_ms = self.elapsed_ms;
         self.elapsed_ms += u64::from(self.scenario.close_interval_ms);
@@ -199,49 +218,60 @@ impl Generator {
     }
 
     fn move_price(&mut self) {
-        let Scenario { price: moves, .. } = &self.scenario;
-        let mut change = moves.volatility_bps_per_ledger / BPS * self.rng.normal();
-        // Both numbers are drawn in every ledger, so that a changed setting does not shift all that follows.
-        let (jumps, size) = (self.rng.unit() < moves.jump_probability, self.rng.normal());
-        if jumps {
-            change += moves.jump_bps / BPS * size;
-        }
-        let back = moves.reversion * (self.anchor / self.price).ln();
-        self.price = (self.price * (change + back).exp()).clamp(PRICE_RANGE.0, PRICE_RANGE.1);
+        let (kind, moves) = (self.scenario.price_kind(), &self.scenario.price);
+        let rng = if self.has_informed() { &mut self.price_rng } else { &mut self.rng };
+        self.price = moved(self.price, self.anchor, kind, moves, rng);
+    }
+
+    fn has_informed(&self) -> bool {
+        self.scenario.takers.informed_share > 0.0
+    }
+
+    /// The price so many ledgers ahead.
+    fn coming_price(&self, ledgers: u32) -> f64 {
+        let (kind, mut rng) = (self.scenario.price_kind(), self.price_rng.clone());
+        (0..ledgers).fold(self.price, |price, _| moved(price, self.anchor, kind, &self.scenario.price, &mut rng))
     }
 
     fn draw_takers(&mut self, drafts: &mut Vec<Draft>) {
         let takers = self.scenario.takers.clone();
+        let coming = self.has_informed().then(|| self.coming_price(takers.informed_ahead_ledgers));
         for _ in 0..self.rng.poisson(takers.arrivals_per_ledger) {
             let buys = self.rng.bits() & 1 == 0;
             let size = takers.size_xrp_median * (takers.size_sigma * self.rng.normal()).exp();
-            self.take(buys, self.price, size.min(1e6), drafts);
+            let knows = coming.filter(|_| self.rng.unit() < takers.informed_share);
+            match knows {
+                // He wants no more than the change that he knows of.
+                Some(coming) => self.take(coming > self.price, coming, 0.0, size.min(1e6), drafts),
+                None => self.take(buys, self.price, takers.limit_bps, size.min(1e6), drafts),
+            }
         }
     }
 
     fn play_tape(&mut self, from_ms: u64, drafts: &mut Vec<Draft>) {
         let Some(tape) = self.tape.take() else { return };
+        let limit_bps = self.scenario.takers.limit_bps;
         let length = tape.duration_ms().saturating_add(1);
         let (from, to) = (from_ms, self.elapsed_ms);
         let round = if self.scenario.tape_loop { from / length } else { 0 };
         let (from, to) = (from.saturating_sub(round * length), to.saturating_sub(round * length));
         for trade in tape.between(from, to) {
             self.price = trade.price.clamp(PRICE_RANGE.0, PRICE_RANGE.1);
-            self.take(trade.taker_buys, trade.price, trade.qty_xrp, drafts);
+            self.take(trade.taker_buys, trade.price, limit_bps, trade.qty_xrp, drafts);
         }
         if self.scenario.tape_loop && to > length {
             for trade in tape.between(0, to - length) {
                 self.price = trade.price.clamp(PRICE_RANGE.0, PRICE_RANGE.1);
-                self.take(trade.taker_buys, trade.price, trade.qty_xrp, drafts);
+                self.take(trade.taker_buys, trade.price, limit_bps, trade.qty_xrp, drafts);
             }
         }
         self.tape = Some(tape);
     }
 
-    fn take(&mut self, buys: bool, price: f64, size_xrp: f64, drafts: &mut Vec<Draft>) {
+    fn take(&mut self, buys: bool, price: f64, limit_bps: f64, size_xrp: f64, drafts: &mut Vec<Draft>) {
         let number = usize::try_from(self.next_taker).unwrap_or(0) % TAKER_ACCOUNTS;
         self.next_taker += 1;
-        let limit = self.scenario.takers.limit_bps / BPS;
+        let limit = limit_bps / BPS;
         let worst = price * if buys { 1.0 + limit } else { 1.0 - limit };
         let flags = TF_IMMEDIATE_OR_CANCEL | if buys { 0 } else { TF_SELL };
         let account = participant(&format!("taker {number}"));
@@ -261,6 +291,22 @@ impl Generator {
         }
         Some(Draft { account, fields, slot: None })
     }
+}
+
+/// The price one ledger later. All numbers are drawn in every ledger, so that a changed setting does not shift what
+/// follows.
+fn moved(price: f64, anchor: f64, kind: PriceKind, moves: &Price, rng: &mut Rng) -> f64 {
+    let mut change = moves.volatility_bps_per_ledger / BPS * rng.normal();
+    let (jumps, size) = (rng.unit() < moves.jump_probability, rng.normal());
+    if kind == PriceKind::Constant {
+        return price;
+    }
+    if jumps && kind == PriceKind::Jumps {
+        change += moves.jump_bps / BPS * size;
+    }
+    let back = moves.reversion * (anchor / price).ln();
+    let drift = moves.drift_bps_per_ledger / BPS;
+    (price * (change + back + drift).exp()).clamp(PRICE_RANGE.0, PRICE_RANGE.1)
 }
 
 fn to_float(price: Dec) -> f64 {

@@ -166,11 +166,23 @@ impl History {
             if newest - oldest < self.keep_ledgers && !too_many(self) {
                 break;
             }
-            self.headers.remove(&oldest);
-            let places: Vec<Place> = self.records.range((oldest, 0)..=(oldest, u32::MAX)).map(|(at, _)| *at).collect();
-            places.into_iter().for_each(|place| self.remove(place));
-            self.passing.retain(|(ledger, _)| *ledger != oldest);
+            self.forget_ledger(oldest);
         }
+    }
+
+    /// Forgets all but the newest so many ledgers.
+    pub fn forget_all_but(&mut self, ledgers: u32) {
+        let Some(newest) = self.headers.keys().next_back().copied() else { return };
+        while let Some(oldest) = self.first_index().filter(|oldest| newest - oldest >= ledgers.max(1)) {
+            self.forget_ledger(oldest);
+        }
+    }
+
+    fn forget_ledger(&mut self, index: u32) {
+        self.headers.remove(&index);
+        let places: Vec<Place> = self.records.range((index, 0)..=(index, u32::MAX)).map(|(at, _)| *at).collect();
+        places.into_iter().for_each(|place| self.remove(place));
+        self.passing.retain(|(ledger, _)| *ledger != index);
     }
 
     fn remove(&mut self, place: Place) {

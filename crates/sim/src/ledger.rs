@@ -5,14 +5,17 @@
 //! an order that changes with every ledger, an account's own by sequence), in up to three passes as rippled does, so
 //! that the final result may differ from the provisional one.
 
-use std::collections::BTreeMap;
+mod load;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use neo_ledger::{Address, Hash, LedgerTime, sha512_half};
 use serde::{Deserialize, Serialize};
 
 use crate::apply::tx::Tx;
 use crate::apply::{Applied, Context, Metadata, Rules, apply};
-use crate::state::{Key, Mark, State};
+use crate::digest::StateDigest;
+use crate::state::{Mark, State};
 use crate::ter::Ter;
 
 /// Passes over a closing ledger's transactions (rippled, `LEDGER_TOTAL_PASSES`).
@@ -43,7 +46,7 @@ pub struct Header {
     pub total_drops: i64,
     /// Digest of its transactions.
     pub transaction_hash: Hash,
-    /// Digest of all changes of state so far.
+    /// Digest of the whole state. Not the hash a real ledger would have, but like it the same for the same entries.
     pub account_hash: Hash,
     /// Number of its transactions.
     pub txn_count: u32,
@@ -89,10 +92,15 @@ pub struct Chain {
     validated: State,
     open: State,
     header: Header,
+    digest: StateDigest,
     open_txs: Vec<Tx>,
     held: BTreeMap<(Address, u32), Held>,
     /// What the open ledger took, until somebody asks.
     proposed: Vec<(Tx, Ter)>,
+    /// How many times the reference fee the open ledger costs.
+    load_factor: u32,
+    /// Transactions that no closed ledger takes.
+    never_in: BTreeSet<Hash>,
 }
 
 impl Chain {
@@ -109,7 +117,7 @@ impl Chain {
             parent_close_time: close_time,
             total_drops,
             transaction_hash: none,
-            account_hash: none,
+            account_hash: StateDigest::of(&state).hash(),
             txn_count: 0,
         };
         Chain::resume(rules, state, header)
@@ -119,8 +127,10 @@ impl Chain {
     #[must_use]
     pub fn resume(rules: Rules, mut state: State, header: Header) -> Chain {
         state.commit();
-        let open = state.clone();
-        Chain { rules, validated: state, open, header, open_txs: Vec::new(), held: BTreeMap::new(), proposed: Vec::new() }
+        let (open, digest) = (state.clone(), StateDigest::of(&state));
+        let (open_txs, held, proposed) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let (load_factor, never_in) = (1, BTreeSet::new());
+        Chain { rules, validated: state, open, header, digest, open_txs, held, proposed, load_factor, never_in }
     }
 
     /// The ledger's settings.
@@ -197,6 +207,9 @@ impl Chain {
 
     /// Applies a transaction to the open ledger.
     pub fn submit(&mut self, tx: Tx, fail_hard: bool) -> Submitted {
+        if let Some(queued) = self.queue(&tx, fail_hard) {
+            return queued;
+        }
         let applied = self.apply_open(&tx, fail_hard);
         if applied.applied {
             self.open_txs.push(tx.clone());
@@ -238,7 +251,11 @@ impl Chain {
     /// Applies what waited for this account's gap to fill.
     fn release_held(&mut self, account: Address) {
         while let Some(sequence) = self.open.account(account).map(|root| root.sequence) {
-            let Some(held) = self.held.remove(&(account, sequence)) else { break };
+            let key = (account, sequence);
+            if self.held.get(&key).is_some_and(|held| self.is_outbid(&held.tx)) {
+                break;
+            }
+            let Some(held) = self.held.remove(&key) else { break };
             if !self.apply_open(&held.tx, false).applied {
                 break;
             }
@@ -250,8 +267,10 @@ impl Chain {
     pub fn close(&mut self, salt: u64, close_time: LedgerTime) -> Vec<ClosedTx> {
         // Nobody asked in time.
         self.proposed.clear();
+        self.drop_kept_out();
         let waiting = self.canonical_order(salt);
         let (closed, left) = self.execute(waiting);
+        self.count_changes();
         self.header = self.next_header(&closed, close_time);
         self.header.total_drops -= closed.iter().map(|closed| closed.fee).sum::<i64>();
         let mut touched = self.open.touched(Mark::default());
@@ -324,7 +343,7 @@ impl Chain {
             txs.extend(closed.result.code.to_be_bytes());
         }
         let transaction_hash = sha512_half(&[b"TXS\0", &txs]);
-        let account_hash = self.changes_digest();
+        let account_hash = self.digest.hash();
         let parent = &self.header;
         let hash = sha512_half(&[
             b"LWR\0",
@@ -347,14 +366,11 @@ impl Chain {
         }
     }
 
-    /// The former digest with everything that this ledger changed.
-    fn changes_digest(&self) -> Hash {
-        let mut bytes: Vec<u8> = self.header.account_hash.0.to_vec();
-        for key in self.validated.touched(Mark::default()) {
-            bytes.extend(crate::apply::meta::index_of(key).0);
-            bytes.extend(entry_bytes(&self.validated, key));
+    /// Brings the digest up to date with what this ledger changed.
+    fn count_changes(&mut self) {
+        for (key, former) in self.validated.formers(Mark::default()) {
+            self.digest.change(key, former.as_ref(), self.validated.entry(key).as_ref());
         }
-        sha512_half(&[b"SLE\0", &bytes])
     }
 
     /// Tries again in the new open ledger what did not get into the closed one.
@@ -371,9 +387,4 @@ impl Chain {
             self.release_held(account);
         }
     }
-}
-
-/// An entry in a form to digest.
-fn entry_bytes(state: &State, key: Key) -> Vec<u8> {
-    format!("{:?}", state.entry(key)).into_bytes()
 }

@@ -12,6 +12,8 @@ pub mod amount;
 mod api;
 pub mod apply;
 mod calendar;
+mod digest;
+pub mod faults;
 pub mod generator;
 pub mod history;
 pub mod image;

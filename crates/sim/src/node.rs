@@ -1,5 +1,8 @@
 //! The node: a world, its market, and the clients that talk to it. Pure: text in, text out, no clock and no socket.
 
+mod closing;
+mod founding;
+
 use std::collections::BTreeMap;
 
 use neo_ledger::{Address, Hash, LedgerTime, sha512_half};
@@ -12,6 +15,7 @@ use crate::amount::{TokenValue, Value};
 use crate::api::connection::Connection;
 use crate::apply::meta::amount_json;
 use crate::apply::tx::{ASF_DEFAULT_RIPPLE, Signer, Tx};
+use crate::faults::{Cut, Faults};
 use crate::generator::{Draft, Generator, GeneratorState};
 use crate::history::{History, Record};
 use crate::ledger::{Chain, ClosedTx, Header};
@@ -26,11 +30,6 @@ const GENESIS_ACCOUNT: [u8; 20] = [
 ];
 /// All XRP there is at the beginning, in drops.
 const GENESIS_DROPS: i64 = crate::amount::MAX_DROPS;
-/// What each participant starts with: enough for years of trading.
-const PARTICIPANT_DROPS: i64 = 1_000_000_000_000_000;
-const PARTICIPANT_RLUSD: i64 = 1_000_000_000;
-/// XRP of the issuer, in drops.
-const ISSUER_DROPS: i64 = 1_000_000_000;
 /// Version of the saved form.
 const SAVE_VERSION: u32 = 1;
 
@@ -86,6 +85,8 @@ struct Saved {
     state: State,
     history: History,
     generator: GeneratorState,
+    #[serde(default)]
+    missed: u32,
 }
 
 /// A simulated node.
@@ -99,6 +100,12 @@ pub struct Node {
     pub(crate) accepts_ledgers: bool,
     /// The port that is served, once one is.
     pub(crate) port: Option<u16>,
+    pub(crate) faults: Faults,
+    /// Ledgers that the network closed and this node has not seen yet.
+    pub(crate) missed: u32,
+    /// Requests refused for their load since the last ledger.
+    pub(crate) refused: u32,
+    cuts: Vec<(ConnectionId, Cut)>,
     randoms: u64,
     generator: Generator,
     seed: u64,
@@ -137,6 +144,7 @@ impl Node {
             node.found_world()?;
         }
         node.chain.take_proposed();
+        node.set_conditions();
         Ok(node)
     }
 
@@ -156,6 +164,10 @@ impl Node {
             stopping: false,
             accepts_ledgers: true,
             port: None,
+            faults: Faults::new(scenario.faults.clone(), generator.seed()),
+            missed: 0,
+            refused: 0,
+            cuts: Vec::new(),
             randoms: 0,
             generator,
             seed,
@@ -179,6 +191,7 @@ impl Node {
             state: self.chain.validated().clone(),
             history: self.history.clone(),
             generator: self.generator.save(),
+            missed: self.missed,
         };
         Ok(serde_json::to_vec(&saved)?)
     }
@@ -209,13 +222,18 @@ impl Node {
         generator.restore(saved.generator);
         let mut history = saved.history;
         history.keep(scenario.history_ledgers);
-        Ok(Node::assemble(scenario, saved.seed, saved.first_index, chain, history, generator))
+        let mut node = Node::assemble(scenario, saved.seed, saved.first_index, chain, history, generator);
+        node.missed = saved.missed;
+        node.set_conditions();
+        Ok(node)
     }
 
     /// Begins a new run on a world that was loaded: a tape is played from its first trade, and another seed than the
     /// world's draws other numbers from here on.
     pub fn begin_run(&mut self, seed: u64) {
         self.generator.begin_run(seed);
+        self.faults = Faults::new(self.scenario.faults.clone(), seed);
+        self.set_conditions();
     }
 
     /// A client connects.
@@ -229,11 +247,18 @@ impl Node {
     /// A client is gone.
     pub fn disconnect(&mut self, id: ConnectionId) {
         self.connections.remove(&id);
+        self.faults.mail.forget(id);
     }
 
     /// Answers a client's message. What `ledger_accept` makes go out comes before its answer.
     pub fn request(&mut self, id: ConnectionId, text: &str) -> Vec<Outgoing> {
-        crate::api::handle(self, id, text)
+        let before = (self.chain.header().index, self.missed);
+        let mut outgoing = crate::api::handle(self, id, text);
+        let closed = before != (self.chain.header().index, self.missed);
+        // What a ledger's close made go out has met its fate already; the answer is the last message.
+        let sent = outgoing.split_off(if closed { outgoing.len().saturating_sub(1) } else { 0 });
+        outgoing.extend(self.faults.mail.send(before.0, sent));
+        outgoing
     }
 
     /// Answers a JSON-RPC request, the body of a POST. What `ledger_accept` makes go out is beside it.
@@ -257,21 +282,6 @@ impl Node {
         sha512_half(&[b"random", &self.world().0, &self.randoms.to_be_bytes()])
     }
 
-    /// The market's participants act, the open ledger closes, and the streams go out.
-    pub fn close_ledger(&mut self) -> Vec<Outgoing> {
-        if self.scenario.market {
-            for draft in self.generator.next_ledger() {
-                self.send_draft(draft);
-            }
-        }
-        let mut outgoing = crate::api::stream::proposed_messages(self);
-        let closed = self.close();
-        outgoing.extend(crate::api::stream::ledger_messages(self, &closed));
-        // What waits goes into the new open ledger.
-        outgoing.extend(crate::api::stream::proposed_messages(self));
-        outgoing
-    }
-
     /// True once a client has asked the node to stop.
     #[must_use]
     pub fn stop_requested(&self) -> bool {
@@ -282,6 +292,12 @@ impl Node {
     #[must_use]
     pub fn ledger_index(&self) -> u32 {
         self.chain.header().index
+    }
+
+    /// The last closed ledger's header.
+    #[must_use]
+    pub fn last_ledger(&self) -> &Header {
+        self.chain.header()
     }
 
     /// When the last ledger closed.
@@ -304,15 +320,14 @@ impl Node {
         format!("{:.8}", self.generator.price()).parse::<Dec>()?.round_digits(16, Rounding::HalfEven)
     }
 
-    /// Digest of the whole state: accounts, lines, offers, the chain's hash and the market's place. The same seed and
-    /// requests give the same digest after every ledger.
+    /// Digest of the whole world: the last ledger's hash, which covers the state and all ledgers before, and the market's
+    /// place. The same seed and requests give the same digest after every ledger.
     ///
     /// # Errors
     /// [`SaveError`] when a part does not serialise.
     pub fn digest(&self) -> Result<Hash, SaveError> {
-        let state = serde_json::to_vec(self.chain.validated())?;
         let generator = serde_json::to_vec(&self.generator.save())?;
-        Ok(sha512_half(&[&self.chain.header().hash.0, &state, &generator]))
+        Ok(sha512_half(&[&self.chain.header().hash.0, &generator]))
     }
 
     /// An account's funds in the last closed ledger; `None` for an unknown account.
@@ -345,106 +360,6 @@ impl Node {
     pub fn validated_state(&self) -> &State {
         self.chain.validated()
     }
-
-    /// Closes the open ledger without the participants.
-    fn close(&mut self) -> Vec<ClosedTx> {
-        let parent = self.chain.header();
-        let ledgers = u64::from(parent.index.saturating_add(1).saturating_sub(self.first_index));
-        let seconds = ledgers.saturating_mul(u64::from(self.scenario.close_interval_ms)) / 1000;
-        let planned = self.scenario.start_time_s.saturating_add(u32::try_from(seconds).unwrap_or(u32::MAX));
-        // Close times rise by at least a second, as on a real network.
-        let close_time = LedgerTime(planned.max(parent.close_time.plus_s(1).0));
-        let closed = self.chain.close(self.seed, close_time);
-        let records = closed.iter().map(Record::of).collect();
-        self.history.close(self.chain.header().clone(), records);
-        closed
-    }
-
-    /// Sends what a participant decided, with the next sequence and the reference fee, unsigned.
-    fn send_draft(&mut self, draft: Draft) {
-        let Some(tx) = self.unsigned(draft.account, draft.fields) else { return };
-        let sequence = tx.sequence;
-        let result = self.chain.submit(tx, false);
-        match draft.slot {
-            Some(slot) if result.applied => self.generator.quoted(slot, sequence),
-            _ => {}
-        }
-    }
-
-    /// A transaction of the simulation's own accounts. Its hash is a digest of its text: it has no blob and no
-    /// signature.
-    fn unsigned(&self, account: Address, mut fields: Map<String, Json>) -> Option<Tx> {
-        let sequence = self.chain.open().account(account)?.sequence;
-        fields.insert("Account".to_string(), json!(account));
-        fields.insert("Fee".to_string(), json!(self.scenario.base_fee_drops.to_string()));
-        fields.insert("Sequence".to_string(), json!(sequence));
-        fields.insert("SigningPubKey".to_string(), json!(""));
-        let json = Json::Object(fields);
-        let hash = sha512_half(&[b"SIM\0", json.to_string().as_bytes()]);
-        Tx::parse(json, hash, Signer::Simulation).ok()
-    }
-
-    /// Funds the issuer, the participants and the maker by transactions of the first ledgers.
-    fn found_world(&mut self) -> Result<(), ScenarioError> {
-        let (issuer, maker) = (self.scenario.issuer(), self.scenario.maker()?);
-        let (rlusd, genesis) = (self.scenario.rlusd(), Address(GENESIS_ACCOUNT));
-        self.history.track(maker);
-        let participants: Vec<Address> =
-            Generator::taker_accounts().into_iter().chain([Generator::maker_account()]).collect();
-        let maker_drops = drops_of(self.scenario.maker_xrp)?;
-        let pay = |to: Address, amount: Json| {
-            object(json!({ "TransactionType": "Payment", "Destination": to, "Amount": amount }))
-        };
-        self.found("funding the issuer", genesis, pay(issuer, json!(ISSUER_DROPS.to_string())))?;
-        for account in &participants {
-            self.found("funding a participant", genesis, pay(*account, json!(PARTICIPANT_DROPS.to_string())))?;
-        }
-        if maker_drops > 0 {
-            self.found("funding the maker", genesis, pay(maker, json!(maker_drops.to_string())))?;
-        }
-        self.close();
-        let settings = json!({ "TransactionType": "AccountSet", "SetFlag": ASF_DEFAULT_RIPPLE });
-        let mut settings = object(settings);
-        if self.scenario.tick_size > 0 {
-            settings.insert("TickSize".to_string(), json!(self.scenario.tick_size));
-        }
-        if self.scenario.transfer_rate > 0 {
-            settings.insert("TransferRate".to_string(), json!(self.scenario.transfer_rate));
-        }
-        self.found("setting up the issuer", issuer, settings)?;
-        self.close();
-        let limit = amount_json(Value::Token(token_value(Dec::from_i64(10_000_000_000))?), rlusd);
-        let trust = object(json!({ "TransactionType": "TrustSet", "LimitAmount": limit, "Flags": 0x0002_0000 }));
-        let holders: Vec<Address> = participants.iter().copied().chain((maker_drops > 0).then_some(maker)).collect();
-        for account in holders {
-            self.found("setting a trust line", account, trust.clone())?;
-        }
-        self.close();
-        let participants_value = token_value(Dec::from_i64(PARTICIPANT_RLUSD))?;
-        for account in participants {
-            let amount = amount_json(Value::Token(participants_value), rlusd);
-            self.found("issuing to a participant", issuer, pay(account, amount))?;
-        }
-        let maker_value = token_value(self.scenario.maker_rlusd)?;
-        if maker_drops > 0 && !maker_value.is_zero() {
-            let amount = amount_json(Value::Token(maker_value), rlusd);
-            self.found("issuing to the maker", issuer, pay(maker, amount))?;
-        }
-        self.close();
-        // A market is there before anybody looks at it: the first ledger that a client sees has a price.
-        for draft in self.generator.opening_quotes() {
-            self.send_draft(draft);
-        }
-        self.close();
-        Ok(())
-    }
-
-    fn found(&mut self, step: &'static str, account: Address, fields: Map<String, Json>) -> Result<(), ScenarioError> {
-        let failed = |result: &str| ScenarioError::Genesis { step, result: result.to_string() };
-        let tx = self.unsigned(account, fields).ok_or_else(|| failed("terNO_ACCOUNT"))?;
-        let submitted = self.chain.submit(tx, false);
-        if submitted.result.is_success() { Ok(()) } else { Err(failed(submitted.result.token)) }
-    }
 }
 
 fn check(scenario: &Scenario) -> Result<Option<Tape>, ScenarioError> {
@@ -453,24 +368,4 @@ fn check(scenario: &Scenario) -> Result<Option<Tape>, ScenarioError> {
         return Err(ScenarioError::Invalid(problems));
     }
     Ok(scenario.tape.as_deref().map(Tape::read).transpose()?)
-}
-
-fn object(json: Json) -> Map<String, Json> {
-    match json {
-        Json::Object(fields) => fields,
-        _ => Map::new(),
-    }
-}
-
-fn drops_of(xrp: Dec) -> Result<i64, ScenarioError> {
-    Drops::from_xrp(xrp, Rounding::Down).map(Drops::get).map_err(amount_error)
-}
-
-fn token_value(value: Dec) -> Result<TokenValue, ScenarioError> {
-    let rounded = value.round_digits(neo_market::decimal::LEDGER_DIGITS, Rounding::Down).map_err(amount_error)?;
-    TokenValue::from_dec(rounded).map_err(amount_error)
-}
-
-fn amount_error(error: AmountError) -> ScenarioError {
-    ScenarioError::Genesis { step: "reading an amount of the scenario", result: error.to_string() }
 }

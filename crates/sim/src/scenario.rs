@@ -3,6 +3,8 @@
 //! A scenario is TOML: a table of its own file, or the table `[sim]` of the engine's configuration. Every field has a
 //! default; unknown fields are errors.
 
+mod market;
+
 use std::path::PathBuf;
 
 use neo_ledger::{Address, Asset, Currency, Token, sha512_half};
@@ -12,7 +14,9 @@ use sha2::{Digest, Sha256, Sha512};
 use thiserror::Error;
 
 use crate::apply::Rules;
+use crate::faults::FaultPlan;
 use crate::tape::TapeError;
+pub use market::{Makers, Pool, Price, PriceKind, Takers};
 
 /// What the well-known throw-away key of the sim's maker is made from. Never fund it on a real network.
 const MAKER_PASSPHRASE: &str = "neo sim maker";
@@ -29,6 +33,9 @@ pub struct Problem {
     /// What it must be.
     pub fix: &'static str,
 }
+
+/// Takes whether a value can be, its field, what it holds and what it must be.
+pub(crate) type Check<'a> = dyn FnMut(bool, &'static str, String, &'static str) + 'a;
 
 /// Why a world cannot be made of a scenario.
 #[derive(Debug, Error)]
@@ -71,6 +78,8 @@ pub struct Scenario {
     pub base_fee_drops: i64,
     /// Average time between two ledgers' closes. Close times are whole seconds.
     pub close_interval_ms: u32,
+    /// How much later than planned a ledger closes at most; how much each does is drawn evenly. Delays do not add up.
+    pub close_jitter_ms: u32,
     /// Close time of the first ledger, in seconds since 2000-01-01.
     pub start_time_s: u32,
     /// Closed ledgers that are remembered; older ones are forgotten.
@@ -100,61 +109,10 @@ pub struct Scenario {
     pub price: Price,
     /// Other makers in the background.
     pub makers: Makers,
-}
-
-/// Takers, who arrive at random and take what stands in the book.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Takers {
-    /// Mean number of arrivals in a ledger (Poisson).
-    #[serde(deserialize_with = "number")]
-    pub arrivals_per_ledger: f64,
-    /// Median size, in XRP (log-normal).
-    #[serde(deserialize_with = "number")]
-    pub size_xrp_median: f64,
-    /// Deviation of the size's logarithm.
-    #[serde(deserialize_with = "number")]
-    pub size_sigma: f64,
-    /// How much worse than the fundamental price (or the tape's) a taker accepts, in basis points.
-    #[serde(deserialize_with = "number")]
-    pub limit_bps: f64,
-}
-
-/// The fundamental price: a diffusion with jumps, drawn back to the start price.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Price {
-    /// Deviation of one ledger's change, in basis points.
-    #[serde(deserialize_with = "number")]
-    pub volatility_bps_per_ledger: f64,
-    /// Probability of a jump in a ledger.
-    #[serde(deserialize_with = "number")]
-    pub jump_probability: f64,
-    /// Deviation of a jump, in basis points.
-    #[serde(deserialize_with = "number")]
-    pub jump_bps: f64,
-    /// Part of the distance to the start price that is undone in a ledger, 0 to 1.
-    #[serde(deserialize_with = "number")]
-    pub reversion: f64,
-}
-
-/// Background makers, who quote around the fundamental price.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Makers {
-    /// Distance of the best quote from the fundamental price on each side, in basis points.
-    #[serde(deserialize_with = "number")]
-    pub spread_bps: f64,
-    /// Distance between two levels, in basis points.
-    #[serde(deserialize_with = "number")]
-    pub level_step_bps: f64,
-    /// Levels on each side; 0 leaves the book to others.
-    pub levels: u32,
-    /// Size of a level, in XRP.
-    #[serde(deserialize_with = "number")]
-    pub size_xrp: f64,
-    /// Ledgers between two renewals of the quotes.
-    pub refresh_ledgers: u32,
+    /// A pool beside the books.
+    pub amm: Pool,
+    /// What goes wrong.
+    pub faults: FaultPlan,
 }
 
 impl Default for Scenario {
@@ -166,6 +124,7 @@ impl Default for Scenario {
             reserve_inc_drops: 200_000,
             base_fee_drops: 10,
             close_interval_ms: 3_900,
+            close_jitter_ms: 0,
             // 2026-01-01 00:00:00 UTC
             start_time_s: 820_540_800,
             history_ledgers: 16_384,
@@ -179,27 +138,11 @@ impl Default for Scenario {
             takers: Takers::default(),
             price: Price::default(),
             makers: Makers::default(),
+            amm: Pool::default(),
+            faults: FaultPlan::default(),
             tape: None,
             tape_loop: false,
         }
-    }
-}
-
-impl Default for Takers {
-    fn default() -> Takers {
-        Takers { arrivals_per_ledger: 0.6, size_xrp_median: 40.0, size_sigma: 1.0, limit_bps: 50.0 }
-    }
-}
-
-impl Default for Price {
-    fn default() -> Price {
-        Price { volatility_bps_per_ledger: 3.0, jump_probability: 0.002, jump_bps: 60.0, reversion: 0.001 }
-    }
-}
-
-impl Default for Makers {
-    fn default() -> Makers {
-        Makers { spread_bps: 25.0, level_step_bps: 10.0, levels: 5, size_xrp: 2_000.0, refresh_ledgers: 2 }
     }
 }
 
@@ -272,6 +215,10 @@ impl Scenario {
         }
         let interval = self.close_interval_ms;
         check((1..=600_000).contains(&interval), "close_interval_ms", interval.to_string(), "give 1 to 600000");
+        let jitter = self.close_jitter_ms;
+        // A ledger that closed after the one behind it would turn time back.
+        let fix = "give 0 to close_interval_ms";
+        check(jitter <= interval, "close_jitter_ms", jitter.to_string(), fix);
         check(self.history_ledgers >= 16, "history_ledgers", self.history_ledgers.to_string(), "give at least 16");
         let tick = self.tick_size;
         check(tick == 0 || (3..=15).contains(&tick), "tick_size", tick.to_string(), "give 0 or 3 to 15");
@@ -279,34 +226,13 @@ impl Scenario {
         let rate_ok = rate == 0 || (1_000_000_000..=2_000_000_000).contains(&rate);
         check(rate_ok, "transfer_rate", rate.to_string(), "give 0 or 1000000000 to 2000000000");
         self.check_market(&mut check);
+        self.faults.check(&mut check);
         problems
-    }
-
-    fn check_market(&self, check: &mut impl FnMut(bool, &'static str, String, &'static str)) {
-        let (takers, price, makers) = (&self.takers, &self.price, &self.makers);
-        for (field, value, most, fix) in [
-            ("takers.arrivals_per_ledger", takers.arrivals_per_ledger, 500.0, "give 0 to 500"),
-            ("takers.size_xrp_median", takers.size_xrp_median, 1e6, "give 0 to 1000000"),
-            ("takers.size_sigma", takers.size_sigma, 5.0, "give 0 to 5"),
-            ("takers.limit_bps", takers.limit_bps, 5_000.0, "give 0 to 5000"),
-            ("price.volatility_bps_per_ledger", price.volatility_bps_per_ledger, 1_000.0, "give 0 to 1000"),
-            ("price.jump_probability", price.jump_probability, 1.0, "give 0 to 1"),
-            ("price.jump_bps", price.jump_bps, 5_000.0, "give 0 to 5000"),
-            ("price.reversion", price.reversion, 1.0, "give 0 to 1"),
-            ("makers.spread_bps", makers.spread_bps, 5_000.0, "give 0 to 5000"),
-            ("makers.level_step_bps", makers.level_step_bps, 100.0, "give 0 to 100"),
-            ("makers.size_xrp", makers.size_xrp, 1e6, "give 0 to 1000000"),
-        ] {
-            check((0.0..=most).contains(&value), field, value.to_string(), fix);
-        }
-        check(makers.levels <= 20, "makers.levels", makers.levels.to_string(), "give 0 to 20");
-        let refresh = makers.refresh_ledgers;
-        check(refresh >= 1, "makers.refresh_ledgers", refresh.to_string(), "give at least 1");
     }
 }
 
 /// Reads a number, or a number written as text.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum NumberOrText {

@@ -421,6 +421,23 @@ impl State {
         self.journal.iter().skip(since.0)
     }
 
+    /// Entries written since the mark, each with its value at the mark.
+    #[must_use]
+    pub fn formers(&self, since: Mark) -> BTreeMap<Key, &Option<Entry>> {
+        // The first write of an entry replaced what it was; collecting in reverse, that one stays.
+        self.writes(since).rev().map(|(key, former)| (*key, former)).collect()
+    }
+
+    /// All entries, by kind and key.
+    pub fn entries(&self) -> impl Iterator<Item = (Key, Entry)> {
+        let accounts = self.accounts.keys().map(|key| Key::Account(*key));
+        let lines = self.lines.keys().map(|key| Key::Line(*key));
+        let offers = self.offers.keys().map(|key| Key::Offer(*key));
+        let amms = self.amms.keys().map(|key| Key::Amm(*key));
+        let keys = accounts.chain(lines).chain(offers).chain(amms);
+        keys.filter_map(|key| Some((key, self.entry(key)?)))
+    }
+
     /// An entry as it was at the mark.
     #[must_use]
     pub fn entry_at(&self, mark: Mark, key: Key) -> Option<Entry> {

@@ -105,6 +105,7 @@ results! {
     TER_NO_LINE = -94, "terNO_LINE", "No such line.";
     TER_PRE_SEQ = -92, "terPRE_SEQ", "Missing/inapplicable prior transaction.";
     TER_NO_RIPPLE = -90, "terNO_RIPPLE", "Path does not permit rippling.";
+    TER_QUEUED = -89, "terQUEUED", "Held until escalated fee drops.";
     TER_NO_AMM = -87, "terNO_AMM", "AMM doesn't exist for the asset pair.";
 }
 

@@ -6,6 +6,7 @@ mod amendments;
 mod assets;
 mod books;
 mod changes;
+mod condition;
 pub(crate) mod connection;
 mod entries;
 mod error;
@@ -218,6 +219,9 @@ pub(crate) fn dispatch(
     command: &str,
     request: &Request,
 ) -> (Vec<Outgoing>, Result<Fields, ApiError>) {
+    if let Some(refusal) = condition::refusal(node, command, request.version) {
+        return (Vec::new(), Err(refusal));
+    }
     match command {
         "submit" => return submit::submit(node, request),
         "ledger_accept" if node.accepts_ledgers => {

@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Fields, fields};
 use crate::calendar;
+use crate::faults::Health;
 use crate::ledger::Header;
 use crate::node::Node;
 
@@ -13,6 +14,13 @@ const BUILD_VERSION: &str = "2.6.1";
 const NODE_KEY: &str = "n9KA9w2fgvRY7Yjiddq8xQ3PqrnvEy92qqheZM2buSmjeqksbPFY";
 /// Load levels are counted in 256ths.
 const REFERENCE_LEVEL: u32 = 256;
+/// rippled, `ErrorCodes.h`, `warnRPC_AMENDMENT_BLOCKED`.
+const WARN_AMENDMENT_BLOCKED: u32 = 1002;
+
+/// What the open ledger costs, as a load level.
+fn open_level(node: &Node) -> u64 {
+    u64::from(REFERENCE_LEVEL) * u64::from(node.chain.load_factor())
+}
 
 /// The closed ledgers that are remembered, as `first-last`.
 pub(super) fn complete_ledgers(node: &Node) -> String {
@@ -47,7 +55,7 @@ fn common(node: &Node) -> Fields {
         "peers": 0,
         "ports": ports(node),
         "pubkey_node": NODE_KEY,
-        "server_state": "full",
+        "server_state": node.health().server_state(),
         "server_state_duration_us": full_us,
         "state_accounting": {
             "connected": never, "disconnected": never, "syncing": never, "tracking": never,
@@ -61,6 +69,11 @@ fn common(node: &Node) -> Fields {
     if node.scenario.network_id != 0 {
         common.insert("network_id".to_string(), json!(node.scenario.network_id));
     }
+    if node.health() == Health::AmendmentBlocked {
+        common.insert("amendment_blocked".to_string(), json!(true));
+        let message = "This server is amendment blocked, and must be updated to be able to stay in sync with the network.";
+        common.insert("warnings".to_string(), json!([{ "id": WARN_AMENDMENT_BLOCKED, "message": message }]));
+    }
     common
 }
 
@@ -72,12 +85,15 @@ fn xrp_number(drops: i64) -> Json {
 pub(super) fn server_info(node: &Node) -> Fields {
     let (header, rules) = (node.chain.header(), node.chain.rules());
     let mut info = common(node);
+    if node.chain.load_factor() > 1 {
+        info.insert("load_factor_fee_escalation".to_string(), json!(node.chain.load_factor()));
+    }
     info.extend(fields(json!({
         "hostid": "SIM",
         "last_close": { "converge_time_s": 0.1, "proposers": 0 },
-        "load_factor": 1,
+        "load_factor": node.chain.load_factor(),
         "validated_ledger": {
-            "age": 0,
+            "age": node.validated_age_s(),
             "base_fee_xrp": xrp_number(rules.base_fee_drops),
             "hash": header.hash,
             "reserve_base_xrp": xrp_number(rules.reserve_base_drops),
@@ -94,8 +110,8 @@ pub(super) fn server_state(node: &Node) -> Fields {
     state.extend(fields(json!({
         "last_close": { "converge_time": 100, "proposers": 0 },
         "load_base": REFERENCE_LEVEL,
-        "load_factor": REFERENCE_LEVEL,
-        "load_factor_fee_escalation": REFERENCE_LEVEL,
+        "load_factor": open_level(node),
+        "load_factor_fee_escalation": open_level(node),
         "load_factor_fee_queue": REFERENCE_LEVEL,
         "load_factor_fee_reference": REFERENCE_LEVEL,
         "load_factor_server": REFERENCE_LEVEL,
@@ -116,17 +132,18 @@ pub(super) fn fee(node: &Node) -> Fields {
     let (level, median) = (REFERENCE_LEVEL.to_string(), (REFERENCE_LEVEL * 500).to_string());
     fields(json!({
         "current_ledger_size": node.chain.open_count().to_string(),
-        "current_queue_size": "0",
+        "current_queue_size": node.chain.queued_count().to_string(),
         "drops": {
             "base_fee": base.to_string(),
             "median_fee": base.saturating_mul(500).to_string(),
             "minimum_fee": base.to_string(),
-            "open_ledger_fee": base.to_string(),
+            "open_ledger_fee": node.chain.open_ledger_fee().to_string(),
         },
         "expected_ledger_size": "1000",
         "ledger_current_index": node.chain.open_index(),
         "levels": {
-            "median_level": median, "minimum_level": level, "open_ledger_level": level, "reference_level": level,
+            "median_level": median, "minimum_level": level, "open_ledger_level": open_level(node).to_string(),
+            "reference_level": level,
         },
         "max_queue_size": "20000",
     }))
@@ -166,10 +183,10 @@ pub(super) fn server_stream_fields(node: &mut Node) -> Fields {
     fields(json!({
         "hostid": "SIM",
         "load_base": REFERENCE_LEVEL,
-        "load_factor": REFERENCE_LEVEL,
+        "load_factor": open_level(node),
         "pubkey_node": NODE_KEY,
         "random": node.random(),
-        "server_status": "full",
+        "server_status": node.health().server_state(),
         "stand_alone": true,
     }))
 }

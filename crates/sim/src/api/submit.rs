@@ -7,6 +7,7 @@ use super::error::ApiError;
 use super::{Fields, Request, fields, select, stream};
 use crate::apply::tx::{Signer, Tx};
 use crate::node::{Node, Outgoing};
+use crate::ter::Ter;
 
 /// Shortest and longest transaction, in hex digits (rippled, `STTx`, `txMinSizeBytes`). The request's own limit is lower.
 const MIN_BLOB_DIGITS: usize = 64;
@@ -23,7 +24,11 @@ pub(super) fn submit(node: &mut Node, request: &Request) -> (Vec<Outgoing>, Resu
     }
     let fail_hard = request.flag("fail_hard");
     let (account, shown) = (tx.account, with_hash(&tx));
+    let hash = tx.hash;
     let submitted = node.chain.submit(tx, fail_hard);
+    if node.faults.never_in(hash) {
+        node.chain.keep_out(hash);
+    }
     let outgoing = stream::proposed_messages(node);
     let sequence = node.chain.open().account(account).map_or(0, |root| root.sequence);
     let dropped = fail_hard && !submitted.applied;
@@ -37,8 +42,8 @@ pub(super) fn submit(node: &mut Node, request: &Request) -> (Vec<Outgoing>, Resu
         "engine_result_code": submitted.result.code,
         "engine_result_message": submitted.result.message,
         "kept": !dropped,
-        "open_ledger_cost": node.chain.rules().base_fee_drops.to_string(),
-        "queued": false,
+        "open_ledger_cost": node.chain.open_ledger_fee().to_string(),
+        "queued": submitted.result == Ter::TER_QUEUED,
         "tx_blob": blob,
         "tx_json": shown,
         "validated_ledger_index": node.chain.header().index,

@@ -1,0 +1,181 @@
+//! How a ledger closes: what the participants and the issuer send, what goes out, and what goes wrong with it.
+
+use neo_ledger::{Address, LedgerTime, sha512_half};
+use neo_market::Dec;
+use serde_json::{Map, Value as Json, json};
+
+use super::founding::object;
+use super::{ConnectionId, Node, Outgoing};
+use crate::api::stream;
+use crate::apply::tx::{ASF_GLOBAL_FREEZE, Signer, TF_CLEAR_FREEZE, TF_SET_FREEZE, Tx};
+use crate::faults::{Cut, Health, IssuerAct, chance};
+use crate::generator::Draft;
+use crate::history::Record;
+use crate::ledger::ClosedTx;
+
+impl Node {
+    /// The market's participants act, the open ledger closes, and the streams go out. While the node is behind nothing
+    /// does; what it missed comes with the first ledger after that.
+    pub fn close_ledger(&mut self) -> Vec<Outgoing> {
+        self.refused = 0;
+        if self.faults.health(self.network_index()) != Health::Full {
+            self.missed = self.missed.saturating_add(1);
+            return Vec::new();
+        }
+        let ledgers = std::mem::take(&mut self.missed).saturating_add(1);
+        (0..ledgers).flat_map(|_| self.close_one()).collect()
+    }
+
+    /// Index of the ledger that the network closes next.
+    fn network_index(&self) -> u32 {
+        self.chain.open_index().saturating_add(self.missed)
+    }
+
+    /// How the node looks to its clients.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        match self.missed {
+            0 => Health::Full,
+            _ => self.faults.health(self.network_index().saturating_sub(1)),
+        }
+    }
+
+    /// Age of the last validated ledger, in seconds: 0 but while the node is behind.
+    #[must_use]
+    pub fn validated_age_s(&self) -> u64 {
+        u64::from(self.missed) * u64::from(self.scenario.close_interval_ms) / 1_000
+    }
+
+    /// Connections that a fault has ended since this was last asked. The node has forgotten them already.
+    pub fn take_cuts(&mut self) -> Vec<(ConnectionId, Cut)> {
+        std::mem::take(&mut self.cuts)
+    }
+
+    /// Time from the last ledger's close to the next one's, in milliseconds.
+    #[must_use]
+    pub fn next_interval_ms(&self) -> u32 {
+        let last = self.chain.header().index;
+        let due = self.scenario.close_interval_ms.saturating_add(self.lateness_ms(last.saturating_add(1)));
+        due.saturating_sub(self.lateness_ms(last))
+    }
+
+    /// How much later than planned a ledger closes.
+    fn lateness_ms(&self, index: u32) -> u32 {
+        let jitter = self.scenario.close_jitter_ms;
+        if jitter == 0 {
+            return 0;
+        }
+        (chance(self.seed, "close", &index.to_be_bytes()) * (f64::from(jitter) + 1.0)) as u32
+    }
+
+    fn close_one(&mut self) -> Vec<Outgoing> {
+        let index = self.chain.open_index();
+        let mut outgoing = self.faults.mail.due(index);
+        for act in self.faults.issuer_acts(index) {
+            self.issuer_does(act);
+        }
+        if self.scenario.market {
+            for draft in self.generator.next_ledger() {
+                self.send_draft(draft);
+            }
+        }
+        let mut sent = stream::proposed_messages(self);
+        // What waits for a cheaper ledger gets into the one that opens now.
+        self.chain.set_load_factor(self.faults.load_factor(index.saturating_add(1)));
+        let closed = self.close();
+        if let Some(keep) = self.faults.forgets(index) {
+            self.history.forget_all_but(keep);
+        }
+        sent.extend(stream::ledger_messages(self, &closed));
+        // What waits goes into the new open ledger.
+        sent.extend(stream::proposed_messages(self));
+        self.set_conditions();
+        if !self.faults.is_gap(index) {
+            outgoing.extend(self.faults.mail.send(index, sent));
+        }
+        if let Some(cut) = self.faults.cut(index) {
+            self.cut_all(cut);
+            outgoing.clear();
+        }
+        outgoing
+    }
+
+    fn cut_all(&mut self, cut: Cut) {
+        let connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for connection in connections {
+            self.disconnect(connection);
+            self.cuts.push((connection, cut));
+        }
+    }
+
+    /// The reserves and the cost of the open ledger.
+    pub(super) fn set_conditions(&mut self) {
+        let open = self.chain.open_index();
+        let usual = (self.scenario.reserve_base_drops, self.scenario.reserve_inc_drops);
+        let (base, inc) = self.faults.reserves(open).unwrap_or(usual);
+        self.chain.set_reserves(base, inc);
+        self.chain.set_load_factor(self.faults.load_factor(open));
+    }
+
+    fn issuer_does(&mut self, act: IssuerAct) {
+        let Ok(maker) = self.scenario.maker() else { return };
+        let (token, plan) = (self.scenario.token(), self.faults.plan());
+        let of_maker = |value: Dec| json!({ "currency": token.currency, "issuer": maker, "value": value.to_string() });
+        let fields = match act {
+            IssuerAct::Clawback => json!({ "TransactionType": "Clawback", "Amount": of_maker(plan.clawback_rlusd) }),
+            IssuerAct::FreezeLine(on) => json!({
+                "TransactionType": "TrustSet", "LimitAmount": of_maker(Dec::default()),
+                "Flags": if on { TF_SET_FREEZE } else { TF_CLEAR_FREEZE },
+            }),
+            IssuerAct::FreezeAll(on) => {
+                json!({ "TransactionType": "AccountSet", if on { "SetFlag" } else { "ClearFlag" }: ASF_GLOBAL_FREEZE })
+            }
+            IssuerAct::TickSize(on) => {
+                let size = if on { plan.tick_size_to } else { self.scenario.tick_size };
+                json!({ "TransactionType": "AccountSet", "TickSize": size })
+            }
+        };
+        self.send_draft(Draft { account: token.issuer, fields: object(fields), slot: None });
+    }
+
+    /// Closes the open ledger without the participants.
+    pub(super) fn close(&mut self) -> Vec<ClosedTx> {
+        let parent = self.chain.header();
+        let ledgers = u64::from(parent.index.saturating_add(1).saturating_sub(self.first_index));
+        let planned_ms = ledgers.saturating_mul(u64::from(self.scenario.close_interval_ms));
+        let late_ms = self.lateness_ms(parent.index.saturating_add(1));
+        let seconds = planned_ms.saturating_add(u64::from(late_ms)) / 1000;
+        let planned = self.scenario.start_time_s.saturating_add(u32::try_from(seconds).unwrap_or(u32::MAX));
+        // Close times rise by at least a second, as on a real network.
+        let close_time = LedgerTime(planned.max(parent.close_time.plus_s(1).0));
+        let closed = self.chain.close(self.seed, close_time);
+        let records = closed.iter().map(Record::of).collect();
+        self.history.close(self.chain.header().clone(), records);
+        closed
+    }
+
+    /// Sends what a participant decided, with the next sequence and the reference fee, unsigned.
+    pub(super) fn send_draft(&mut self, draft: Draft) {
+        let Some(tx) = self.unsigned(draft.account, draft.fields) else { return };
+        let sequence = tx.sequence;
+        let result = self.chain.submit(tx, false);
+        match draft.slot {
+            Some(slot) if result.applied => self.generator.quoted(slot, sequence),
+            _ => {}
+        }
+    }
+
+    /// A transaction of the simulation's own accounts. Its hash is a digest of its text: it has no blob and no
+    /// signature.
+    pub(super) fn unsigned(&self, account: Address, mut fields: Map<String, Json>) -> Option<Tx> {
+        let sequence = self.chain.open().account(account)?.sequence;
+        fields.insert("Account".to_string(), json!(account));
+        // What costs more than the reference fee says so itself.
+        fields.entry("Fee").or_insert_with(|| json!(self.scenario.base_fee_drops.to_string()));
+        fields.insert("Sequence".to_string(), json!(sequence));
+        fields.insert("SigningPubKey".to_string(), json!(""));
+        let json = Json::Object(fields);
+        let hash = sha512_half(&[b"SIM\0", json.to_string().as_bytes()]);
+        Tx::parse(json, hash, Signer::Simulation).ok()
+    }
+}
