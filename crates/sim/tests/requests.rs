@@ -107,7 +107,7 @@ proptest! {
     #[test]
     fn any_text_is_answered_once(text in ".{0,200}", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         NODE.with_borrow_mut(|node| {
-            assert_eq!(answered(node, &text)["error"].is_string(), true);
+            assert!(answered(node, &text)["error"].is_string());
             let (outgoing, reply) = node.post(&bytes);
             assert!(outgoing.is_empty() && reply.status == 400);
         });

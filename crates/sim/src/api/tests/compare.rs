@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 /// Fields whose values are another world's: hashes of ledgers, clocks, keys, chance.
-const OTHER_VALUES: [&str; 32] = [
+const OTHER_VALUES: [&str; 33] = [
     "account_hash",
     "close_time",
     "close_time_human",
@@ -35,6 +35,8 @@ const OTHER_VALUES: [&str; 32] = [
     // Whose transaction it was may be another one's where the recorded one is not known.
     "PreviousTxnID",
     "TransactionIndex",
+    // Directories are in the binary form of metadata, too.
+    "meta",
     "meta_blob",
     "hash",
 ];
