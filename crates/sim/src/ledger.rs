@@ -91,6 +91,8 @@ pub struct Chain {
     header: Header,
     open_txs: Vec<Tx>,
     held: BTreeMap<(Address, u32), Held>,
+    /// The account of the next pool, where a test must have a certain one.
+    pub(crate) pool_account: Option<Address>,
     /// What the open ledger took, until somebody asks.
     proposed: Vec<(Tx, Ter)>,
 }
@@ -120,7 +122,7 @@ impl Chain {
     pub fn resume(rules: Rules, mut state: State, header: Header) -> Chain {
         state.commit();
         let open = state.clone();
-        Chain { rules, validated: state, open, header, open_txs: Vec::new(), held: BTreeMap::new(), proposed: Vec::new() }
+        Chain { rules, validated: state, open, header, open_txs: Vec::new(), held: BTreeMap::new(), pool_account: None, proposed: Vec::new() }
     }
 
     /// The ledger's settings.
@@ -187,7 +189,7 @@ impl Chain {
             retry: false,
             fail_hard: false,
             transaction_index: u32::try_from(self.open_txs.len()).unwrap_or(u32::MAX),
-            pool_account: None,
+            pool_account: self.pool_account,
         };
         let mark = self.open.mark();
         let applied = apply(&mut self.open, tx, &context);
@@ -215,7 +217,7 @@ impl Chain {
             retry: false,
             fail_hard,
             transaction_index: 0,
-            pool_account: None,
+            pool_account: self.pool_account,
         };
         let applied = apply(&mut self.open, tx, &context);
         if applied.applied {
@@ -295,7 +297,7 @@ impl Chain {
                     retry,
                     fail_hard: false,
                     transaction_index: index,
-                    pool_account: None,
+                    pool_account: self.pool_account,
                 };
                 let applied = apply(&mut self.validated, &tx, &context);
                 match applied.meta.filter(|_| applied.applied) {

@@ -112,6 +112,9 @@ fn recorded_requests_are_answered_as_a_real_node_answered_them() {
         if let Some(request) = got.get("request") {
             expected["request"] = request.clone();
         }
+        if !refused.is_empty() {
+            expected = without_tickets(&expected);
+        }
         let differences = Differences::of(&expected, &got);
         let named = |what: &String| format!("{}, {}: {what}", case.file, case.name);
         shapes.extend(differences.shape.iter().map(named));
@@ -129,6 +132,20 @@ fn recorded_requests_are_answered_as_a_real_node_answered_them() {
     }
     assert!(shapes.is_empty(), "{} shapes differ", shapes.len());
     assert!(values.is_empty() || !refused.is_empty(), "{} values differ", values.len());
+}
+
+/// An answer of a world in which nobody made tickets.
+fn without_tickets(json: &Json) -> Json {
+    match json {
+        Json::Array(rows) => {
+            rows.iter().filter(|row| row["LedgerEntryType"] != "Ticket").map(without_tickets).collect()
+        }
+        Json::Object(fields) => {
+            let kept = fields.iter().filter(|(name, _)| *name != "TicketCount");
+            Json::Object(kept.map(|(name, value)| (name.clone(), without_tickets(value))).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 /// The names of an object's fields.

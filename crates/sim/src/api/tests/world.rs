@@ -17,6 +17,8 @@ const MAKER: &str = "rUYkdjQkbCqYDQsgm7BrFqgQ8bAQp6v12x";
 const TAKER: &str = "rHe513FWpYtgJLhsPSP6pFrroDYJReZ3gt";
 const LP: &str = "rnPzs9sc5LfiYXfNhzHeknd648gUwVT3Cg";
 const POOR: &str = "rRU1rt4Sj3h8eBmQ5jrC5gjnmF8NqkGrc";
+/// The pool's account: a real ledger takes it from the hash of its parent.
+const POOL: &str = "rarHcL2rtKR1RipedTL2VxLdF6mRMDYZvo";
 const RLUSD: &str = "524C555344000000000000000000000000000000";
 /// The close time of ledger 4, less its age.
 const START_S: u32 = 848_722_879;
@@ -98,6 +100,7 @@ pub(super) fn build() -> Option<(Node, Vec<String>)> {
     for account in [ISSUER, MAKER, TAKER, LP, POOR] {
         node.history.track(account.parse().unwrap());
     }
+    node.chain.pool_account = Some(POOL.parse().unwrap());
     let mut refused = Vec::new();
     assert_eq!(node.ledger_index(), 2);
     for ledger in 3..=LAST {
