@@ -122,7 +122,16 @@ impl Chain {
     pub fn resume(rules: Rules, mut state: State, header: Header) -> Chain {
         state.commit();
         let open = state.clone();
-        Chain { rules, validated: state, open, header, open_txs: Vec::new(), held: BTreeMap::new(), pool_account: None, proposed: Vec::new() }
+        Chain {
+            rules,
+            validated: state,
+            open,
+            header,
+            open_txs: Vec::new(),
+            held: BTreeMap::new(),
+            pool_account: None,
+            proposed: Vec::new(),
+        }
     }
 
     /// The ledger's settings.

@@ -166,6 +166,7 @@ fn entries_are_paged_and_found_again() {
         let request = json!({ "command": "ledger_entry", "index": entry["index"], "ledger_index": "validated" });
         assert_eq!(client.ask(request)["result"]["node"], *entry);
     }
-    let binary = json!({ "command": "ledger_entry", "index": seen[0]["index"], "ledger_index": "validated", "binary": true });
+    let binary =
+        json!({ "command": "ledger_entry", "index": seen[0]["index"], "ledger_index": "validated", "binary": true });
     assert!(client.ask(binary)["result"]["node_binary"].as_str().unwrap().starts_with("11"));
 }

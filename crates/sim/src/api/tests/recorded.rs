@@ -16,6 +16,12 @@ const NOT_COMPARED: &[(&str, &str, &str)] = &[
     ("jsonrpc_server_info", "*", "the recorded port was an administrator's, who is told more"),
 ];
 
+/// Files of which only the shape is compared.
+const SHAPE_ONLY: &[(&str, &str)] =
+    &[("submit", "between the recorded submissions stood others, which are not at hand: sequence numbers differ")];
+/// What is not compared in a world that lacks one of the recorded transactions.
+const PAGES_SHIFT: (&str, &str) = ("account_tx", "a transaction is missing in this world, so that its pages shift");
+
 struct Case {
     file: String,
     name: String,
@@ -100,7 +106,8 @@ fn recorded_requests_are_answered_as_a_real_node_answered_them() {
     let hashes = hashes(&cases);
     let (mut compared, mut shapes, mut values, mut left_out) = (0, Vec::new(), Vec::new(), BTreeMap::new());
     for case in &cases {
-        if let Some(reason) = reason(case) {
+        let shifted = case.file.starts_with(PAGES_SHIFT.0) && !refused.is_empty();
+        if let Some(reason) = reason(case).or(shifted.then_some(PAGES_SHIFT.1)) {
             left_out.entry(format!("{}, {}", case.file, case.name)).or_insert(reason);
             continue;
         }
@@ -118,15 +125,23 @@ fn recorded_requests_are_answered_as_a_real_node_answered_them() {
         let differences = Differences::of(&expected, &got);
         let named = |what: &String| format!("{}, {}: {what}", case.file, case.name);
         shapes.extend(differences.shape.iter().map(named));
-        values.extend(differences.values.iter().map(named));
+        if SHAPE_ONLY.iter().all(|(file, _)| !case.file.starts_with(file)) {
+            values.extend(differences.values.iter().map(named));
+        }
         compared += 1;
         node.disconnect(id);
     }
     for (case, reason) in &left_out {
         eprintln!("not compared: {case}: {reason}");
     }
-    eprintln!("{compared} recorded requests compared, {} not; not compared anywhere: directories in metadata, and the \
-               values of hashes and clocks", left_out.len());
+    for (file, reason) in SHAPE_ONLY {
+        eprintln!("of {file} only fields and types are compared: {reason}");
+    }
+    eprintln!(
+        "{compared} recorded requests compared, {} not; not compared anywhere: directories in metadata, and the \
+               values of hashes and clocks",
+        left_out.len()
+    );
     for difference in shapes.iter().chain(&values) {
         eprintln!("{difference}");
     }
@@ -192,7 +207,11 @@ fn stream_messages_have_the_fields_of_a_real_nodes() {
             // Transactions of the simulation carry no signature; optional fields come and go.
             let own = ["Expiration", "Flags", "LastLedgerSequence", "OfferSequence", "TicketSequence", "TxnSignature"];
             let fields = |json: &Json| {
-                names(&json[name]).into_iter().filter(|field| !own.contains(field)).map(str::to_string).collect::<Vec<_>>()
+                names(&json[name])
+                    .into_iter()
+                    .filter(|field| !own.contains(field))
+                    .map(str::to_string)
+                    .collect::<Vec<_>>()
             };
             assert_eq!(fields(&message), fields(recorded), "{kind}");
             *seen.entry(kind).or_insert(0) += 1;

@@ -30,19 +30,27 @@ pub(super) fn fixture(name: &str) -> Option<Json> {
     match std::fs::read_to_string(format!("{FIXTURES}/{name}")) {
         Ok(text) => Some(serde_json::from_str(&text).unwrap()),
         Err(error) => {
-            eprintln!("skipped: {FIXTURES}/{name} is not here ({error}); the recorded messages are not part of the project");
+            eprintln!(
+                "skipped: {FIXTURES}/{name} is not here ({error}); the recorded messages are not part of the project"
+            );
             None
         }
     }
 }
 
-/// Transactions as the recorded answers show them, by ledger.
-fn recorded() -> Option<BTreeMap<u32, Vec<(Hash, Map<String, Json>)>>> {
+/// Transactions with their hashes, by ledger.
+type Ledgers = BTreeMap<u32, Vec<(Hash, Map<String, Json>)>>;
+
+/// Transactions as the recorded answers show them.
+fn recorded() -> Option<Ledgers> {
     let cases = fixture("requests/account_tx.v1.json")?;
-    let mut ledgers: BTreeMap<u32, Vec<(Hash, Map<String, Json>)>> = BTreeMap::new();
-    for row in cases.as_array().unwrap().iter().flat_map(|case| {
-        case["response"]["result"]["transactions"].as_array().cloned().unwrap_or_default()
-    }) {
+    let mut ledgers = Ledgers::new();
+    for row in cases
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|case| case["response"]["result"]["transactions"].as_array().cloned().unwrap_or_default())
+    {
         let Some(tx) = row["tx"].as_object() else { continue };
         let hash: Hash = tx["hash"].as_str().unwrap().parse().unwrap();
         let ledger = u32::try_from(tx["ledger_index"].as_u64().unwrap()).unwrap();
@@ -61,12 +69,8 @@ fn recorded() -> Option<BTreeMap<u32, Vec<(Hash, Map<String, Json>)>>> {
 /// What no recorded answer shows, but the world's state tells.
 fn unknown(ledger: u32) -> Vec<Json> {
     let rlusd = |value: &str| json!({ "currency": RLUSD, "issuer": ISSUER, "value": value });
-    let pay = |from: &str, to: &str, amount: Json| {
-        json!({ "TransactionType": "Payment", "Account": from, "Destination": to, "Amount": amount, "Fee": "10" })
-    };
-    let trust = |account: &str| {
-        json!({ "TransactionType": "TrustSet", "Account": account, "LimitAmount": rlusd("1000000000"), "Fee": "10" })
-    };
+    let pay = |from: &str, to: &str, amount: Json| json!({ "TransactionType": "Payment", "Account": from, "Destination": to, "Amount": amount, "Fee": "10" });
+    let trust = |account: &str| json!({ "TransactionType": "TrustSet", "Account": account, "LimitAmount": rlusd("1000000000"), "Fee": "10" });
     match ledger {
         // The issuer is funded first: the master's sequence numbers decide.
         4 => [ISSUER, LP, POOR].map(|to| pay(MASTER, to, json!("10000000000"))).to_vec(),
