@@ -1,7 +1,7 @@
 //! What weeks of a record weigh: the rows of each table, with old snapshots kept and thinned out, as a session writes them.
 //!
 //! `cargo bench -p neo-store --bench retention` writes four weeks twice, a ledger every 3.9 s, with the mix of rows of a
-//! session on the simulated ledger; `-- 7` writes seven days.
+//! session on the simulated ledger; `-- 7` writes seven days, `-- 7 2` only with snapshots older than two thinned out.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -30,9 +30,11 @@ const BLOB: usize = 500;
 thread_local!(static NOW: Cell<DateTime<Utc>> = const { Cell::new(DateTime::UNIX_EPOCH) });
 
 fn main() {
-    let days = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(28);
+    let asked: Vec<u32> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
+    let days = asked.first().copied().unwrap_or(28);
     println!("{days} days, a ledger every {LEDGER_MS} ms");
-    for keep_days in [0, KEEP_DAYS] {
+    let both = vec![0, KEEP_DAYS];
+    for keep_days in asked.get(1).map_or(both, |keep_days| vec![*keep_days]) {
         let folder = tempfile::tempdir().unwrap();
         weeks(&folder.path().join("neo.db"), days, keep_days);
     }
@@ -112,7 +114,11 @@ fn session(mut store: Store, first: u32, last: u32) {
         writer.record_durably(records, Box::new(move |result| tell.send(result).unwrap())).unwrap();
         told.recv_timeout(PATIENCE).unwrap().unwrap();
     };
-    let mut records = Vec::new();
+    let mut records = vec![Record::SessionOpened(SessionOpened {
+        ledger_index: first,
+        close_time: time(first),
+        starting_value_rlusd: snapshot(first, SnapshotKind::Opening).total_value_rlusd,
+    })];
     for n in first..=last {
         records.extend(ledger(n, if n == first { SnapshotKind::Opening } else { SnapshotKind::Ledger }));
         if records.len() > 4_000 {
@@ -150,7 +156,7 @@ fn ledger(n: u32, kind: SnapshotKind) -> Vec<Record> {
     let mut records = Vec::new();
     let (ledger_index, close_time, recorded_at) = (n, time(n), time(n));
     let tx_hash = format!("{:016X}{n:048X}", u64::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    if kind == SnapshotKind::Ledger && n % 10 != 0 {
+    if kind == SnapshotKind::Ledger && !n.is_multiple_of(10) {
         records.push(Record::Intent(Intent {
             tx_hash: tx_hash.clone(),
             purpose: Purpose::Replace,
@@ -231,8 +237,10 @@ fn ledger(n: u32, kind: SnapshotKind) -> Vec<Record> {
 fn snapshot(n: u32, kind: SnapshotKind) -> ValuationSnapshot {
     let per_day = u32::try_from(86_400_000 / LEDGER_MS).unwrap();
     // The first ledger of a day has no transaction, whatever its number.
-    let firsts =
-        (0..n.div_ceil(per_day)).map(|day| day * per_day + 1).filter(|first| *first <= n && first % 10 != 0).count();
+    let firsts = (0..n.div_ceil(per_day))
+        .map(|day| day * per_day + 1)
+        .filter(|first| *first <= n && !first.is_multiple_of(10))
+        .count();
     let fees = i64::from(n - n / 10) - i64::try_from(firsts).unwrap();
     let (xrp, rlusd) = (Drops::new(10_000_000_000 - 10 * fees), Dec::from_parts(24_999_123_456_789, -9).unwrap());
     let mark = Dec::from_parts(24_037_125, -7).unwrap();

@@ -197,6 +197,11 @@ fn a_limited_time_before_a_session_leaves_the_rest_to_the_writer() {
     assert!(verify(&place.path).unwrap().is_clean());
     let rest = thin(&place);
     assert!(rest.finished && rest.hours == 1, "{rest:?}");
+    // However little time there is, each time something goes, or there is nothing left.
+    let hasty = traded();
+    let hours: Vec<u64> =
+        (0..6).map(|_| hasty.open_with(&ticking).thin(Some(0)).unwrap()).map(|done| done.hours).collect();
+    assert_eq!(hours, [1, 1, 1, 1, 0, 0]);
     let none = place.open_with(&thinning_options(0)).thin(None).unwrap();
     assert_eq!(none, Thinned { finished: true, ..Thinned::default() });
 }
