@@ -110,8 +110,9 @@ pub fn init(level: &str, dir: &Path, file_stem: &str, keep: usize, style: Stderr
     let file = Rolling::open(dir, file_stem, keep, now)
         .with_context(|| format!("no log file in {}; give write permission or set log.dir", dir.display()))?;
     let screen = Screen::start(Devices::standard(style == StderrStyle::Human)).context("no thread for the screen")?;
-    let file = LogFile::start(file, FILE_WAIT).context("no thread for the log file")?;
-    let shared = Arc::new(Shared { file, lost: AtomicU64::new(0) });
+    let lost = Arc::new(AtomicU64::new(0));
+    let file = LogFile::start(file, Arc::clone(&lost), FILE_WAIT).context("no thread for the log file")?;
+    let shared = Arc::new(Shared { file, lost });
     let lines = Lines {
         shared: Arc::clone(&shared),
         screen: screen.clone(),
@@ -145,7 +146,7 @@ fn log_panics() {
 
 struct Shared {
     file: LogFile,
-    lost: AtomicU64,
+    lost: Arc<AtomicU64>,
 }
 
 /// Writes each event twice.
@@ -349,8 +350,9 @@ mod tests {
         .unwrap();
         let file = Rolling::open(dir.path(), "neo", 3, clock()).unwrap();
         let path = rolling::path(dir.path(), "neo", clock().date_naive());
-        let file = LogFile::start(file, Duration::from_secs(30)).unwrap();
-        let shared = Arc::new(Shared { file, lost: AtomicU64::new(0) });
+        let lost = Arc::new(AtomicU64::new(0));
+        let file = LogFile::start(file, Arc::clone(&lost), Duration::from_secs(30)).unwrap();
+        let shared = Arc::new(Shared { file, lost });
         let lines = Lines { shared: Arc::clone(&shared), screen: screen.clone(), color: false, clock };
         let subscriber = tracing_subscriber::registry().with(lines.with_filter(targets(level).unwrap()));
         tracing::subscriber::with_default(subscriber, events);

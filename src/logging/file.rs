@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -44,16 +44,18 @@ pub(super) enum Written {
 }
 
 impl LogFile {
-    /// Starts the thread. A line is waited for at most `patience`.
+    /// Starts the thread. A line is waited for at most `patience`; one that nobody waited for and that the disk refused is
+    /// counted in `lost`.
     ///
     /// # Errors
     /// What the system said when it could not start a thread.
-    pub(super) fn start(mut file: Rolling, patience: Duration) -> io::Result<LogFile> {
-        Self::start_with(move |line, at| file.append(line, at), patience)
+    pub(super) fn start(mut file: Rolling, lost: Arc<AtomicU64>, patience: Duration) -> io::Result<LogFile> {
+        Self::start_with(move |line, at| file.append(line, at), lost, patience)
     }
 
     fn start_with(
         mut append: impl FnMut(&str, DateTime<Utc>) -> io::Result<bool> + Send + 'static,
+        lost: Arc<AtomicU64>,
         patience: Duration,
     ) -> io::Result<LogFile> {
         let (lines, queue) = bounded::<Entry>(QUEUE);
@@ -63,9 +65,10 @@ impl LogFile {
             for Entry { line, at, done } in queue {
                 let written = append(&line, at);
                 goes_on.store(false, Ordering::SeqCst);
-                // Who does not wait any more has counted on nothing.
-                if let Err(error) = done.try_send(written) {
-                    drop(error);
+                if let Err(unheard) = done.try_send(written)
+                    && !matches!(unheard.into_inner(), Ok(true))
+                {
+                    lost.fetch_add(1, Ordering::Relaxed);
                 }
             }
         })?;
@@ -101,13 +104,14 @@ mod tests {
     fn a_disk_that_hangs_is_waited_for_once_and_its_lines_are_written_when_it_goes_on() {
         let (release, held) = bounded::<()>(0);
         let (tell, told) = bounded(QUEUE * 2);
+        let lost = Arc::new(AtomicU64::new(0));
         let append = move |line: &str, _| {
             // It goes on when the sender is dropped.
             let goes_on = held.recv().is_err();
             tell.send(line.to_string()).unwrap();
-            Ok(goes_on)
+            Ok(goes_on && line != "7")
         };
-        let file = LogFile::start_with(append, Duration::from_millis(1)).unwrap();
+        let file = LogFile::start_with(append, Arc::clone(&lost), Duration::from_millis(1)).unwrap();
         let line = |n: usize| file.append(n.to_string(), DateTime::UNIX_EPOCH);
         let first = line(0);
         assert!(matches!(first, Written::Waits), "{first:?}");
@@ -122,6 +126,11 @@ mod tests {
         for line in 0..=n {
             assert_eq!(told.recv_timeout(Duration::from_secs(30)).unwrap(), line.to_string());
         }
+        // The next one is after all of them: the disk had refused one of those that nobody waited for.
+        assert!(matches!(patient.append("last".into(), DateTime::UNIX_EPOCH), Written::Done | Written::Waits));
+        drop((file, patient));
+        while told.recv_timeout(Duration::from_secs(30)).is_ok() {}
+        assert_eq!(lost.load(Ordering::Relaxed), 1);
     }
 
     #[test]
@@ -132,7 +141,7 @@ mod tests {
             tell.send(line.to_string()).unwrap();
             answers.next().unwrap()
         };
-        let file = LogFile::start_with(append, Duration::from_secs(30)).unwrap();
+        let file = LogFile::start_with(append, Arc::default(), Duration::from_secs(30)).unwrap();
         assert!(matches!(file.append("a".into(), DateTime::UNIX_EPOCH), Written::Done));
         assert_eq!(told.try_recv().unwrap(), "a");
         assert!(matches!(file.append("b".into(), DateTime::UNIX_EPOCH), Written::Lost));

@@ -77,8 +77,7 @@ impl Store {
             done.add(&hour);
             // Only what was removed is remembered: a part of an hour from which nothing goes is no progress.
             let spent_us = (self.options.monotonic_us)().saturating_sub(started_us);
-            if hour.rows() > 0
-                && limit_ms.is_some_and(|limit_ms| spent_us > limit_ms.saturating_mul(1_000)) {
+            if hour.rows() > 0 && limit_ms.is_some_and(|limit_ms| spent_us > limit_ms.saturating_mul(1_000)) {
                 done.finished = false;
                 break;
             }
