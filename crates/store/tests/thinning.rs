@@ -173,6 +173,10 @@ fn a_thinning_that_is_refused_is_a_fault_and_ends_nothing() {
         assert!(commits < 100_000, "nobody says so");
         running.flush();
     }
+    // It is not tried again and again.
+    for _ in 0..200 {
+        running.flush();
+    }
     running.durably(vec![Record::Fault(fault("after it"))]).unwrap();
     assert!(running.writer.halted().is_none(), "old rows are no reason to stop trading");
     let faults = reader.faults(running.session).unwrap();
