@@ -176,6 +176,7 @@ fn a_thinning_that_is_refused_is_a_fault_and_ends_nothing() {
     // It is not tried again and again.
     for _ in 0..200 {
         running.flush();
+        assert_eq!(reader.faults(running.session).unwrap().len(), 1);
     }
     running.durably(vec![Record::Fault(fault("after it"))]).unwrap();
     assert!(running.writer.halted().is_none(), "old rows are no reason to stop trading");
