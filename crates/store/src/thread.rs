@@ -110,17 +110,12 @@ impl Engine {
     /// While the disk refuses nothing more is taken from the queue: its bound is the engine's back-pressure.
     fn wait(&self) -> Wake {
         let nothing = never();
-        let (data, pause) = if self.failures > 0 { (&nothing, self.retry_pause()) } else { (&self.data, IDLE) };
+        let (data, pause) = if self.failures > 0 { (&nothing, retry_pause(self.failures)) } else { (&self.data, IDLE) };
         select_biased! {
             recv(self.control) -> control => control.map_or(Wake::Gone, Wake::Control),
             recv(data) -> message => message.map_or(Wake::Gone, Wake::Data),
             default(pause) => Wake::Timer,
         }
-    }
-
-    fn retry_pause(&self) -> Duration {
-        let doublings = self.failures.saturating_sub(1).min(10);
-        Duration::from_millis(RETRY_MIN_MS.saturating_mul(1 << doublings).min(RETRY_MAX_MS))
     }
 
     /// Fills a batch with what is queued, up to the limit of rows or of time.
@@ -536,11 +531,23 @@ fn in_savepoint(
     result
 }
 
+/// How long to wait after so many refusals in a row: each time twice as long, up to a limit.
+fn retry_pause(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(10);
+    Duration::from_millis(RETRY_MIN_MS.saturating_mul(1 << doublings).min(RETRY_MAX_MS))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+
+    #[test]
+    fn a_disk_that_refuses_is_tried_less_and_less_often_but_at_least_once_a_second() {
+        let pauses_ms: Vec<u128> = [1, 2, 3, 5, 6, 100, u32::MAX].map(|n| retry_pause(n).as_millis()).to_vec();
+        assert_eq!(pauses_ms, [50, 100, 200, 800, 1_000, 1_000, 1_000]);
+    }
     use crate::open::Identity;
     use crate::record::{Mode, NewSession, Record};
 
