@@ -82,7 +82,8 @@ pub fn before_session(store: &mut Store, settings: &StoreSettings) -> Result<()>
     Ok(())
 }
 
-fn retention(settings: &StoreSettings) -> Retention {
+/// The rules of `[store]`.
+pub(crate) fn retention(settings: &StoreSettings) -> Retention {
     Retention { last: settings.backups_keep, daily: settings.backups_daily, weekly: settings.backups_weekly }
 }
 

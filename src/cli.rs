@@ -54,6 +54,8 @@ pub enum Command {
     Backup(BackupArgs),
     /// Put a backup in the place of a record; the former record is set aside, never deleted.
     Restore(RestoreArgs),
+    /// Thin out old valuation snapshots of a record that no engine runs on; a session does it by itself.
+    Thin(ThinArgs),
 }
 
 /// Which record.
@@ -288,6 +290,26 @@ pub struct BackupArgs {
     #[arg(long)]
     pub list: bool,
 }
+
+/// What to thin out.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = THIN_HELP)]
+pub struct ThinArgs {
+    /// How to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// The configuration file, for [store] snapshots_keep_days [default: config/sim.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Count what would go, and change nothing; an engine may run
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+const THIN_HELP: &str = "\
+Of snapshots older than [store] snapshots_keep_days stay: the first of each minute, those at fills, deposits and
+withdrawals, the least and the most of each hour, and the first and the last of each session. Nothing else is ever
+removed: not a fill, not an order, not a fee. A backup is taken first. `neo verify` knows each row that went.";
 
 /// What to recover.
 #[derive(Clone, Debug, Args)]

@@ -11,7 +11,9 @@ use crate::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use crate::exit::ExitCode;
 use crate::output::{Out, last_words};
 use crate::unattended::space::DiskLow;
-use crate::{backfill, backup, config, control, import, recover, report, run, sessions, sim_ledger, supervise, verify};
+use crate::{
+    backfill, backup, config, control, import, recover, report, run, sessions, sim_ledger, supervise, thin, verify,
+};
 
 /// Reads the command line, does what it says, tells an error, and gives the exit code that says how it went. The whole
 /// program: `main` and the examples that run the engine under a fault only call it.
@@ -46,6 +48,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Restore(args) => {
             backup::restore(&db_of(&args.read.db)?, &args.backup, args.read.json, &mut Out::stdout())
         }
+        Command::Thin(args) => thin::run(&args, &mut Out::stdout()),
     }
 }
 

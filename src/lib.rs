@@ -28,5 +28,6 @@ pub mod sim_ledger;
 pub mod simulator;
 pub mod supervise;
 pub mod supervisor;
+pub mod thin;
 pub mod unattended;
 pub mod verify;

@@ -3,6 +3,7 @@
 //! Both say which session and which actor. Nothing here panics, prints or waits for a terminal: an engine whose
 //! terminal is closed still has to close its session.
 
+mod file;
 mod rolling;
 mod screen;
 
@@ -16,7 +17,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use neo_actors::panics;
-use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -28,12 +28,13 @@ use screen::Devices;
 pub use screen::Screen;
 
 use crate::output::printable;
+use file::{LogFile, Written};
 use rolling::Rolling;
 
 /// How long the end of the process waits for a terminal.
 const FLUSH: Duration = Duration::from_millis(500);
-/// How long a log line waits for the file.
-const FILE_LOCK: Duration = Duration::from_millis(500);
+/// How long a log line waits for the file, once: a disk that hangs is not waited for again.
+const FILE_WAIT: Duration = Duration::from_millis(500);
 
 /// Set once, by [`init`].
 static SCREEN: OnceLock<Screen> = OnceLock::new();
@@ -53,6 +54,8 @@ pub enum StderrStyle {
 /// Keeps the log alive. Dropping it waits half a second at most for lines that are still on their way to the terminal.
 pub struct LogGuard {
     screen: Screen,
+    dir: PathBuf,
+    stem: String,
     shared: Arc<Shared>,
 }
 
@@ -60,7 +63,7 @@ impl LogGuard {
     /// The file that log lines go to at `now`.
     #[must_use]
     pub fn file(&self, now: DateTime<Utc>) -> PathBuf {
-        self.shared.file.lock().path(now)
+        rolling::path(&self.dir, &self.stem, now.date_naive())
     }
 
     /// Log lines that are not in the file: the disk refused them.
@@ -107,7 +110,9 @@ pub fn init(level: &str, dir: &Path, file_stem: &str, keep: usize, style: Stderr
     let file = Rolling::open(dir, file_stem, keep, now)
         .with_context(|| format!("no log file in {}; give write permission or set log.dir", dir.display()))?;
     let screen = Screen::start(Devices::standard(style == StderrStyle::Human)).context("no thread for the screen")?;
-    let shared = Arc::new(Shared { file: Mutex::new(file), lost: AtomicU64::new(0) });
+    let lost = Arc::new(AtomicU64::new(0));
+    let file = LogFile::start(file, Arc::clone(&lost), FILE_WAIT).context("no thread for the log file")?;
+    let shared = Arc::new(Shared { file, lost });
     let lines = Lines {
         shared: Arc::clone(&shared),
         screen: screen.clone(),
@@ -119,7 +124,7 @@ pub fn init(level: &str, dir: &Path, file_stem: &str, keep: usize, style: Stderr
         bail!("the log is already started");
     }
     log_panics();
-    Ok(LogGuard { screen, shared })
+    Ok(LogGuard { screen, dir: dir.to_path_buf(), stem: file_stem.to_string(), shared })
 }
 
 fn targets(level: &str) -> anyhow::Result<Targets> {
@@ -140,8 +145,8 @@ fn log_panics() {
 }
 
 struct Shared {
-    file: Mutex<Rolling>,
-    lost: AtomicU64,
+    file: LogFile,
+    lost: Arc<AtomicU64>,
 }
 
 /// Writes each event twice.
@@ -157,15 +162,13 @@ impl<S: Subscriber> Layer<S> for Lines {
         let now = (self.clock)();
         let line = Line::new(event, now);
         self.screen.log(line.human(self.color));
-        // Bounded: a disk that hangs must not hang the engine.
-        let written = match self.shared.file.try_lock_for(FILE_LOCK) {
-            Some(mut file) => file.append(&line.json(), now),
-            None => Ok(false),
+        let refused = match self.shared.file.append(line.json(), now) {
+            Written::Done | Written::Waits => return,
+            Written::Lost => None,
+            Written::Refused(error) => Some(error),
         };
-        if !matches!(written, Ok(true)) {
-            self.shared.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        if let Err(error) = written {
+        self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        if let Some(error) = refused {
             self.screen.log(format!("the log file cannot be written ({error}); free space, or set log.dir"));
         }
     }
@@ -317,6 +320,8 @@ mod tests {
     use super::*;
     use std::io::Write;
 
+    use parking_lot::Mutex;
+
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
 
@@ -344,8 +349,10 @@ mod tests {
         })
         .unwrap();
         let file = Rolling::open(dir.path(), "neo", 3, clock()).unwrap();
-        let path = file.path(clock());
-        let shared = Arc::new(Shared { file: Mutex::new(file), lost: AtomicU64::new(0) });
+        let path = rolling::path(dir.path(), "neo", clock().date_naive());
+        let lost = Arc::new(AtomicU64::new(0));
+        let file = LogFile::start(file, Arc::clone(&lost), Duration::from_secs(30)).unwrap();
+        let shared = Arc::new(Shared { file, lost });
         let lines = Lines { shared: Arc::clone(&shared), screen: screen.clone(), color: false, clock };
         let subscriber = tracing_subscriber::registry().with(lines.with_filter(targets(level).unwrap()));
         tracing::subscriber::with_default(subscriber, events);

@@ -125,6 +125,7 @@ impl Prepared {
             monotonic_us,
             commit_limit_ms: config.store.commit_limit_ms,
             checkpoints: config.store.checkpoint,
+            snapshots_keep_days: config.store.snapshots_keep_days,
             ..Options::new(now)
         };
         let mut store = Store::open(db, &identity, &options, now())?;
@@ -140,6 +141,7 @@ impl Prepared {
         refuse_low(db, MinFree { mb: config.store.min_free_mb })?;
         let metrics = unattended::listen(config)?;
         crate::backup::before_session(&mut store, &config.store)?;
+        crate::thin::before_session(&mut store);
         let account_lock = lock_account(db, &network, &identity.account)?;
         let launch = Launch {
             scenario: toml::to_string(&config.sim).context("the scenario")?,

@@ -80,6 +80,7 @@ fn detail(check: Check, facts: &Facts) -> String {
         Check::Sequence => format!(" (1 to {})", facts.durable_seq),
         Check::Sessions => format!(" ({})", facts.sessions),
         Check::Fills => format!(" ({})", facts.fills),
+        Check::Thinned => format!(" ({} rows)", facts.thinned),
         Check::Balances => format!(" ({} compared)", facts.balances_checked),
         Check::Backups => format!(" ({} readable)", facts.backups_readable),
         Check::Wal => format!(" ({} bytes)", facts.wal_bytes),

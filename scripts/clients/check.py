@@ -76,7 +76,7 @@ def trade(client):
     [of_maker] = [row for row in get_order_book_changes(take["meta"]) if row["maker_account"] == maker.address]
     [offer] = of_maker["offer_changes"]
     equal((offer["sequence"], offer["status"]), (sequence, "partially-filled"))
-    equal((Decimal(offer["taker_gets"]["value"]), Decimal(offer["taker_pays"]["value"])), (Decimal(-40), Decimal(100)))
+    equal((Decimal(offer["taker_gets"]["value"]), Decimal(offer["taker_pays"]["value"])), (Decimal(-40), Decimal(-100)))
     sent(client, OfferCancel(account=maker.address, offer_sequence=sequence), maker)
     equal(asked(client, AccountOffers(account=maker.address, ledger_index="validated"), 2)["offers"], [])
     return maker, take["hash"]

@@ -213,6 +213,9 @@ impl Checks<'_> {
         for (key, value) in rules {
             self.require(value <= 1_000, key, value, "each is a whole copy of the record", "use 0 to 1000, such as 7");
         }
+        let keep_days = store.snapshots_keep_days;
+        let fix = "use 1 to 3660, such as 14, or 0 to keep all";
+        self.require(keep_days <= 3_660, "store.snapshots_keep_days", keep_days, "it is over ten years", fix);
     }
 
     fn sim(&mut self, config: &Config) {

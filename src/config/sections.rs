@@ -255,6 +255,9 @@ pub struct StoreSettings {
     pub backups_weekly: u32,
     /// Free space of the record's disk below which a session ends, in megabytes; 0: the disk is not looked at.
     pub min_free_mb: u64,
+    /// Days for which every valuation snapshot is kept; older ones are thinned out to one a minute and those that something
+    /// hangs on. 0: all are kept.
+    pub snapshots_keep_days: u32,
 }
 
 impl Default for StoreSettings {
@@ -267,6 +270,7 @@ impl Default for StoreSettings {
             backups_daily: 7,
             backups_weekly: 4,
             min_free_mb: 64,
+            snapshots_keep_days: 14,
         }
     }
 }

@@ -224,8 +224,8 @@ fn settings_that_do_not_go_together_are_mistakes() {
     assert_eq!(keys("[sim]\ntick_size = 2\n[sim.takers]\nlimit_bps = -1\n"), ["sim.tick_size", "sim.takers.limit_bps"]);
     assert_eq!(keys("[network]\nnetwork_id = 5\n"), ["network.network_id"]);
     assert_eq!(
-        keys("[store]\nbackups_keep = 0\nbackups_daily = 1001\nbackups_weekly = 1001\n"),
-        ["store.backups_keep", "store.backups_daily", "store.backups_weekly"]
+        keys("[store]\nbackups_keep = 0\nbackups_daily = 1001\nbackups_weekly = 1001\nsnapshots_keep_days = 3661\n"),
+        ["store.backups_keep", "store.backups_daily", "store.backups_weekly", "store.snapshots_keep_days"]
     );
     assert_eq!(
         keys(

@@ -24,6 +24,11 @@ pub(super) struct Rolling {
     broken_at: Option<DateTime<Utc>>,
 }
 
+/// The file that a line of that day goes to.
+pub(super) fn path(dir: &Path, stem: &str, day: NaiveDate) -> PathBuf {
+    dir.join(format!("{stem}.{day}.jsonl"))
+}
+
 impl Rolling {
     /// Opens the file of the day of `now` in `dir`, which is created if need be; the newest `keep` files stay.
     ///
@@ -35,11 +40,6 @@ impl Rolling {
         let mut rolling = Rolling { dir, stem, keep, open: None, broken_at: None };
         rolling.file(now.date_naive())?;
         Ok(rolling)
-    }
-
-    /// The file that a line of `now` goes to.
-    pub(super) fn path(&self, now: DateTime<Utc>) -> PathBuf {
-        self.dir.join(format!("{}.{}.jsonl", self.stem, now.date_naive()))
     }
 
     /// Appends one line. After an error the file is left alone for a while, so that a full disk does not cost a
@@ -63,7 +63,7 @@ impl Rolling {
         match self.open.take() {
             Some((opened, file)) if opened == day => Ok(&mut self.open.insert((day, file)).1),
             _ => {
-                let path = self.dir.join(format!("{}.{day}.jsonl", self.stem));
+                let path = path(&self.dir, &self.stem, day);
                 let file = OpenOptions::new().create(true).append(true).open(path)?;
                 self.remove_old()?;
                 Ok(&mut self.open.insert((day, file)).1)
@@ -154,6 +154,6 @@ mod tests {
         assert!(!rolling.append("x\n", next_day + TimeDelta::seconds(1)).unwrap());
         fs::create_dir(&inner).unwrap();
         assert!(rolling.append("y\n", next_day + RETRY).unwrap());
-        assert_eq!(fs::read_to_string(rolling.path(next_day)).unwrap(), "y\n");
+        assert_eq!(fs::read_to_string(path(&inner, "neo", next_day.date_naive())).unwrap(), "y\n");
     }
 }

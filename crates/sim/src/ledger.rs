@@ -95,6 +95,8 @@ pub struct Chain {
     digest: StateDigest,
     open_txs: Vec<Tx>,
     held: BTreeMap<(Address, u32), Held>,
+    /// The account of the next pool, where a test must have a certain one.
+    pub(crate) pool_account: Option<Address>,
     /// What the open ledger took, until somebody asks.
     proposed: Vec<(Tx, Ter)>,
     /// How many times the reference fee the open ledger costs.
@@ -128,9 +130,19 @@ impl Chain {
     pub fn resume(rules: Rules, mut state: State, header: Header) -> Chain {
         state.commit();
         let (open, digest) = (state.clone(), StateDigest::of(&state));
-        let (open_txs, held, proposed) = (Vec::new(), BTreeMap::new(), Vec::new());
-        let (load_factor, never_in) = (1, BTreeSet::new());
-        Chain { rules, validated: state, open, header, digest, open_txs, held, proposed, load_factor, never_in }
+        Chain {
+            rules,
+            validated: state,
+            open,
+            header,
+            digest,
+            open_txs: Vec::new(),
+            held: BTreeMap::new(),
+            pool_account: None,
+            proposed: Vec::new(),
+            load_factor: 1,
+            never_in: BTreeSet::new(),
+        }
     }
 
     /// The ledger's settings.
@@ -197,7 +209,7 @@ impl Chain {
             retry: false,
             fail_hard: false,
             transaction_index: u32::try_from(self.open_txs.len()).unwrap_or(u32::MAX),
-            pool_account: None,
+            pool_account: self.pool_account,
         };
         let mark = self.open.mark();
         let applied = apply(&mut self.open, tx, &context);
@@ -228,7 +240,7 @@ impl Chain {
             retry: false,
             fail_hard,
             transaction_index: 0,
-            pool_account: None,
+            pool_account: self.pool_account,
         };
         let applied = apply(&mut self.open, tx, &context);
         if applied.applied {
@@ -314,7 +326,7 @@ impl Chain {
                     retry,
                     fail_hard: false,
                     transaction_index: index,
-                    pool_account: None,
+                    pool_account: self.pool_account,
                 };
                 let applied = apply(&mut self.validated, &tx, &context);
                 match applied.meta.filter(|_| applied.applied) {

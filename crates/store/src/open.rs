@@ -57,6 +57,8 @@ pub struct Options {
     pub checkpoints: CheckpointOwner,
     /// When the writer writes it back by itself, between two checkpoints that were asked for.
     pub passes: PassLimits,
+    /// Days after which valuation snapshots are thinned out ([`crate::thin`]); 0: never.
+    pub snapshots_keep_days: u32,
 }
 
 impl Options {
@@ -73,6 +75,7 @@ impl Options {
             commit_limit_ms: 5_000,
             checkpoints: CheckpointOwner::Own,
             passes: PassLimits::default(),
+            snapshots_keep_days: 0,
         }
     }
 }
@@ -87,6 +90,7 @@ impl std::fmt::Debug for Options {
             .field("commit_limit_ms", &self.commit_limit_ms)
             .field("checkpoints", &self.checkpoints)
             .field("passes", &self.passes)
+            .field("snapshots_keep_days", &self.snapshots_keep_days)
             .finish_non_exhaustive()
     }
 }
@@ -193,6 +197,11 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn page_bytes(&self) -> rusqlite::Result<u64> {
+        let bytes: i64 = self.conn.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        Ok(u64::try_from(bytes).unwrap_or(4_096))
     }
 }
 

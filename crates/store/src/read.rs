@@ -321,6 +321,7 @@ pub(crate) fn check_row(table: &str, row: &Row<'_>) -> rusqlite::Result<()> {
         "valuation_snapshots" => valuation(row).map(drop),
         "checkpoints" => checkpoint(row).map(drop),
         "faults" => fault(row).map(drop),
+        "thinned" => crate::thin::check_row(row),
         _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Every row that the writer adds has a sequence number, `seq`, which is the rowid of its table: the numbers of all
 //! tables together are 1, 2, 3, ... without a gap, and `meta.durable_seq` is the last one. A number that is missing or
-//! there twice is a lost or a foreign row. Rows that only change another row (a session's end, an intent's or an
+//! there twice is a lost or a foreign row; one that is gone on purpose is named in `thinned`. Rows that only change another row (a session's end, an intent's or an
 //! order's state, a stop stage) have none.
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -14,7 +14,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i64 = 0x4E45_4F31;
 
 /// One step of `user_version` each; a step that was ever released is never changed again.
-const MIGRATIONS: [&str; 3] = [INITIAL, IMPORTED, REPAIRS];
+const MIGRATIONS: [&str; 4] = [INITIAL, IMPORTED, REPAIRS, THINNED];
 
 /// The `user_version` that this engine writes and reads.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -349,4 +349,25 @@ CREATE TABLE repair_gaps (
     to_ledger    INTEGER,
     PRIMARY KEY (first_seq)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What was thinned out of old snapshots, hour by hour: the numbers begin with `first_seq`, and `steps` is a JSON array of
+/// the step from each to the next. The indexes are for the rule, which keeps the snapshots at fills and at flows that are no
+/// fees.
+const THINNED: &str = "
+CREATE TABLE thinned (
+    first_seq    INTEGER PRIMARY KEY CHECK (first_seq > 0),
+    last_seq     INTEGER NOT NULL CHECK (last_seq >= first_seq),
+    session      INTEGER NOT NULL REFERENCES sessions (number),
+    first_ledger INTEGER NOT NULL,
+    last_ledger  INTEGER NOT NULL,
+    rows_removed INTEGER NOT NULL CHECK (rows_removed > 0),
+    steps        TEXT NOT NULL,
+    rule         TEXT NOT NULL,
+    keep_days    INTEGER NOT NULL CHECK (keep_days > 0),
+    thinned_at   TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX fills_ledger ON fills (ledger_index);
+CREATE INDEX flows_moved ON flows (ledger_index) WHERE cause <> 'fee';
 ";

@@ -133,3 +133,23 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn no_note_is_no_error_and_one_that_cannot_be_read_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = folder.path().join("neo.db");
+        assert_eq!(find(&db).unwrap(), Found::Nothing);
+        remove(&db).unwrap();
+        // A folder in its place can be neither read nor removed as a file.
+        fs::create_dir(path_of(&db)).unwrap();
+        assert!(find(&db).is_err());
+        assert!(remove(&db).is_err());
+        assert!(path_of(&db).is_dir());
+    }
+}

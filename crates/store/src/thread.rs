@@ -16,6 +16,7 @@ use crate::error::WriteError;
 use crate::lock::{Lock, with_suffix};
 use crate::open::{Options, Store};
 use crate::record::{Checkpoint, CheckpointCause, CheckpointOwner, Fault, SessionEnd, SessionNumber, StopStage};
+use crate::thin::{self, Limit, Next, Pace};
 use crate::writer::{Control, Message, Reply, Shared, WriterFault, wal_bytes};
 
 /// Longest sleep with nothing to do.
@@ -54,6 +55,7 @@ pub(crate) struct Engine {
     page_bytes: u64,
     /// Passes that the next commit records: a commit of their own would cost another sync.
     unrecorded: Vec<Checkpoint>,
+    thinning: Pace,
     lock: Lock,
 }
 
@@ -80,6 +82,7 @@ impl Engine {
             passes: Passes::new(options.passes),
             page_bytes,
             unrecorded: Vec::new(),
+            thinning: Pace::new(options.snapshots_keep_days),
             options,
             lock,
         }
@@ -93,11 +96,12 @@ impl Engine {
                 Wake::Data(message) => {
                     self.collect(message);
                     self.commit_and_report();
+                    self.thin_if_due(false);
                 }
                 Wake::Control(Control::Checkpoint(cause, reply)) => reply.give(self.checkpoint(cause)),
                 Wake::Control(Control::Seal(reply)) => return self.seal(Some(reply)),
                 Wake::Timer if self.failures > 0 => self.commit_and_report(),
-                Wake::Timer => {}
+                Wake::Timer => self.thin_if_due(true),
                 Wake::Gone => return self.seal(None),
             }
         }
@@ -106,17 +110,12 @@ impl Engine {
     /// While the disk refuses nothing more is taken from the queue: its bound is the engine's back-pressure.
     fn wait(&self) -> Wake {
         let nothing = never();
-        let (data, pause) = if self.failures > 0 { (&nothing, self.retry_pause()) } else { (&self.data, IDLE) };
+        let (data, pause) = if self.failures > 0 { (&nothing, retry_pause(self.failures)) } else { (&self.data, IDLE) };
         select_biased! {
             recv(self.control) -> control => control.map_or(Wake::Gone, Wake::Control),
             recv(data) -> message => message.map_or(Wake::Gone, Wake::Data),
             default(pause) => Wake::Timer,
         }
-    }
-
-    fn retry_pause(&self) -> Duration {
-        let doublings = self.failures.saturating_sub(1).min(10);
-        Duration::from_millis(RETRY_MIN_MS.saturating_mul(1 << doublings).min(RETRY_MAX_MS))
     }
 
     /// Fills a batch with what is queued, up to the limit of rows or of time.
@@ -147,6 +146,10 @@ impl Engine {
                     self.report(WriterFault::Recovered { attempts });
                 }
                 for (message, outcome) in self.pending.drain(..).zip(outcomes) {
+                    if matches!(message, Message::Close(..)) {
+                        // What is left of the stop has its deadline.
+                        self.thinning.end();
+                    }
                     if let Message::Durable(_, reply) | Message::Close(_, _, reply) = message {
                         reply.give(outcome.map(|()| marks.seq));
                     }
@@ -190,6 +193,59 @@ impl Engine {
         let result = work();
         self.shared.vitals.end(now_us());
         result
+    }
+
+    /// Thins out one hour of old snapshots, while nobody waits.
+    fn thin_if_due(&mut self, idle: bool) {
+        if self.failures > 0 || !self.data.is_empty() || !self.control.is_empty() {
+            return;
+        }
+        let Some(limit) = self.thinning.due((self.options.clock)(), idle) else { return };
+        match self.try_thin(limit) {
+            Ok(()) => self.pass_if_due(),
+            Err(error) => self.thinning_failed(&error),
+        }
+    }
+
+    fn try_thin(&mut self, limit: Limit) -> Result<(), ApplyError> {
+        let after_seq = match self.thinning.after_seq {
+            Some(after_seq) => after_seq,
+            None => thin::done_to(&self.conn)?,
+        };
+        let Next::Hour(hour) = thin::next(&self.conn, after_seq, limit)? else {
+            self.thinning.found_nothing(limit.now);
+            return Ok(());
+        };
+        if hour.rows() > 0 {
+            let (marks, ()) = self.at_the_disk(|| {
+                self.in_transaction(|rows| thin::take_out(rows.conn, &hour, limit).map_err(ApplyError::from))
+            })?;
+            self.committed(&marks);
+            tracing::debug!(session = hour.session, rows = hour.rows(), "old snapshots were thinned out");
+        }
+        self.thinning.went_on(hour.last_seq);
+        Ok(())
+    }
+
+    /// Old snapshots that stay are no reason to end a session. A disk that does not take the fault either is.
+    fn thinning_failed(&mut self, error: &ApplyError) {
+        self.roll_back();
+        self.thinning.end();
+        tracing::warn!(%error, "old snapshots were not thinned out; nothing was removed");
+        let fault = Fault {
+            actor: String::from("writer"),
+            cause: format!("old snapshots could not be thinned out: {error}"),
+            backtrace: None,
+            action: String::from("nothing was removed; the next session tries again"),
+            recorded_at: (self.options.clock)(),
+        };
+        match self.at_the_disk(|| self.in_transaction(|rows| rows.fault(&fault))) {
+            Ok((marks, ())) => self.committed(&marks),
+            Err(error) => {
+                self.roll_back();
+                self.refused_by_disk(error.to_string(), 1);
+            }
+        }
     }
 
     /// Only what COMMIT kept counts: a batch that is tried again starts from the marks before it.
@@ -475,11 +531,23 @@ fn in_savepoint(
     result
 }
 
+/// How long to wait after so many refusals in a row: each time twice as long, up to a limit.
+fn retry_pause(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(10);
+    Duration::from_millis(RETRY_MIN_MS.saturating_mul(1 << doublings).min(RETRY_MAX_MS))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+
+    #[test]
+    fn a_disk_that_refuses_is_tried_less_and_less_often_but_at_least_once_a_second() {
+        let pauses_ms: Vec<u128> = [1, 2, 3, 5, 6, 100, u32::MAX].map(|n| retry_pause(n).as_millis()).to_vec();
+        assert_eq!(pauses_ms, [50, 100, 200, 800, 1_000, 1_000, 1_000]);
+    }
     use crate::open::Identity;
     use crate::record::{Mode, NewSession, Record};
 

@@ -10,6 +10,7 @@ mod forms;
 mod repairs;
 mod sequence;
 mod sessions;
+mod thinned;
 mod trades;
 
 use std::collections::BTreeMap;
@@ -57,6 +58,8 @@ pub enum Check {
     Values,
     /// What repairs could not bring back, and what they left to fetch.
     Repairs,
+    /// What was thinned out is gone and named, row by row.
+    Thinned,
     /// Each backup is there, is what was written, and can be read.
     Backups,
     /// The write-ahead log is of a bounded size.
@@ -65,7 +68,7 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order they are told.
-    pub const ALL: [Check; 12] = [
+    pub const ALL: [Check; 13] = [
         Check::Integrity,
         Check::ForeignKeys,
         Check::Sequence,
@@ -76,6 +79,7 @@ impl Check {
         Check::Balances,
         Check::Values,
         Check::Repairs,
+        Check::Thinned,
         Check::Backups,
         Check::Wal,
     ];
@@ -94,6 +98,7 @@ impl Check {
             Check::Balances => "balances",
             Check::Values => "values",
             Check::Repairs => "repairs",
+            Check::Thinned => "thinned",
             Check::Backups => "backups",
             Check::Wal => "wal",
         }
@@ -152,6 +157,8 @@ pub struct Facts {
     pub balances_checked: u64,
     /// Repairs that were made.
     pub repairs: u64,
+    /// Snapshots that were thinned out.
+    pub thinned: u64,
     /// Backups that are present and proved readable.
     pub backups_readable: u64,
     /// Length of the write-ahead log, in bytes.
@@ -225,11 +232,14 @@ fn rows(conn: &Connection, path: &Path, report: &mut Report, facts: &mut Facts) 
     }
     let repairs = repairs::read(conn)?;
     facts.repairs = repairs.count();
-    facts.durable_seq = sequence::check(conn, &repairs, report)?;
+    let thinned = thinned::read(conn, report)?;
+    facts.thinned = thinned.count();
+    facts.durable_seq = sequence::check(conn, &repairs, &thinned, report)?;
     let sessions = sessions::check(conn, path, facts.engine_runs, report)?;
     trades::check(conn, &sessions, &repairs, report)?;
     facts.balances_checked = balances::check(conn, &sessions, &repairs, report)?;
     repairs.tell(report);
+    thinned.tell(report);
     forms::check(conn, report)
 }
 

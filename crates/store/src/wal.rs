@@ -57,6 +57,7 @@ pub(crate) fn scan(reader: &mut impl Read) -> io::Result<Log> {
         let (page, pages_after) = (word(&frame, 0), word(&frame, 4));
         sound = sound && chain.accepts(&frame);
         if sound {
+            beyond.last = (page, pages_after);
             if page == 1 {
                 touched = frame.get(FRAME_HEADER..FRAME_HEADER + DB_HEADER).and_then(|head| head.try_into().ok());
             }
@@ -76,7 +77,7 @@ pub(crate) fn scan(reader: &mut impl Read) -> io::Result<Log> {
 struct Beyond {
     /// The last frame's checksum, as it is written there.
     sum: Option<(u32, u32)>,
-    /// The last frame's page, and the pages after it where it commits.
+    /// The last frame's page, and the pages after it where it commits; at first of the last frame before the break.
     last: (u32, u32),
     commits: u64,
 }
@@ -85,10 +86,12 @@ impl Beyond {
     /// Takes one more frame; gives the transactions of the unbroken run that it is in.
     fn follow(&mut self, chain: &Chain, frame: &[u8]) -> u64 {
         let stored = (word(frame, 16), word(frame, 20));
-        let follows = self.sum.replace(stored).is_some_and(|sum| chain.next(sum, frame) == stored);
-        // On a disk that may spoil what lies beside a write, SQLite repeats the last frame to the end of the sector.
+        let before = self.sum.replace(stored);
+        let follows = before.is_some_and(|sum| chain.next(sum, frame) == stored);
+        // On a disk that may spoil what lies beside a write, SQLite repeats the last frame to the end of the sector, and
+        // syncs before it has written all of the repetition: a power failure in the next transaction may break it.
         let this = (word(frame, 0), word(frame, 4));
-        let repeats = std::mem::replace(&mut self.last, this) == this && follows;
+        let repeats = std::mem::replace(&mut self.last, this) == this && (follows || before.is_none());
         let commits = u64::from(this.1 > 0 && !repeats);
         self.commits = if follows { self.commits.saturating_add(commits) } else { commits };
         self.commits

@@ -263,8 +263,7 @@ impl Store {
         }
         let durable: i64 =
             self.conn.query_row("SELECT durable_seq FROM meta WHERE id = 1", [], |row| row.get(0)).map_err(&failed)?;
-        let page_bytes: i64 = self.conn.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(&failed)?;
-        let page_bytes = u64::try_from(page_bytes).unwrap_or(4_096);
+        let page_bytes = self.page_bytes().map_err(&failed)?;
         if self.options.checkpoints == CheckpointOwner::Own {
             // What a killed engine or a replicator left may be large. Now nobody waits for the writer yet.
             checkpoint::fold(&self.conn).map_err(&failed)?;

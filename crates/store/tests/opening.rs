@@ -260,3 +260,33 @@ fn a_last_snapshot_without_a_price_leaves_the_value_unknown_with_its_reason() {
     assert!(row.ending_value_reason.unwrap().contains("the book is empty"));
     assert_eq!((row.ending_ledger_index, row.ending_close_time), (Some(5), Some(at(10))));
 }
+
+#[test]
+fn the_next_start_knows_what_was_settled_from_a_ledger_on_and_what_was_not() {
+    let place = Place::new();
+    let running = place.start();
+    let told = |n: u32, state, ledger_index| {
+        let (tx_hash, recorded_at) = (hash(n), at(2));
+        Record::IntentUpdate(IntentUpdate { tx_hash, state, engine_result: None, ledger_index, recorded_at })
+    };
+    let mut records: Vec<_> = (1..=4).map(|n| Record::Intent(intent(n))).collect();
+    records.extend([
+        told(1, IntentState::Validated, Some(6)),
+        told(2, IntentState::Validated, Some(7)),
+        told(3, IntentState::Dead, Some(9)),
+        told(4, IntentState::Submitted, None),
+    ]);
+    running.durably(records).unwrap();
+    running.vanish();
+    let store = place.open();
+    let settled = |since| {
+        let mut hashes = store.settled_since(since).unwrap();
+        hashes.sort();
+        hashes
+    };
+    assert_eq!(settled(7), [hash(2), hash(3)]);
+    assert_eq!(settled(8), [hash(3)]);
+    assert!(settled(10).is_empty());
+    let open: Vec<_> = store.unsettled_intents().unwrap().into_iter().map(|row| row.intent.tx_hash).collect();
+    assert_eq!(open, [hash(4)]);
+}

@@ -11,8 +11,8 @@ use crate::amount::Value;
 use crate::apply::meta::{amount_json, whole_entry};
 use crate::node::Node;
 use crate::state::{
-    Entry, Key, LSF_HIGH_FREEZE, LSF_HIGH_NO_RIPPLE, LSF_HIGH_RESERVE, LSF_LOW_FREEZE, LSF_LOW_NO_RIPPLE, LSF_LOW_RESERVE, LineKey, Offer, OfferKey, State,
-    TrustLine,
+    Entry, Key, LSF_HIGH_FREEZE, LSF_HIGH_NO_RIPPLE, LSF_HIGH_RESERVE, LSF_LOW_FREEZE, LSF_LOW_NO_RIPPLE,
+    LSF_LOW_RESERVE, LineKey, Offer, OfferKey, State, TrustLine,
 };
 
 /// Names of an AccountRoot's flags in `account_flags`, by their bits (rippled, `AccountInfo.cpp`).
@@ -37,8 +37,7 @@ const ACCOUNT_FLAGS: [(&str, u32); 15] = [
 pub(super) fn account_info(node: &Node, request: &Request) -> Result<Fields, ApiError> {
     let account = account_or_ident(request)?;
     let selected = select::ledger(node, request)?;
-    let account: Address =
-        account.parse().map_err(|_| ApiError::account_malformed().with(selected.fields.clone()))?;
+    let account: Address = account.parse().map_err(|_| ApiError::account_malformed().with(selected.fields.clone()))?;
     let Some(root) = selected.state.account(account) else {
         let mut more = selected.fields;
         more.insert("account".to_string(), json!(account));

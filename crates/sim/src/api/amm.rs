@@ -116,7 +116,9 @@ const TIME_INTERVALS: u32 = 20;
 
 fn auction_slot(slot: &AuctionSlot, lp_token: Token, now: LedgerTime) -> Json {
     let since = (now.0.saturating_add(AUCTION_SLOT_SECONDS)).checked_sub(slot.expiration.0);
-    let part = since.filter(|since| *since < AUCTION_SLOT_SECONDS).map(|since| since / (AUCTION_SLOT_SECONDS / TIME_INTERVALS));
+    let part = since
+        .filter(|since| *since < AUCTION_SLOT_SECONDS)
+        .map(|since| since / (AUCTION_SLOT_SECONDS / TIME_INTERVALS));
     let mut shown = json!({
         "account": slot.account,
         "discounted_fee": slot.discounted_fee,

@@ -87,8 +87,7 @@ pub(super) fn gateway_balances(node: &Node, request: &Request) -> Result<Fields,
         let owed = balances.obligations.iter().map(|(currency, sum)| (currency.to_string(), json!(sum.text())));
         result.insert("obligations".to_string(), Json::Object(owed.collect()));
     }
-    for (name, rows) in
-        [("balances", balances.hot), ("frozen_balances", balances.frozen), ("assets", balances.assets)]
+    for (name, rows) in [("balances", balances.hot), ("frozen_balances", balances.frozen), ("assets", balances.assets)]
     {
         if !rows.is_empty() {
             let rows = rows.into_iter().map(|(peer, rows)| (peer.to_string(), json!(rows)));

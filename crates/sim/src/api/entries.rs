@@ -161,7 +161,9 @@ pub(super) fn ledger_data(node: &Node, request: &Request) -> Result<Fields, ApiE
     if from.is_none() && selected.validated {
         result.insert("ledger".to_string(), Json::Object(header_json(node.chain.header())));
     }
-    if keys.len() > limit && let Some((last, _)) = keys.get(limit.saturating_sub(1)) {
+    if keys.len() > limit
+        && let Some((last, _)) = keys.get(limit.saturating_sub(1))
+    {
         result.insert("marker".to_string(), json!(last));
     }
     result.extend(fields(json!({ "state": rows })));

@@ -80,7 +80,8 @@ fn batch(node: &mut Node, calls: &[Json]) -> (Vec<Outgoing>, HttpReply) {
     let refused = |code: i64, said: &str| json!({ "code": code, "message": said });
     for call in calls {
         let Json::Object(fields) = call else {
-            replies.push(json!({ "request": call, "error": { "error": refused(METHOD_NOT_FOUND, "Method not found") } }));
+            replies
+                .push(json!({ "request": call, "error": { "error": refused(METHOD_NOT_FOUND, "Method not found") } }));
             continue;
         };
         let nested = fields.get("params").and_then(Json::as_array).and_then(|params| params.first());

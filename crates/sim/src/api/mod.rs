@@ -1,8 +1,8 @@
 //! rippled's API: requests in, responses and streams out (shapes of rippled 2.6.1, API versions 1 and 2).
 
 mod accounts;
-mod amm;
 mod amendments;
+mod amm;
 mod assets;
 mod books;
 mod changes;
@@ -214,11 +214,7 @@ const UNMODELLED_METHODS: [&str; 15] = [
     "noripple_check",
 ];
 
-pub(crate) fn dispatch(
-    node: &mut Node,
-    command: &str,
-    request: &Request,
-) -> (Vec<Outgoing>, Result<Fields, ApiError>) {
+pub(crate) fn dispatch(node: &mut Node, command: &str, request: &Request) -> (Vec<Outgoing>, Result<Fields, ApiError>) {
     if let Some(refusal) = condition::refusal(node, command, request.version) {
         return (Vec::new(), Err(refusal));
     }

@@ -47,7 +47,8 @@ pub(super) fn blobs(record: &Record) -> Result<(String, String), ApiError> {
     if let Json::Object(meta) = &mut meta {
         meta.remove("delivered_amount");
     }
-    let blob = |json: &Json| codec::encode(json).map(|bytes| hex::encode_upper(&bytes)).map_err(|_| ApiError::internal());
+    let blob =
+        |json: &Json| codec::encode(json).map(|bytes| hex::encode_upper(&bytes)).map_err(|_| ApiError::internal());
     Ok((blob(&tx)?, blob(&meta)?))
 }
 

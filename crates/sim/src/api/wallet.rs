@@ -47,8 +47,12 @@ pub(super) fn wallet_propose(node: &mut Node, request: &Request) -> Result<Field
             }
             (entropy, hashed.then_some(BRAIN_WALLET))
         }
-        _ => return Err(ApiError::invalid_params("Exactly one of the following must be specified: passphrase, seed or \
-                                                  seed_hex")),
+        _ => {
+            return Err(ApiError::invalid_params(
+                "Exactly one of the following must be specified: passphrase, seed or \
+                                                  seed_hex",
+            ));
+        }
     };
     let algorithm = algorithm.unwrap_or(Algorithm::Secp256k1);
     let pair = Keypair::from_entropy(entropy, algorithm).map_err(|_| bad_seed())?;

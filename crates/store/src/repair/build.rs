@@ -78,6 +78,7 @@ impl Repair<'_> {
         }
         let from_records = sessions_of_records(&tx, &self.identity, &mut tables)?;
         follow_events(&tx)?;
+        crate::thin::leave_out_present(&tx)?;
         tx.commit()?;
         Ok(Salvaged { read_as, watermark, tables, from_records, open_index })
     }

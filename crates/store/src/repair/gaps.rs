@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::read::query;
 use crate::schema::SEQUENCED;
+use crate::thin;
 
 /// Rows that were recorded and are lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,24 +20,32 @@ pub struct Gap {
     pub to_ledger: Option<u32>,
 }
 
-/// Every number from 1 to the watermark that no row has and no earlier repair knows of.
+/// Every number from 1 to the watermark that no row has, no earlier repair knows of and that was not thinned out.
 pub(super) fn find(conn: &Connection, watermark: i64) -> rusqlite::Result<Vec<Gap>> {
     let rows = SEQUENCED.map(|table| format!("SELECT seq AS low, seq AS high FROM {table}")).join(" UNION ALL ");
     let sql = format!("{rows} UNION ALL SELECT first_seq, last_seq FROM repair_gaps ORDER BY 1, 2");
     let mut statement = conn.prepare(&sql)?;
     let mut rows = statement.query([])?;
     let mut found = Vec::new();
+    let mut thinned = thin::all_numbers(conn)?.into_iter().peekable();
     let mut next = 1_i64;
+    let mut hole = |next: &mut i64, end: i64| {
+        while let Some(removed) = thinned.next_if(|removed| *removed <= end) {
+            if removed > *next {
+                found.push((*next, removed.saturating_sub(1)));
+            }
+            *next = (*next).max(removed.saturating_add(1));
+        }
+        if end >= *next {
+            found.push((*next, end));
+        }
+    };
     while let Some(row) = rows.next()? {
         let (low, high): (i64, i64) = (row.get(0)?, row.get(1)?);
-        if low > next {
-            found.push((next, low.saturating_sub(1)));
-        }
+        hole(&mut next, low.saturating_sub(1));
         next = next.max(high.saturating_add(1));
     }
-    if next <= watermark {
-        found.push((next, watermark));
-    }
+    hole(&mut next, watermark);
     found.into_iter().map(|(first, last)| gap(conn, first, last)).collect()
 }
 

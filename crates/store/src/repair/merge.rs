@@ -38,7 +38,7 @@ pub struct TableAccount {
 }
 
 /// Tables in the order in which they refer to each other.
-pub(super) const TABLES: [Table; 16] = [
+pub(super) const TABLES: [Table; 17] = [
     table("sessions", "number"),
     table("stop_stages", "session"),
     table("intents", "seq"),
@@ -55,6 +55,7 @@ pub(super) const TABLES: [Table; 16] = [
     table("repairs", "id"),
     table("repair_tables", "repair"),
     table("repair_gaps", "first_seq"),
+    table("thinned", "first_seq"),
 ];
 
 const fn table(name: &'static str, key: &'static str) -> Table {
@@ -96,7 +97,7 @@ fn rules(table: &str) -> Rules {
         "imported_fills" | "imported_valuations" => Rules { id: &["key"], mutable: &[] },
         "repairs" => Rules { id: &["id"], mutable: &[] },
         "repair_tables" => Rules { id: &["repair", "table_name"], mutable: &[] },
-        "repair_gaps" => Rules { id: &["first_seq"], mutable: &[] },
+        "repair_gaps" | "thinned" => Rules { id: &["first_seq"], mutable: &[] },
         _ => Rules { id: &["seq"], mutable: &[] },
     }
 }

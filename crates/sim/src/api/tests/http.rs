@@ -54,9 +54,12 @@ fn status_stands_in_the_result_and_errors_repeat_the_request() {
     let repeated = json!({ "api_version": 2, "command": "sign", "secret": "<masked>" });
     assert_eq!(failed["result"]["request"], repeated);
     let modern = json!({ "method": "foo", "params": [{ "ripplerpc": "2.0" }] });
-    assert_eq!(result(&mut node, modern)["error"], json!({
-        "code": 32, "error": "unknownCmd", "error_code": 32, "message": "Unknown method.", "status": "error",
-    }));
+    assert_eq!(
+        result(&mut node, modern)["error"],
+        json!({
+            "code": 32, "error": "unknownCmd", "error_code": 32, "message": "Unknown method.", "status": "error",
+        })
+    );
     let (status, _) = post(&mut node, r#"{"method":"foo","params":[{"ripplerpc":"3.0"}]}"#);
     assert_eq!(status, 405);
     let listen = result(&mut node, json!({ "method": "subscribe", "params": [{ "streams": ["ledger"] }] }));
@@ -82,7 +85,10 @@ fn ledger_accept_closes_only_where_clients_may() {
     let id = node.connect();
     node.request(id, &json!({ "command": "subscribe", "streams": ["ledger"] }).to_string());
     let (outgoing, reply) = node.post(br#"{"method":"ledger_accept"}"#);
-    assert_eq!((outgoing.len(), reply.body.as_str()), (1, r#"{"result":{"ledger_current_index":4,"status":"success"}}"#));
+    assert_eq!(
+        (outgoing.len(), reply.body.as_str()),
+        (1, r#"{"result":{"ledger_current_index":4,"status":"success"}}"#)
+    );
     node.allow_ledger_accept(false);
     let (outgoing, reply) = node.post(br#"{"method":"ledger_accept"}"#);
     assert!(outgoing.is_empty() && reply.body.contains("forbidden"), "{}", reply.body);

@@ -3,6 +3,7 @@
 use neo_ledger::keys::Keypair;
 use serde_json::{Value as Json, json};
 
+use crate::api::objects;
 use crate::node::{ConnectionId, Node};
 use crate::scenario::Scenario;
 
@@ -133,8 +134,8 @@ fn what_nests_too_deep_or_is_no_object_is_told_back() {
         let outgoing = client.node.request(client.id, text);
         serde_json::from_str::<Json>(&outgoing.last().unwrap().text).unwrap()
     };
-    assert_eq!(ask(&mut client, &nested(24))["status"], "success");
-    for text in [nested(25), nested(20_000), "\u{0}".to_string(), "nul".to_string(), "5".to_string()] {
+    assert_eq!(ask(&mut client, &nested(25))["status"], "success");
+    for text in [nested(26), nested(20_000), "\u{0}".to_string(), "nul".to_string(), "5".to_string()] {
         let answer = ask(&mut client, &text);
         assert_eq!((&answer["error"], answer["value"].as_str()), (&json!("jsonInvalid"), Some(text.as_str())));
     }
@@ -160,11 +161,12 @@ fn entries_are_paged_and_found_again() {
             break;
         }
     }
-    assert_eq!(seen.len(), super::super::objects::all(client.node.chain.validated()).count());
+    assert_eq!(seen.len(), objects::all(client.node.chain.validated()).count());
     for entry in seen.iter().step_by(5) {
         let request = json!({ "command": "ledger_entry", "index": entry["index"], "ledger_index": "validated" });
         assert_eq!(client.ask(request)["result"]["node"], *entry);
     }
-    let binary = json!({ "command": "ledger_entry", "index": seen[0]["index"], "ledger_index": "validated", "binary": true });
+    let binary =
+        json!({ "command": "ledger_entry", "index": seen[0]["index"], "ledger_index": "validated", "binary": true });
     assert!(client.ask(binary)["result"]["node_binary"].as_str().unwrap().starts_with("11"));
 }

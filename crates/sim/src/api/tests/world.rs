@@ -17,6 +17,8 @@ const MAKER: &str = "rUYkdjQkbCqYDQsgm7BrFqgQ8bAQp6v12x";
 const TAKER: &str = "rHe513FWpYtgJLhsPSP6pFrroDYJReZ3gt";
 const LP: &str = "rnPzs9sc5LfiYXfNhzHeknd648gUwVT3Cg";
 const POOR: &str = "rRU1rt4Sj3h8eBmQ5jrC5gjnmF8NqkGrc";
+/// The pool's account: a real ledger takes it from the hash of its parent.
+const POOL: &str = "rarHcL2rtKR1RipedTL2VxLdF6mRMDYZvo";
 const RLUSD: &str = "524C555344000000000000000000000000000000";
 /// The close time of ledger 4, less its age.
 const START_S: u32 = 848_722_879;
@@ -28,19 +30,27 @@ pub(super) fn fixture(name: &str) -> Option<Json> {
     match std::fs::read_to_string(format!("{FIXTURES}/{name}")) {
         Ok(text) => Some(serde_json::from_str(&text).unwrap()),
         Err(error) => {
-            eprintln!("skipped: {FIXTURES}/{name} is not here ({error}); the recorded messages are not part of the project");
+            eprintln!(
+                "skipped: {FIXTURES}/{name} is not here ({error}); the recorded messages are not part of the project"
+            );
             None
         }
     }
 }
 
-/// Transactions as the recorded answers show them, by ledger.
-fn recorded() -> Option<BTreeMap<u32, Vec<(Hash, Map<String, Json>)>>> {
+/// Transactions with their hashes, by ledger.
+type Ledgers = BTreeMap<u32, Vec<(Hash, Map<String, Json>)>>;
+
+/// Transactions as the recorded answers show them.
+fn recorded() -> Option<Ledgers> {
     let cases = fixture("requests/account_tx.v1.json")?;
-    let mut ledgers: BTreeMap<u32, Vec<(Hash, Map<String, Json>)>> = BTreeMap::new();
-    for row in cases.as_array().unwrap().iter().flat_map(|case| {
-        case["response"]["result"]["transactions"].as_array().cloned().unwrap_or_default()
-    }) {
+    let mut ledgers = Ledgers::new();
+    for row in cases
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|case| case["response"]["result"]["transactions"].as_array().cloned().unwrap_or_default())
+    {
         let Some(tx) = row["tx"].as_object() else { continue };
         let hash: Hash = tx["hash"].as_str().unwrap().parse().unwrap();
         let ledger = u32::try_from(tx["ledger_index"].as_u64().unwrap()).unwrap();
@@ -59,12 +69,8 @@ fn recorded() -> Option<BTreeMap<u32, Vec<(Hash, Map<String, Json>)>>> {
 /// What no recorded answer shows, but the world's state tells.
 fn unknown(ledger: u32) -> Vec<Json> {
     let rlusd = |value: &str| json!({ "currency": RLUSD, "issuer": ISSUER, "value": value });
-    let pay = |from: &str, to: &str, amount: Json| {
-        json!({ "TransactionType": "Payment", "Account": from, "Destination": to, "Amount": amount, "Fee": "10" })
-    };
-    let trust = |account: &str| {
-        json!({ "TransactionType": "TrustSet", "Account": account, "LimitAmount": rlusd("1000000000"), "Fee": "10" })
-    };
+    let pay = |from: &str, to: &str, amount: Json| json!({ "TransactionType": "Payment", "Account": from, "Destination": to, "Amount": amount, "Fee": "10" });
+    let trust = |account: &str| json!({ "TransactionType": "TrustSet", "Account": account, "LimitAmount": rlusd("1000000000"), "Fee": "10" });
     match ledger {
         // The issuer is funded first: the master's sequence numbers decide.
         4 => [ISSUER, LP, POOR].map(|to| pay(MASTER, to, json!("10000000000"))).to_vec(),
@@ -98,6 +104,7 @@ pub(super) fn build() -> Option<(Node, Vec<String>)> {
     for account in [ISSUER, MAKER, TAKER, LP, POOR] {
         node.history.track(account.parse().unwrap());
     }
+    node.chain.pool_account = Some(POOL.parse().unwrap());
     let mut refused = Vec::new();
     assert_eq!(node.ledger_index(), 2);
     for ledger in 3..=LAST {
