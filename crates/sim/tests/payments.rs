@@ -126,7 +126,9 @@ fn frozen_tokens_go_back_to_their_issuer_only() {
     assert_eq!(world.result(ALICE, pay(BOB, rlusd("1"))), "tecPATH_DRY");
     world.ok(BOB, pay(ALICE, rlusd("1")));
     world.ok(ALICE, pay(ISSUER, rlusd("1")));
-    edit_line(&mut world, ALICE, ISSUER, |line| line.flags = line.flags & !neo_sim::state::LSF_HIGH_FREEZE | DEEP_FREEZE);
+    edit_line(&mut world, ALICE, ISSUER, |line| {
+        line.flags = line.flags & !neo_sim::state::LSF_HIGH_FREEZE | DEEP_FREEZE
+    });
     assert_eq!(world.result(BOB, pay(ALICE, rlusd("1"))), "tecPATH_DRY", "deeply frozen takes nothing either");
     world.ok(ISSUER, json!({ "TransactionType": "AccountSet", "SetFlag": 7 }));
     assert_eq!(world.result(BOB, pay(CAROL, rlusd("1"))), "tecPATH_DRY");
@@ -231,4 +233,25 @@ fn offers_of_owners_without_approval_are_removed() {
     assert!(world.find(BOB, ask).is_none());
     assert_eq!(world.rlusd(ALICE), "1000");
     assert_eq!(world.result(CAROL, create(xrp(1_000_000), rlusd("1"))), "tecNO_AUTH");
+}
+
+#[test]
+fn a_pool_is_taken_before_a_book_that_is_dearer() {
+    let mut world = world();
+    let pool = json!({ "TransactionType": "AMMCreate", "Amount": xrp(100_000_000), "Amount2": rlusd("100"),
+        "TradingFee": 0 });
+    world.ok(ALICE, pool);
+    let account = world.state.amms().next().unwrap().1.account;
+    // The pool's price is one RLUSD for one XRP, and 1.188 after nine; the book's is 1.21.
+    let ask = world.offer(BOB, xrp(10_000_000), rlusd("12.1"));
+    let before = world.xrp(CAROL);
+    world.ok(CAROL, with(create(rlusd("9"), xrp(1_000_000)), json!({ "Flags": IOC | SELL })));
+    assert_eq!((world.xrp(CAROL), world.rlusd(CAROL).as_str()), (before - 10 + 8_256_880, "991"));
+    assert_eq!((world.xrp(account), world.rlusd(account).as_str()), (100_000_000 - 8_256_880, "109"));
+    assert_eq!(world.find(BOB, ask).unwrap().taker_gets, neo_sim::amount::Value::Drops(10_000_000));
+    // Twelve more: the pool up to the book's price, the rest from the book.
+    world.ok(CAROL, with(create(rlusd("12"), xrp(1_000_000)), json!({ "Flags": IOC | SELL })));
+    let left = world.find(BOB, ask).unwrap().taker_gets;
+    assert!(left < neo_sim::amount::Value::Drops(1_000_000), "{}", left.text());
+    assert!(world.xrp(account) < 91_000_000 && world.xrp(account) > 90_900_000);
 }
