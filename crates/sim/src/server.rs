@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -21,6 +21,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::faults::Cut;
 use crate::node::{ConnectionId, HttpReply, Node, Outgoing, SaveError};
 use connection::connection;
 
@@ -117,13 +118,15 @@ struct Client {
     queue: mpsc::Sender<String>,
     waiting_bytes: Arc<AtomicUsize>,
     cut_off: Arc<Notify>,
+    /// True when the line breaks without a close frame.
+    torn: Arc<AtomicBool>,
 }
 
 impl Client {
     /// A client that is sent messages by this queue, and the count of bytes that its other end keeps.
     fn new(queue: mpsc::Sender<String>) -> (Client, Arc<AtomicUsize>) {
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        (Client { queue, waiting_bytes: waiting_bytes.clone(), cut_off: Arc::new(Notify::new()) }, waiting_bytes)
+        (Client { queue, waiting_bytes: waiting_bytes.clone(), cut_off: Arc::new(Notify::new()), torn: Arc::default() }, waiting_bytes)
     }
 
     /// Queues a message; false when the client is gone or too slow.
@@ -246,12 +249,19 @@ impl Server {
                     // After a pause of the machine the ledgers missed are not made up for.
                     let late = Instant::now().saturating_duration_since(next_close);
                     let from = if late > Duration::from_secs(1) { Instant::now() } else { next_close };
-                    next_close = from + self.interval;
+                    next_close = from + self.next_interval();
                 }
                 () = until(end_at) => break,
             }
         }
         self.end(tasks).await
+    }
+
+    /// Time to the next close: the mean one, but for the scenario's jitter.
+    fn next_interval(&self) -> Duration {
+        let mean = self.node.scenario().close_interval_ms;
+        let next = self.node.next_interval_ms();
+        if next == mean { self.interval } else { self.interval.mul_f64(f64::from(next) / f64::from(mean)) }
     }
 
     fn on_event(&mut self, event: Event) {
@@ -298,6 +308,12 @@ impl Server {
                     tracing::warn!(connection = connection.0, "a client is gone or too slow and was cut off");
                 }
             }
+        }
+        for (connection, cut) in self.node.take_cuts() {
+            let Some(client) = self.clients.remove(&connection) else { continue };
+            client.torn.store(cut == Cut::Torn, Ordering::Relaxed);
+            client.cut_off.notify_one();
+            tracing::debug!(connection = connection.0, ?cut, "a client was cut off on purpose");
         }
     }
 

@@ -72,6 +72,8 @@ fn the_same_seed_gives_the_same_digest_after_every_ledger() {
         two.close_ledger();
         other.close_ledger();
         assert_eq!(one.digest().unwrap(), two.digest().unwrap());
+        assert_eq!(one.last_ledger(), two.last_ledger());
+        assert_ne!(one.last_ledger().account_hash, other.last_ledger().account_hash);
     }
     assert_ne!(one.digest().unwrap(), other.digest().unwrap());
     assert_eq!(one.close_time().0, 820_540_800 + (u32::from(one.ledger_index() as u16) - 1) * 3_900 / 1_000);

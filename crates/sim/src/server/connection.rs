@@ -177,13 +177,13 @@ impl Conversation {
         let socket = WebSocketStream::from_partially_read(stream, unread, Role::Server, Some(config)).await;
         let (queue, outbox) = mpsc::channel(CLIENT_QUEUE);
         let (client, waiting) = Client::new(queue);
-        let cut_off = client.cut_off.clone();
+        let (cut_off, torn) = (client.cut_off.clone(), client.torn.clone());
         let (id, joined) = oneshot::channel();
         if events.send(Event::Joined { client, visitor, id }).await.is_err() {
             return;
         }
         let Ok(id) = joined.await else { return };
-        let mut talk = Talk { socket, id, events, outbox, waiting };
+        let mut talk = Talk { socket, id, events, outbox, waiting, torn };
         talk.until_the_end(&cut_off).await;
         if talk.events.send(Event::Left { id }).await.is_err() {
             tracing::debug!("the server ended before a client did");
@@ -202,6 +202,7 @@ struct Talk {
     events: mpsc::Sender<Event>,
     outbox: mpsc::Receiver<String>,
     waiting: Arc<std::sync::atomic::AtomicUsize>,
+    torn: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Talk {
@@ -241,7 +242,7 @@ impl Talk {
                 },
             }
         };
-        let Some(goodbye) = goodbye else { return };
+        let Some(goodbye) = goodbye.filter(|_| !self.torn.load(Ordering::Relaxed)) else { return };
         self.close(goodbye).await;
     }
 
