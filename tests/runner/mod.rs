@@ -295,6 +295,10 @@ impl Runner {
                 if let Some(connection) = self.connection {
                     let said = self.node.request(connection, &text);
                     self.queue.extend(said.into_iter().map(|out| Event::FromNode(out.text)));
+                    // A fault of the scenario's own.
+                    if self.node.take_cuts().iter().any(|(id, _)| *id == connection) {
+                        self.cut();
+                    }
                 }
             }
             Event::FromNode(text) => {

@@ -90,9 +90,8 @@ impl Faults {
             return false;
         }
         let first = ledger.saturating_sub(times.ledgers.saturating_sub(1)).max(1);
-        let begins = |index: u32| {
-            times.at.contains(&index) || chance(self.seed, name, &index.to_be_bytes()) < times.per_ledger
-        };
+        let begins =
+            |index: u32| times.at.contains(&index) || chance(self.seed, name, &index.to_be_bytes()) < times.per_ledger;
         (first..=ledger).any(begins)
     }
 

@@ -126,7 +126,15 @@ impl Client {
     /// A client that is sent messages by this queue, and the count of bytes that its other end keeps.
     fn new(queue: mpsc::Sender<String>) -> (Client, Arc<AtomicUsize>) {
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        (Client { queue, waiting_bytes: waiting_bytes.clone(), cut_off: Arc::new(Notify::new()), torn: Arc::default() }, waiting_bytes)
+        (
+            Client {
+                queue,
+                waiting_bytes: waiting_bytes.clone(),
+                cut_off: Arc::new(Notify::new()),
+                torn: Arc::default(),
+            },
+            waiting_bytes,
+        )
     }
 
     /// Queues a message; false when the client is gone or too slow.

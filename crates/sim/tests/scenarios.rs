@@ -83,8 +83,15 @@ fn mistakes_in_the_new_tables_are_named() {
     scenario.close_jitter_ms = 4_000;
     let fields: Vec<&str> = scenario.problems().iter().map(|problem| problem.field).collect();
     let expected = [
-        "close_jitter_ms", "takers.informed_share", "price.kind", "takers.informed_ahead_ledgers", "amm.rlusd",
-        "amm.trading_fee", "faults.gap", "faults.gap", "faults.never_in",
+        "close_jitter_ms",
+        "takers.informed_share",
+        "price.kind",
+        "takers.informed_ahead_ledgers",
+        "amm.rlusd",
+        "amm.trading_fee",
+        "faults.gap",
+        "faults.gap",
+        "faults.never_in",
     ];
     assert_eq!(fields, expected);
     assert!(toml::from_str::<Scenario>("[faults]\nearthquake = { at = [1] }\n").is_err());

@@ -35,9 +35,7 @@ pub(super) fn refusal(node: &mut Node, command: &str, version: u64) -> Option<Ap
         return None;
     }
     match node.health() {
-        Health::AmendmentBlocked => {
-            Some(ApiError::new("amendmentBlocked", 14, "Amendment blocked, need upgrade."))
-        }
+        Health::AmendmentBlocked => Some(ApiError::new("amendmentBlocked", 14, "Amendment blocked, need upgrade.")),
         _ if node.validated_age_s() <= MAX_VALIDATED_AGE_S => None,
         _ if version == 1 => Some(ApiError::new("noCurrent", 16, "Current ledger is unavailable.")),
         _ => Some(ApiError::new("notSynced", 18, "Not synced to the network.")),

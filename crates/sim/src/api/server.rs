@@ -71,7 +71,8 @@ fn common(node: &Node) -> Fields {
     }
     if node.health() == Health::AmendmentBlocked {
         common.insert("amendment_blocked".to_string(), json!(true));
-        let message = "This server is amendment blocked, and must be updated to be able to stay in sync with the network.";
+        let message =
+            "This server is amendment blocked, and must be updated to be able to stay in sync with the network.";
         common.insert("warnings".to_string(), json!([{ "id": WARN_AMENDMENT_BLOCKED, "message": message }]));
     }
     common

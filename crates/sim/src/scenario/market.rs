@@ -104,13 +104,27 @@ pub struct Pool {
 
 impl Default for Takers {
     fn default() -> Takers {
-        Takers { arrivals_per_ledger: 0.6, size_xrp_median: 40.0, size_sigma: 1.0, limit_bps: 50.0, informed_share: 0.0, informed_ahead_ledgers: 1 }
+        Takers {
+            arrivals_per_ledger: 0.6,
+            size_xrp_median: 40.0,
+            size_sigma: 1.0,
+            limit_bps: 50.0,
+            informed_share: 0.0,
+            informed_ahead_ledgers: 1,
+        }
     }
 }
 
 impl Default for Price {
     fn default() -> Price {
-        Price { kind: None, drift_bps_per_ledger: 0.0, volatility_bps_per_ledger: 3.0, jump_probability: 0.002, jump_bps: 60.0, reversion: 0.001 }
+        Price {
+            kind: None,
+            drift_bps_per_ledger: 0.0,
+            volatility_bps_per_ledger: 3.0,
+            jump_probability: 0.002,
+            jump_bps: 60.0,
+            reversion: 0.001,
+        }
     }
 }
 

@@ -1,0 +1,81 @@
+//! A session behind a node with each of the scenario's faults: it trades on, and leaves nothing on the ledger.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
+
+mod runner;
+
+use neo_sim::Scenario;
+use neo_sim::faults::{FaultPlan, Times};
+use neo_store::record::{FlowCause, Record};
+use runner::Runner;
+
+const MAX_STEPS: u64 = 3_000_000;
+/// Ten minutes, about 150 ledgers.
+const TRADE_FOR_S: u32 = 600;
+
+fn rate(per_ledger: f64, ledgers: u32) -> Times {
+    Times { per_ledger, ledgers, ..Times::default() }
+}
+
+/// Runs sessions of three seeds to their end, and gives the fills of all.
+fn sessions(change: impl Fn(&mut FaultPlan)) -> usize {
+    let mut scenario = Scenario::default();
+    change(&mut scenario.faults);
+    (1..=3)
+        .map(|seed| {
+            let mut runner = Runner::new(&scenario, seed, TRADE_FOR_S);
+            let flat = runner.run(MAX_STEPS);
+            let lines: Vec<&str> = runner.log.lines().collect();
+            let tail: Vec<String> =
+                lines.iter().rev().take(12).rev().map(|line| line.chars().take(240).collect()).collect();
+            assert!(flat, "seed {seed}: not flat; the log ends with\n{}", tail.join("\n"));
+            for record in &runner.records {
+                if let Record::Flow(flow) = record {
+                    assert_eq!(flow.cause, FlowCause::Fee, "seed {seed}: {flow:?}");
+                }
+            }
+            runner.records.iter().filter(|record| matches!(record, Record::Fill(_))).count()
+        })
+        .sum()
+}
+
+#[test]
+fn connections_that_drop() {
+    assert!(sessions(|plan| plan.disconnect = rate(0.05, 1)) > 0);
+    assert!(sessions(|plan| plan.slow_reader = rate(0.05, 1)) > 0);
+}
+
+#[test]
+fn a_node_under_load() {
+    assert!(sessions(|plan| plan.slow_down = rate(0.05, 2)) > 0);
+}
+
+#[test]
+fn messages_that_suffer() {
+    sessions(|plan| plan.messages.lost = 0.01);
+    sessions(|plan| plan.messages.delayed = 0.01);
+    sessions(|plan| plan.messages.duplicated = 0.05);
+    sessions(|plan| plan.messages.reordered = 0.05);
+}
+
+#[test]
+fn a_node_that_falls_behind_or_leaves_a_gap_or_forgets() {
+    assert!(sessions(|plan| plan.behind = rate(0.02, 5)) > 0);
+    assert!(sessions(|plan| plan.gap = rate(0.05, 1)) > 0);
+    assert!(sessions(|plan| (plan.forgets, plan.forgets_keep) = (rate(0.05, 1), 3)) > 0);
+}
+
+#[test]
+fn transactions_that_never_get_in() {
+    assert!(sessions(|plan| plan.never_in = 0.1) > 0);
+}
+
+#[test]
+fn a_fee_that_rises() {
+    sessions(|plan| (plan.fee_spike, plan.fee_spike_factor) = (rate(0.03, 10), 50));
+}
+
+#[test]
+fn other_ticks_and_reserves() {
+    assert!(sessions(|plan| (plan.tick_size, plan.tick_size_to) = (rate(0.02, 20), 4)) > 0);
+    assert!(sessions(|plan| plan.reserve = rate(0.02, 20)) > 0);
+}
