@@ -22,7 +22,7 @@ fn sessions(change: impl Fn(&mut FaultPlan)) -> usize {
     change(&mut scenario.faults);
     (1..=3)
         .map(|seed| {
-            let mut runner = Runner::new(&scenario, seed, TRADE_FOR_S);
+            let mut runner = Runner::new(&scenario, seed, TRADE_FOR_S).on_a_network();
             let flat = runner.run(MAX_STEPS);
             let lines: Vec<&str> = runner.log.lines().collect();
             let tail: Vec<String> =

@@ -24,6 +24,9 @@ use neo_market::risk::RiskConfig;
 use neo_sim::{ConnectionId, Node, Scenario};
 use neo_store::record::{IntentState, OrderState, Processor, Record};
 
+/// Time between two ledgers of a network that waits for nobody.
+const LEDGER_MS: u64 = 4_000;
+
 /// A message on its way from one core to another.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -141,6 +144,9 @@ pub struct Runner {
     now_ms: u64,
     steps: u64,
     fault: Option<Fault>,
+    /// Closes a ledger when nothing was under way for the time of one, as a network does that waits for nobody.
+    network: bool,
+    idle_ms: u64,
     keep_log: bool,
     spent: [Duration; 3],
 }
@@ -227,6 +233,8 @@ impl Runner {
             now_ms: 0,
             steps: 0,
             fault: None,
+            network: false,
+            idle_ms: 0,
             keep_log: true,
             spent: [Duration::ZERO; 3],
         }
@@ -236,6 +244,22 @@ impl Runner {
     pub fn with_fault(mut self, fault: Fault) -> Runner {
         self.fault = Some(fault);
         self
+    }
+
+    /// Ledgers close whether the engine asks for them or not.
+    pub fn on_a_network(mut self) -> Runner {
+        self.network = true;
+        self
+    }
+
+    fn network_closes(&mut self) {
+        self.idle_ms = 0;
+        let said = self.node.close_ledger();
+        let ours = said.into_iter().filter(|out| Some(out.connection) == self.connection);
+        self.queue.extend(ours.map(|out| Event::FromNode(out.text)));
+        if !self.node.take_cuts().is_empty() {
+            self.cut();
+        }
     }
 
     /// Keeps no log, for benchmarks.
@@ -263,10 +287,15 @@ impl Runner {
         let Some(event) = self.queue.pop_front() else {
             // Nothing is under way: time goes on, and time-outs are looked at.
             self.now_ms += 250;
+            self.idle_ms += 250;
             self.feed_in(FeedInput::Tick);
+            if self.network && self.idle_ms >= LEDGER_MS {
+                self.network_closes();
+            }
             return;
         };
         self.now_ms += 1;
+        self.idle_ms = 0;
         let fate = self.fault.as_mut().map_or(Fate::Arrives, |fault| fault(self.steps, &event));
         match fate {
             Fate::Lost => return self.note("lost", &event),

@@ -249,7 +249,8 @@ fn a_fee_spike_queues_what_offers_too_little() {
         assert_eq!((&said["engine_result"], &said["queued"]), (&json!("terQUEUED"), &json!(true)));
         assert_eq!((&said["applied"], &said["open_ledger_cost"]), (&json!(false), &json!("500")));
     }
-    assert_eq!(submit(&mut node, id, &offer(&node, next + 5, 10, None))["engine_result"], "terPRE_SEQ");
+    let after_a_hole = offer(&node, next + 5, 10, None);
+    assert_eq!(submit(&mut node, id, &after_a_hole)["engine_result"], "terPRE_SEQ");
     assert_eq!(result(&mut node, id, json!({ "command": "fee" }))["current_queue_size"], "3");
     for _ in 0..3 {
         close(&mut node);
@@ -297,7 +298,8 @@ fn the_issuer_freezes_a_line_and_everything() {
         let id = node.connect();
         let frozen = |node: &mut Node| {
             if everything {
-                let asked = json!({ "command": "account_info", "account": node.scenario().issuer() });
+                let issuer = node.scenario().issuer();
+                let asked = json!({ "command": "account_info", "account": issuer });
                 result(node, id, asked)["account_flags"]["globalFreeze"] == true
             } else {
                 let asked = json!({ "command": "account_lines", "account": maker().1 });
