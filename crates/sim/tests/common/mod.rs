@@ -3,7 +3,6 @@
 
 use neo_ledger::{Address, Asset, Currency, Hash, LedgerTime, Token, sha512_half};
 use neo_sim::amendment::Amendments;
-use neo_sim::amendment::Amendments;
 use neo_sim::amount::TokenValue;
 use neo_sim::apply::tx::{Signer, Tx};
 use neo_sim::apply::{Applied, Context, Rules, apply};
@@ -50,12 +49,8 @@ impl World {
             let root = AccountRoot {
                 balance: 1_000_000_000,
                 sequence: 1,
-                owner_count: 0,
                 flags: if account == ISSUER { LSF_DEFAULT_RIPPLE } else { 0 },
-                tick_size: 0,
-                transfer_rate: 0,
-                amm_id: None,
-                previous: None,
+                ..AccountRoot::default()
             };
             world.state.put_account(account, root);
         }
