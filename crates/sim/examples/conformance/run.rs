@@ -9,6 +9,7 @@ use neo_sim::apply::tx::{Signer, Tx};
 use neo_sim::apply::{Applied, Context, Rules, apply};
 use neo_sim::image;
 use neo_sim::state::{Entry, Key, LSF_DISABLE_MASTER, Mark, State};
+use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::compare::{self, Difference};
@@ -48,13 +49,13 @@ impl Run {
     }
 
     /// Takes the next step. `None` for one that is no test: the ledger closes, or nothing was decided.
-    pub fn step(&mut self, number: usize, step: Json) -> Option<Judged> {
+    pub fn step(&mut self, number: usize, step: &Json) -> Option<Judged> {
         self.state.commit();
         let bad = |reason: String| {
             let difference = Difference { field: "step".to_string(), expected: json!("a step"), got: json!(reason) };
             Some((BAD_STEP.to_string(), Err(difference)))
         };
-        let step: Step = match serde_json::from_value(step) {
+        let step: Step = match Step::deserialize(step) {
             Ok(step) => step,
             Err(error) => return bad(format!("is not in the form of a step: {error}")),
         };

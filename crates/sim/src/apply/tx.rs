@@ -328,15 +328,11 @@ fn hash_of(value: &Json) -> Option<Hash> {
     value.as_str().and_then(|text| text.parse().ok())
 }
 
-/// The fee in drops; anything that is no amount of XRP is -1, which is malformed, not unreadable.
+/// The fee in drops; a token is -1, which is malformed, not unreadable.
 fn fee(value: &Json) -> Option<i64> {
-    match value {
-        Json::String(text) if text.starts_with('-') => text.parse::<i64>().ok().map(|_| -1),
-        Json::String(_) => match amount(value)? {
-            (Value::Drops(drops), _) => Some(drops),
-            _ => None,
-        },
-        _ => amount(value).map(|_| -1),
+    match amount(value)? {
+        (Value::Drops(drops), _) => Some(drops),
+        (Value::Token(_), _) => Some(-1),
     }
 }
 
@@ -355,9 +351,13 @@ fn hop(value: &Json) -> Option<Hop> {
     Some(Hop { account: party(part("account").ok()?)?, currency, issuer: party(part("issuer").ok()?)? })
 }
 
-/// Reads an amount: a string of drops, or a token's object. A token that is called XRP is read as one of a currency
-/// that no token may have, so that the transaction is refused with the right name.
+/// Reads an amount: a string of drops, or a token's object. What can be written but never be right is read, so that the
+/// transaction is refused with the right name: drops below zero, and a token that is called XRP.
 pub(crate) fn amount(value: &Json) -> Option<(Value, Asset)> {
+    if let Some(owed) = value.as_str().and_then(|text| text.strip_prefix('-')) {
+        let drops = neo_ledger::parse_drops(owed).ok()?.get();
+        return Some((Value::Drops(-drops), Asset::Xrp));
+    }
     if value.get("currency").and_then(Json::as_str) == Some("XRP") && value.get("issuer").is_some() {
         let mut renamed = value.clone();
         renamed["currency"] = serde_json::json!(super::BAD_CURRENCY);
