@@ -100,16 +100,7 @@ impl Node {
     pub fn new(scenario: &Scenario, seed: u64) -> Result<Node, ScenarioError> {
         let tape = check(scenario)?;
         let mut state = State::default();
-        let root = AccountRoot {
-            balance: GENESIS_DROPS,
-            sequence: 1,
-            owner_count: 0,
-            flags: 0,
-            tick_size: 0,
-            transfer_rate: 0,
-            amm_id: None,
-            previous: None,
-        };
+        let root = AccountRoot { balance: GENESIS_DROPS, sequence: 1, ..AccountRoot::default() };
         state.put_account(Address(GENESIS_ACCOUNT), root);
         let chain = Chain::new(scenario.rules(), state, 1, LedgerTime(scenario.start_time_s));
         let mut history = History::new(scenario.history_ledgers);

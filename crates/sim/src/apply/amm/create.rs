@@ -92,6 +92,8 @@ pub(super) fn create(
         tick_size: 0,
         transfer_rate: 0,
         amm_id: Some(pair.id()),
+        ticket_count: 0,
+        details: None,
         previous: None,
     };
     state.put_account(pool, root);
