@@ -66,7 +66,9 @@ pub(crate) fn available(
     match asset {
         Asset::Xrp => Value::Drops(spendable_xrp(state, rules, account, counts)),
         Asset::Token(token) if token.issuer == account => asked,
-        Asset::Token(token) if is_frozen(state, account, token) || is_deep_frozen(state, account, token) => Value::Token(TokenValue::ZERO),
+        Asset::Token(token) if is_frozen(state, account, token) || is_deep_frozen(state, account, token) => {
+            Value::Token(TokenValue::ZERO)
+        }
         Asset::Token(token) => Value::Token(state.token_balance(account, token)),
     }
 }

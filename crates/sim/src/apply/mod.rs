@@ -20,8 +20,8 @@ use crate::amendment::{Amendment, Amendments};
 use crate::amount::{ArithmeticError, Value};
 use crate::state::{Mark, OfferKey, State};
 use crate::ter::Ter;
-pub use meta::Metadata;
 pub use flow::Hop;
+pub use meta::Metadata;
 use tx::{Body, Signer, Tx};
 
 /// Network ids up to this one must not be named in a transaction (xrpl.org, "NetworkID Field").

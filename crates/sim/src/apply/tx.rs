@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::amm::Request;
 use super::flow::Hop;
-use crate::amount::{TokenValue, Value};
+use crate::amount::{MAX_DROPS, TokenValue, Value};
 use crate::ter::Ter;
 
 /// OfferCreate flag: leave offers of an equal quality alone.
@@ -330,8 +330,14 @@ fn hop(value: &Json) -> Option<Hop> {
     Some(Hop { account: party(part("account").ok()?)?, currency, issuer: party(part("issuer").ok()?)? })
 }
 
-/// Reads an amount: a string of drops, or a token's object.
+/// Reads an amount: a string of drops, or a token's object. A transaction can carry drops below zero; the checks refuse
+/// them by name.
 pub(crate) fn amount(value: &Json) -> Option<(Value, Asset)> {
+    if let Some(drops) = value.as_str().and_then(|text| text.strip_prefix('-')) {
+        let is_number = !drops.is_empty() && drops.bytes().all(|byte| byte.is_ascii_digit());
+        let drops = drops.parse::<i64>().ok().filter(|drops| is_number && *drops <= MAX_DROPS)?;
+        return Some((Value::Drops(-drops), Asset::Xrp));
+    }
     let amount: Amount = serde::Deserialize::deserialize(value).ok()?;
     Value::from_amount(&amount).ok()
 }

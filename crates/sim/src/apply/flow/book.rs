@@ -83,7 +83,9 @@ impl BookStep {
     /// to its own limit when the book's best is beyond that.
     fn pool_target(&self, view: &View<'_>, best: Quality) -> Option<Quality> {
         match self.crossing {
-            Some(rules) if !view.pools.many_strands && self.pool.is_some() && best.is_worse_than(rules.threshold) => None,
+            Some(rules) if !view.pools.many_strands && self.pool.is_some() && best.is_worse_than(rules.threshold) => {
+                None
+            }
             _ => Some(best),
         }
     }
@@ -113,9 +115,8 @@ impl BookStep {
 
     /// A quality with the transfer fees that a taker pays for sure.
     fn with_fees(&self, view: &View<'_>, quality: Quality, before: Debt, of_pool: bool) -> Result<Quality, Stop> {
-        let exempt = !view.rules.enabled(Amendment::FixAmmV1V1)
-            || !of_pool
-            || (self.pool.is_some() && view.pools.many_strands);
+        let exempt =
+            !view.rules.enabled(Amendment::FixAmmV1V1) || !of_pool || (self.pool.is_some() && view.pools.many_strands);
         if self.crossing.is_some() && exempt {
             return Ok(quality);
         }
@@ -316,7 +317,14 @@ impl BookStep {
     }
 
     /// The part of an offer with no more than `limit` coming out.
-    pub(super) fn part_out(&self, view: &View<'_>, source: &Source, amounts: InOut, limit: Value, round_up: bool) -> Result<InOut, Stop> {
+    pub(super) fn part_out(
+        &self,
+        view: &View<'_>,
+        source: &Source,
+        amounts: InOut,
+        limit: Value,
+        round_up: bool,
+    ) -> Result<InOut, Stop> {
         match (source, &self.pool) {
             (Source::Offer(found), _) => {
                 let strict = view.rules.enabled(Amendment::FixReducedOffersV1);
@@ -328,7 +336,14 @@ impl BookStep {
     }
 
     /// The part of an offer with no more than `limit` going in.
-    pub(super) fn part_in(&self, view: &View<'_>, source: &Source, amounts: InOut, limit: Value, round_up: bool) -> Result<InOut, Stop> {
+    pub(super) fn part_in(
+        &self,
+        view: &View<'_>,
+        source: &Source,
+        amounts: InOut,
+        limit: Value,
+        round_up: bool,
+    ) -> Result<InOut, Stop> {
         match (source, &self.pool) {
             (Source::Offer(found), _) => {
                 let strict = view.rules.enabled(Amendment::FixReducedOffersV2);

@@ -65,11 +65,7 @@ impl Deferred {
 
     fn debits_and_start(&self, account: Address, other: Address, currency: Option<Currency>) -> Option<(Value, Value)> {
         let moved = self.moved.get(&pair(account, other, currency))?;
-        Some(if account < other {
-            (moved.to_high, moved.low_before)
-        } else {
-            (moved.to_low, moved.low_before.neg())
-        })
+        Some(if account < other { (moved.to_high, moved.low_before) } else { (moved.to_low, moved.low_before.neg()) })
     }
 
     /// Adds another layer's notes to these; starts that are known stay.

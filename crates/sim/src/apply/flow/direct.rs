@@ -122,7 +122,12 @@ impl Direct {
     }
 
     /// The best quality the step can have, for strands to be compared by.
-    pub(super) fn quality_bound(&self, view: &View<'_>, before: Option<&Step>, before_debt: Debt) -> Result<(Quality, Debt), Stop> {
+    pub(super) fn quality_bound(
+        &self,
+        view: &View<'_>,
+        before: Option<&Step>,
+        before_debt: Debt,
+    ) -> Result<(Quality, Debt), Stop> {
         let debt = self.debt(view, true)?;
         let charges = self.charges(view, before, debt, before_debt);
         let [input, output] = [charges.out, charges.into].map(|rate| TokenValue::new(i64::from(rate), 0));
@@ -135,7 +140,12 @@ impl Direct {
     }
 
     /// What must come in for `output` to come out, or for as much as can.
-    pub(super) fn reverse(&mut self, before: Option<&Step>, view: &mut View<'_>, output: TokenValue) -> Result<InOut, Stop> {
+    pub(super) fn reverse(
+        &mut self,
+        before: Option<&Step>,
+        view: &mut View<'_>,
+        output: TokenValue,
+    ) -> Result<InOut, Stop> {
         self.cache = None;
         let (most, debt) = self.most(view, output)?;
         let charges = self.charges_now(view, before, debt, false)?;
@@ -152,7 +162,12 @@ impl Direct {
     }
 
     /// What comes out for `input`, or for as much of it as can go in.
-    pub(super) fn forward(&mut self, before: Option<&Step>, view: &mut View<'_>, input: TokenValue) -> Result<InOut, Stop> {
+    pub(super) fn forward(
+        &mut self,
+        before: Option<&Step>,
+        view: &mut View<'_>,
+        input: TokenValue,
+    ) -> Result<InOut, Stop> {
         let Some(cache) = self.cache else { return Err(Stop::Dry) };
         let (most, debt) = self.most(view, cache.moved)?;
         let charges = self.charges_now(view, before, debt, true)?;

@@ -22,7 +22,13 @@ impl Endpoint {
     }
 
     /// Offer crossing digs into the reserve of the line that it makes for its taker.
-    pub(super) fn crossing(account: Address, is_first: bool, is_last: bool, view: &View<'_>, deliver: Asset) -> Endpoint {
+    pub(super) fn crossing(
+        account: Address,
+        is_first: bool,
+        is_last: bool,
+        view: &View<'_>,
+        deliver: Asset,
+    ) -> Endpoint {
         let has_line = match deliver {
             Asset::Token(token) => view.line(account, token.issuer, token.currency).is_some(),
             Asset::Xrp => false,
@@ -33,7 +39,8 @@ impl Endpoint {
 
     /// The same in both directions: as much as is asked, or as the sender has.
     pub(super) fn run(&mut self, view: &mut View<'_>, asked: i64) -> Result<InOut, Stop> {
-        let drops = if self.is_last { asked } else { asked.min(view.liquid_xrp(self.account, self.reserve_reduction)?) };
+        let drops =
+            if self.is_last { asked } else { asked.min(view.liquid_xrp(self.account, self.reserve_reduction)?) };
         let (from, to) = if self.is_last { (None, Some(self.account)) } else { (Some(self.account), None) };
         if !view.send_xrp(from, to, drops)? {
             return Ok(InOut { input: Value::Drops(0), output: Value::Drops(0) });

@@ -247,7 +247,12 @@ impl Flow<'_> {
     }
 
     /// Runs strands until one is within the limit, which is left in the view.
-    fn best(&mut self, view: &mut View<'_>, dead: &mut BTreeSet<OfferKey>, wanted: Value) -> Result<Option<InOut>, Stop> {
+    fn best(
+        &mut self,
+        view: &mut View<'_>,
+        dead: &mut BTreeSet<OfferKey>,
+        wanted: Value,
+    ) -> Result<Option<InOut>, Stop> {
         let limit = self.request.limit_quality;
         let places = std::mem::take(&mut self.now);
         for (tried, place) in places.iter().enumerate() {

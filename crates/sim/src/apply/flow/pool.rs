@@ -120,7 +120,12 @@ impl Pool {
         Ok(offer.filter(|offer| offer.amounts.input.is_positive() && offer.amounts.output.is_positive()))
     }
 
-    fn made(&self, view: &View<'_>, balances: InOut, book: Option<Quality>) -> Result<Option<PoolOffer>, ArithmeticError> {
+    fn made(
+        &self,
+        view: &View<'_>,
+        balances: InOut,
+        book: Option<Quality>,
+    ) -> Result<Option<PoolOffer>, ArithmeticError> {
         let amendments = &view.rules.amendments;
         if view.pools.many_strands {
             let amounts = self.growing(view.pools.rounds, balances, amendments)?;
@@ -177,7 +182,14 @@ impl Pool {
 
     /// The part of an offer with no more than `limit` coming out. With several strands it keeps the offer's quality, so
     /// that their order stays; with one it follows the pool's curve.
-    pub(super) fn part_out(&self, view: &View<'_>, offer: &PoolOffer, amounts: InOut, limit: Value, round_up: bool) -> Result<InOut, Stop> {
+    pub(super) fn part_out(
+        &self,
+        view: &View<'_>,
+        offer: &PoolOffer,
+        amounts: InOut,
+        limit: Value,
+        round_up: bool,
+    ) -> Result<InOut, Stop> {
         if view.pools.many_strands {
             return Ok(offer.quality.limit_out(amounts, limit, round_up)?);
         }
@@ -185,7 +197,14 @@ impl Pool {
     }
 
     /// The part of an offer with no more than `limit` going in.
-    pub(super) fn part_in(&self, view: &View<'_>, offer: &PoolOffer, amounts: InOut, limit: Value, round_up: bool) -> Result<InOut, Stop> {
+    pub(super) fn part_in(
+        &self,
+        view: &View<'_>,
+        offer: &PoolOffer,
+        amounts: InOut,
+        limit: Value,
+        round_up: bool,
+    ) -> Result<InOut, Stop> {
         if view.pools.many_strands {
             let strict = view.rules.enabled(Amendment::FixReducedOffersV2);
             return Ok(offer.quality.part_in(amounts, limit, round_up, strict)?);
@@ -209,7 +228,8 @@ impl PoolOffer {
             return Ok(false);
         }
         let product = |pool: InOut| NEAREST.mul(NEAREST.of(pool.input)?, NEAREST.of(pool.output)?);
-        let after = InOut { input: self.balances.input.add(taken.input)?, output: self.balances.output.sub(taken.output)? };
+        let after =
+            InOut { input: self.balances.input.add(taken.input)?, output: self.balances.output.sub(taken.output)? };
         let (before, after) = (product(self.balances)?, product(after)?);
         if after >= before {
             return Ok(true);

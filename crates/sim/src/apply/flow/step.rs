@@ -124,9 +124,9 @@ impl Step {
             Step::Xrp(endpoint) => {
                 endpoint.cache.map(|drops| InOut { input: Value::Drops(drops), output: Value::Drops(drops) })
             }
-            Step::Direct(direct) => direct
-                .cache
-                .map(|cache| InOut { input: Value::Token(cache.input), output: Value::Token(cache.output) }),
+            Step::Direct(direct) => {
+                direct.cache.map(|cache| InOut { input: Value::Token(cache.input), output: Value::Token(cache.output) })
+            }
             Step::Book(step) => step.cache,
         }
     }

@@ -45,9 +45,7 @@ impl Issue {
     fn asset(self) -> Result<Asset, Stop> {
         match self.code {
             None if self.account == XRP_ACCOUNT => Ok(Asset::Xrp),
-            Some(currency) if self.account != XRP_ACCOUNT => {
-                Ok(Asset::Token(Token { currency, issuer: self.account }))
-            }
+            Some(currency) if self.account != XRP_ACCOUNT => Ok(Asset::Token(Token { currency, issuer: self.account })),
             _ => Err(refused(Ter::TEM_BAD_PATH)),
         }
     }
@@ -210,7 +208,14 @@ impl<'a, 'b> Builder<'a, 'b> {
         }
     }
 
-    fn between_accounts(&mut self, here: &Node, from: Address, to: Address, code: Code, is_last: bool) -> Result<(), Stop> {
+    fn between_accounts(
+        &mut self,
+        here: &Node,
+        from: Address,
+        to: Address,
+        code: Code,
+        is_last: bool,
+    ) -> Result<(), Stop> {
         if self.strand.is_empty() && here.code == Some(None) {
             self.endpoint(from, is_last)
         } else if is_last && from == XRP_ACCOUNT && here.code.is_none() {

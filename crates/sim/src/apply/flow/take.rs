@@ -124,7 +124,13 @@ impl Taking {
     }
 
     /// Takes from an offer; false when the pass is over.
-    pub(super) fn take(&mut self, book: &BookStep, view: &mut View<'_>, source: &Source, whole: Cut) -> Result<bool, Stop> {
+    pub(super) fn take(
+        &mut self,
+        book: &BookStep,
+        view: &mut View<'_>,
+        source: &Source,
+        whole: Cut,
+    ) -> Result<bool, Stop> {
         if !self.remaining.is_positive() {
             return Ok(false);
         }

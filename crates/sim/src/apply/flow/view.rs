@@ -4,8 +4,8 @@
 use neo_ledger::{Address, Asset, Currency, LedgerTime, Token};
 
 use super::Stop;
-use super::pool::PoolUse;
 use super::deferred::{Deferred, XRP_ACCOUNT, reserved_count, spendable};
+use super::pool::PoolUse;
 use crate::amount::{PARITY_RATE, TokenValue, Value};
 use crate::apply::funds::{is_deep_frozen, is_frozen, new_line, releases_reserve, reserve_flag};
 use crate::apply::{Failure, Rules};
@@ -81,7 +81,13 @@ impl<'a> View<'a> {
         [&self.strand, &self.whole]
     }
 
-    fn liquid(&self, root: Option<&AccountRoot>, layers: &[&Deferred], account: Address, more: i32) -> Result<i64, Stop> {
+    fn liquid(
+        &self,
+        root: Option<&AccountRoot>,
+        layers: &[&Deferred],
+        account: Address,
+        more: i32,
+    ) -> Result<i64, Stop> {
         let Some(root) = root else { return Ok(0) };
         let count = reserved_count(layers, account, root.owner_count).saturating_add_signed(more);
         let reserve = if self.is_pool(account) { 0 } else { self.rules.reserve(count) };
@@ -189,7 +195,13 @@ impl<'a> View<'a> {
 
     /// Moves a token along a trust line, making the line when there is none and removing it when nothing of it is left
     /// (rippled, `rippleCredit`).
-    pub(super) fn credit(&mut self, from: Address, to: Address, currency: Currency, value: TokenValue) -> Result<(), Stop> {
+    pub(super) fn credit(
+        &mut self,
+        from: Address,
+        to: Address,
+        currency: Currency,
+        value: TokenValue,
+    ) -> Result<(), Stop> {
         let key = LineKey::of(from, to, currency);
         let Some(mut line) = self.state.line(key).cloned() else {
             return self.credit_new_line(from, to, currency, value);
@@ -216,8 +228,16 @@ impl<'a> View<'a> {
     }
 
     /// The receiver pays the reserve of a line that a payment makes.
-    fn credit_new_line(&mut self, from: Address, to: Address, currency: Currency, value: TokenValue) -> Result<(), Stop> {
-        let (Some(_), Some(_)) = (self.root(from), self.root(to)) else { return Err(Failure(Ter::TEF_INTERNAL).into()) };
+    fn credit_new_line(
+        &mut self,
+        from: Address,
+        to: Address,
+        currency: Currency,
+        value: TokenValue,
+    ) -> Result<(), Stop> {
+        let (Some(_), Some(_)) = (self.root(from), self.root(to)) else {
+            return Err(Failure(Ter::TEF_INTERNAL).into());
+        };
         let token = Token { currency, issuer: from };
         let (key, line) = new_line(self.state, to, token, TokenValue::ZERO, value, 0);
         self.state.put_line(key, line);
@@ -228,7 +248,13 @@ impl<'a> View<'a> {
 
     /// Moves an asset between an account and whoever stands behind it: the issuer, or XRP itself. False when the account
     /// has not as much XRP.
-    pub(super) fn settle(&mut self, account: Address, asset: Asset, amount: Value, receives: bool) -> Result<bool, Stop> {
+    pub(super) fn settle(
+        &mut self,
+        account: Address,
+        asset: Asset,
+        amount: Value,
+        receives: bool,
+    ) -> Result<bool, Stop> {
         match (asset, amount) {
             (Asset::Xrp, Value::Drops(drops)) if receives => self.send_xrp(None, Some(account), drops),
             (Asset::Xrp, Value::Drops(drops)) => self.send_xrp(Some(account), None, drops),
