@@ -40,7 +40,7 @@ pub enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Run the simulated ledger alone, for any client of rippled's WebSocket API.
+    /// Run the simulated ledger alone, for any client of rippled's WebSocket and JSON-RPC API.
     SimLedger(SimLedgerArgs),
     /// Close the sessions of a predecessor's database: ended_at from the latest fill or snapshot of each.
     Backfill(BackfillArgs),
@@ -200,8 +200,18 @@ pub struct ConfigCheckArgs {
     pub set: Vec<String>,
 }
 
+/// What `neo sim-ledger --help` says after the options.
+const SIM_LEDGER_HELP: &str = "\
+WebSocket and JSON-RPC (HTTP POST) are on the same port, in API versions 1 and 2, as on a rippled 2.6.1:
+  neo sim-ledger --manual
+  curl -s http://127.0.0.1:6006 -d '{\"method\":\"ledger_accept\"}'
+A scenario file with the line `market = false` gives an empty ledger. Fund accounts from the master account
+rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh, seed snoPBrXtMeMyMHUVTgbuqAfg1SUTb, as on a stand-alone rippled.
+Clients need the network's id: 65001, or the scenario's network_id.";
+
 /// How to run the simulated ledger.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = SIM_LEDGER_HELP)]
 pub struct SimLedgerArgs {
     /// Where to listen; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6006")]
@@ -212,10 +222,11 @@ pub struct SimLedgerArgs {
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// N times faster than real time, or max: the next ledger closes when a client asks with ledger_accept
+    /// N times faster than real time, or max: the next ledger closes when a client asks with ledger_accept, and in real
+    /// time once all have left
     #[arg(long, value_name = "N|max", default_value = "1", conflicts_with = "manual")]
     pub speed: String,
-    /// Close a ledger only when a client asks with ledger_accept (as --speed max)
+    /// Close a ledger when a client asks with ledger_accept, and never else, as a stand-alone rippled
     #[arg(long)]
     pub manual: bool,
     /// Keep the world here: read at the start, saved at the end

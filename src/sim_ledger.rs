@@ -38,9 +38,9 @@ pub fn run(args: &SimLedgerArgs) -> Result<ExitCode> {
         }
         _ => Node::new(&scenario, args.seed).context("a new world")?,
     };
-    let speed = if args.manual { "max" } else { args.speed.as_str() };
     let options = ServeOptions {
-        speed: match speed {
+        speed: match args.speed.as_str() {
+            _ if args.manual => Speed::OnRequest,
             "max" => Speed::Manual,
             times => match times.parse::<f64>() {
                 Ok(times) if times.is_finite() && times > 0.0 => Speed::Times(times),

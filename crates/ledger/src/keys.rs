@@ -6,7 +6,7 @@ use secp256k1::{Message, Secp256k1 as Curve, SecretKey};
 use serde_json::Value;
 use thiserror::Error;
 use xrpl::constants::CryptoAlgorithm;
-use xrpl::core::addresscodec::decode_seed;
+use xrpl::core::addresscodec::{decode_seed, encode_account_public_key, encode_seed};
 use xrpl::core::keypairs::{CryptoImplementation, Ed25519, Secp256k1};
 
 use crate::codec::{self, CodecError};
@@ -85,6 +85,29 @@ pub struct Signed {
     pub blob: String,
 }
 
+/// A seed and a public key as the ledger's tools write them: `s...` and `aB...`.
+#[must_use]
+pub fn written(entropy: [u8; 16], pair: &Keypair) -> Option<(String, String)> {
+    let seed = encode_seed(entropy, CryptoAlgorithm::SECP256K1).ok()?;
+    let public = encode_account_public_key(&hex::decode(pair.public_key())?).ok()?;
+    Some((seed, public))
+}
+
+/// The 16 bytes of a written seed, and the algorithm that it names; `None` for another text.
+#[must_use]
+pub fn entropy_of(seed: &str) -> Option<([u8; 16], Algorithm)> {
+    // The codec panics on some other lengths.
+    if !SEED_CHARS.contains(&seed.len()) || !seed.is_ascii() {
+        return None;
+    }
+    let (entropy, algorithm) = decode_seed(seed).ok()?;
+    let algorithm = match algorithm {
+        CryptoAlgorithm::ED25519 => Algorithm::Ed25519,
+        CryptoAlgorithm::SECP256K1 => Algorithm::Secp256k1,
+    };
+    Some((entropy, algorithm))
+}
+
 enum Secret {
     /// "ED" and the private key in hex, the form that the signing code takes.
     Ed25519(String),
@@ -110,16 +133,7 @@ impl Keypair {
     /// # Errors
     /// [`KeyError`]; its text never holds the seed.
     pub fn from_seed(seed: &str) -> Result<Keypair, KeyError> {
-        let seed = seed.trim();
-        // The codec panics on some other lengths.
-        if !SEED_CHARS.contains(&seed.len()) || !seed.is_ascii() {
-            return Err(KeyError::NotASeed);
-        }
-        let (entropy, algorithm) = decode_seed(seed).map_err(|_| KeyError::NotASeed)?;
-        let algorithm = match algorithm {
-            CryptoAlgorithm::ED25519 => Algorithm::Ed25519,
-            CryptoAlgorithm::SECP256K1 => Algorithm::Secp256k1,
-        };
+        let (entropy, algorithm) = entropy_of(seed.trim()).ok_or(KeyError::NotASeed)?;
         Keypair::from_entropy(entropy, algorithm)
     }
 

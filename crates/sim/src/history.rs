@@ -11,8 +11,9 @@ use neo_ledger::{Address, Hash};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::apply::tx::Body;
+use crate::apply::tx::{Body, Tx};
 use crate::ledger::{ClosedTx, Header};
+use crate::ter::Ter;
 
 /// Most transactions of tracked accounts that are remembered.
 pub const MAX_TRACKED: usize = 65_536;
@@ -36,17 +37,10 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of a closed transaction. A payment's metadata say what was delivered, as a node's answers do.
+    /// The record of a closed transaction.
     #[must_use]
     pub fn of(closed: &ClosedTx) -> Record {
-        let mut meta = closed.meta.json.clone();
-        let delivered = closed.tx.json.get("Amount").or_else(|| closed.tx.json.get("DeliverMax"));
-        if let (Body::Payment { .. }, true, Some(amount), Json::Object(meta)) =
-            (&closed.tx.body, closed.result.is_success(), delivered, &mut meta)
-        {
-            let delivered = meta.get("DeliveredAmount").unwrap_or(amount).clone();
-            meta.insert("delivered_amount".to_string(), delivered);
-        }
+        let meta = with_delivered(&closed.tx, closed.result, closed.meta.json.clone());
         Record {
             hash: closed.tx.hash,
             tx: closed.tx.json.to_string(),
@@ -54,6 +48,18 @@ impl Record {
             accounts: closed.meta.accounts.iter().copied().collect(),
         }
     }
+}
+
+/// A payment's metadata with what was delivered, as a node's answers say it (rippled, `DeliveredAmount.cpp`).
+pub(crate) fn with_delivered(tx: &Tx, result: Ter, mut meta: Json) -> Json {
+    let asked = tx.json.get("Amount").or_else(|| tx.json.get("DeliverMax"));
+    if let (Body::Payment { .. }, true, Some(amount), Json::Object(meta)) =
+        (&tx.body, result.is_success(), asked, &mut meta)
+    {
+        let delivered = meta.get("DeliveredAmount").unwrap_or(amount).clone();
+        meta.insert("delivered_amount".to_string(), delivered);
+    }
+    meta
 }
 
 /// The node's memory.

@@ -11,7 +11,7 @@ use neo_ledger::{Address, Hash, LedgerTime, sha512_half};
 use serde::{Deserialize, Serialize};
 
 use crate::apply::tx::Tx;
-use crate::apply::{Context, Metadata, Rules, apply};
+use crate::apply::{Applied, Context, Metadata, Rules, apply};
 use crate::state::{Key, Mark, State};
 use crate::ter::Ter;
 
@@ -92,6 +92,10 @@ pub struct Chain {
     open_txs: Vec<Tx>,
     /// By account, sequences before tickets.
     held: BTreeMap<(Address, bool, u32), Held>,
+    /// The account of the next pool, where a test must have a certain one.
+    pub(crate) pool_account: Option<Address>,
+    /// What the open ledger took, until somebody asks.
+    proposed: Vec<(Tx, Ter)>,
 }
 
 impl Chain {
@@ -119,7 +123,16 @@ impl Chain {
     pub fn resume(rules: Rules, mut state: State, header: Header) -> Chain {
         state.commit();
         let open = state.clone();
-        Chain { rules, validated: state, open, header, open_txs: Vec::new(), held: BTreeMap::new() }
+        Chain {
+            rules,
+            validated: state,
+            open,
+            header,
+            open_txs: Vec::new(),
+            held: BTreeMap::new(),
+            pool_account: None,
+            proposed: Vec::new(),
+        }
     }
 
     /// The ledger's settings.
@@ -158,6 +171,42 @@ impl Chain {
         self.open_txs.len()
     }
 
+    /// The open ledger's transactions, in the order of their arrival.
+    #[must_use]
+    pub fn open_txs(&self) -> &[Tx] {
+        &self.open_txs
+    }
+
+    /// A transaction that waits for its ledger to close, or for one before it.
+    #[must_use]
+    pub fn pending(&self, hash: Hash) -> Option<&Tx> {
+        let held = self.held.values().map(|held| &held.tx);
+        self.open_txs.iter().chain(held).find(|tx| tx.hash == hash)
+    }
+
+    /// What the open ledger took since the last call, with the provisional results.
+    pub fn take_proposed(&mut self) -> Vec<(Tx, Ter)> {
+        std::mem::take(&mut self.proposed)
+    }
+
+    /// What a transaction would do to the open ledger, which stays as it is.
+    pub fn simulate(&mut self, tx: &Tx) -> Applied {
+        let context = Context {
+            rules: &self.rules,
+            ledger_index: self.header.index.saturating_add(1),
+            parent_close_time: self.header.close_time,
+            open: false,
+            retry: false,
+            fail_hard: false,
+            transaction_index: u32::try_from(self.open_txs.len()).unwrap_or(u32::MAX),
+            pool_account: self.pool_account,
+        };
+        let mark = self.open.mark();
+        let applied = apply(&mut self.open, tx, &context);
+        self.open.roll_back(mark);
+        applied
+    }
+
     /// Applies a transaction to the open ledger.
     pub fn submit(&mut self, tx: Tx, fail_hard: bool) -> Submitted {
         let applied = self.apply_open(&tx, fail_hard);
@@ -179,9 +228,12 @@ impl Chain {
             retry: false,
             fail_hard,
             transaction_index: 0,
-            pool_account: None,
+            pool_account: self.pool_account,
         };
         let applied = apply(&mut self.open, tx, &context);
+        if applied.applied {
+            self.proposed.push((tx.clone(), applied.result));
+        }
         Submitted { result: applied.result, applied: applied.applied, held: false }
     }
 
@@ -219,6 +271,8 @@ impl Chain {
 
     /// Closes the open ledger: its transactions, in their final order, with results and metadata.
     pub fn close(&mut self, salt: u64, close_time: LedgerTime) -> Vec<ClosedTx> {
+        // Nobody asked in time.
+        self.proposed.clear();
         let waiting = self.canonical_order(salt);
         let (closed, left) = self.execute(waiting);
         self.header = self.next_header(&closed, close_time);
@@ -264,7 +318,7 @@ impl Chain {
                     retry,
                     fail_hard: false,
                     transaction_index: index,
-                    pool_account: None,
+                    pool_account: self.pool_account,
                 };
                 let applied = apply(&mut self.validated, &tx, &context);
                 match applied.meta.filter(|_| applied.applied) {

@@ -27,7 +27,7 @@ pub mod state;
 pub mod tape;
 pub mod ter;
 
-pub use node::{ConnectionId, Funds, Node, Outgoing, SaveError};
+pub use node::{ConnectionId, Funds, HttpReply, Node, Outgoing, SaveError};
 pub use scenario::{Scenario, ScenarioError, maker_seed};
 pub use server::{ServeError, ServeOptions, Speed, serve};
 pub use tape::{Tape, TapeError};

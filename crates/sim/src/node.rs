@@ -47,6 +47,15 @@ pub struct Outgoing {
     pub text: String,
 }
 
+/// The answer to a POST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpReply {
+    /// HTTP's status.
+    pub status: u16,
+    /// JSON text, or words where the status is an error.
+    pub body: String,
+}
+
 /// An account's funds in the last closed ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Funds {
@@ -86,6 +95,11 @@ pub struct Node {
     pub(crate) history: History,
     pub(crate) connections: BTreeMap<ConnectionId, Connection>,
     pub(crate) stopping: bool,
+    /// True when clients may close ledgers.
+    pub(crate) accepts_ledgers: bool,
+    /// The port that is served, once one is.
+    pub(crate) port: Option<u16>,
+    randoms: u64,
     generator: Generator,
     seed: u64,
     first_index: u32,
@@ -102,12 +116,18 @@ impl Node {
         let mut state = State::default();
         let root = AccountRoot { balance: GENESIS_DROPS, sequence: 1, ..AccountRoot::default() };
         state.put_account(Address(GENESIS_ACCOUNT), root);
-        let chain = Chain::new(scenario.rules(), state, 1, LedgerTime(scenario.start_time_s));
+        // A stand-alone rippled begins with its second ledger closed.
+        let first = if scenario.market { 1 } else { 2 };
+        let chain = Chain::new(scenario.rules(), state, first, LedgerTime(scenario.start_time_s));
         let mut history = History::new(scenario.history_ledgers);
         history.close(chain.header().clone(), Vec::new());
         let generator = Generator::new(scenario, tape, seed);
-        let mut node = Node::assemble(scenario, seed, 1, chain, history, generator);
-        node.found_world()?;
+        let mut node = Node::assemble(scenario, seed, first, chain, history, generator);
+        node.history.track(Address(GENESIS_ACCOUNT));
+        if scenario.market {
+            node.found_world()?;
+        }
+        node.chain.take_proposed();
         Ok(node)
     }
 
@@ -125,6 +145,9 @@ impl Node {
             history,
             connections: BTreeMap::new(),
             stopping: false,
+            accepts_ledgers: true,
+            port: None,
+            randoms: 0,
             generator,
             seed,
             first_index,
@@ -204,13 +227,40 @@ impl Node {
         crate::api::handle(self, id, text)
     }
 
+    /// Answers a JSON-RPC request, the body of a POST. What `ledger_accept` makes go out is beside it.
+    pub fn post(&mut self, body: &[u8]) -> (Vec<Outgoing>, HttpReply) {
+        crate::api::post(self, body)
+    }
+
+    /// Names the port that is served, for `server_info`.
+    pub fn set_port(&mut self, port: u16) {
+        self.port = Some(port);
+    }
+
+    /// Whether clients may close ledgers with `ledger_accept`; at first they may.
+    pub fn allow_ledger_accept(&mut self, allowed: bool) {
+        self.accepts_ledgers = allowed;
+    }
+
+    /// A number for a client, from the world's seed. It takes nothing from the market's chances.
+    pub(crate) fn random(&mut self) -> Hash {
+        self.randoms += 1;
+        sha512_half(&[b"random", &self.world().0, &self.randoms.to_be_bytes()])
+    }
+
     /// The market's participants act, the open ledger closes, and the streams go out.
     pub fn close_ledger(&mut self) -> Vec<Outgoing> {
-        for draft in self.generator.next_ledger() {
-            self.send_draft(draft);
+        if self.scenario.market {
+            for draft in self.generator.next_ledger() {
+                self.send_draft(draft);
+            }
         }
+        let mut outgoing = crate::api::stream::proposed_messages(self);
         let closed = self.close();
-        crate::api::stream::ledger_messages(self, &closed)
+        outgoing.extend(crate::api::stream::ledger_messages(self, &closed));
+        // What waits goes into the new open ledger.
+        outgoing.extend(crate::api::stream::proposed_messages(self));
+        outgoing
     }
 
     /// True once a client has asked the node to stop.

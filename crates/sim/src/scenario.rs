@@ -91,6 +91,9 @@ pub struct Scenario {
     pub tape: Option<PathBuf>,
     /// Starts the tape again when it ends; else no more trades come.
     pub tape_loop: bool,
+    /// False for an empty ledger: the master account alone, as a stand-alone rippled begins. Nobody trades then but
+    /// its clients.
+    pub market: bool,
     /// Takers.
     pub takers: Takers,
     /// How the fundamental price moves.
@@ -172,6 +175,7 @@ impl Default for Scenario {
             maker: None,
             maker_xrp: Dec::from_i64(10_000),
             maker_rlusd: Dec::from_i64(25_000),
+            market: true,
             takers: Takers::default(),
             price: Price::default(),
             makers: Makers::default(),

@@ -1,7 +1,10 @@
-//! The thin server: WebSocket connections around a [`Node`], on tokio. Real time is read here and nowhere else.
+//! The thin server: WebSocket and HTTP connections around a [`Node`], on tokio. Real time is read here and nowhere else.
 //!
-//! One task owns the node. Each connection has its own task and two bounded queues: what it sends waits for the node,
-//! what it is sent waits for it. A client that lets its queue fill is cut off with code 1008, as rippled does.
+//! One task owns the node. Each connection has its own task, one question with the node at a time, and a bounded queue
+//! of what it is sent. A client that lets its queue fill is cut off with code 1008, as rippled does.
+
+mod connection;
+mod http;
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -9,33 +12,26 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::StatusCode;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, tungstenite};
 
-use crate::node::{ConnectionId, Node, Outgoing, SaveError};
+use crate::node::{ConnectionId, HttpReply, Node, Outgoing, SaveError};
+use connection::connection;
 
-/// Largest message and frame that a client may send.
-const MAX_MESSAGE_BYTES: usize = 1 << 20;
 /// Messages that wait for a client before it counts as too slow.
 const CLIENT_QUEUE: usize = 16_384;
+/// Bytes of them.
+const CLIENT_QUEUE_BYTES: usize = 64 << 20;
 /// Messages of all clients that wait for the node.
 const NODE_QUEUE: usize = 256;
 /// Clients at a time.
 const MAX_CLIENTS: usize = 256;
-/// Time for a connection's handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time for a closing connection to take its last messages.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Ledgers between two saves of the world.
@@ -54,6 +50,15 @@ pub enum Speed {
     /// not show in the world; when all clients have left, it goes on in real time. Visitors ([`visiting_path`]) do not
     /// count as clients here.
     Manual,
+    /// On `ledger_accept` and never else, as a stand-alone rippled.
+    OnRequest,
+}
+
+impl Speed {
+    /// True when clients close the ledgers.
+    const fn is_asked_for(self) -> bool {
+        matches!(self, Speed::Manual | Speed::OnRequest)
+    }
 }
 
 /// How the server runs.
@@ -102,14 +107,32 @@ pub enum ServeError {
 /// What a connection's task tells the node's task.
 enum Event {
     Joined { client: Client, visitor: bool, id: oneshot::Sender<ConnectionId> },
-    Said { id: ConnectionId, text: String },
+    Said { id: ConnectionId, text: String, done: oneshot::Sender<()> },
+    Posted { body: Vec<u8>, reply: oneshot::Sender<HttpReply> },
     Left { id: ConnectionId },
 }
 
 /// The node's end of a connection.
 struct Client {
     queue: mpsc::Sender<String>,
+    waiting_bytes: Arc<AtomicUsize>,
     cut_off: Arc<Notify>,
+}
+
+impl Client {
+    /// A client that is sent messages by this queue, and the count of bytes that its other end keeps.
+    fn new(queue: mpsc::Sender<String>) -> (Client, Arc<AtomicUsize>) {
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        (Client { queue, waiting_bytes: waiting_bytes.clone(), cut_off: Arc::new(Notify::new()) }, waiting_bytes)
+    }
+
+    /// Queues a message; false when the client is gone or too slow.
+    fn send(&self, text: String) -> bool {
+        let bytes = text.len();
+        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        // A single message may be larger than all that may wait.
+        (waiting == 0 || waiting.saturating_add(bytes) <= CLIENT_QUEUE_BYTES) && self.queue.try_send(text).is_ok()
+    }
 }
 
 /// The path that only the ledger of this world and process answers on, for the values of its endpoint file: other
@@ -124,11 +147,13 @@ pub fn visiting_path(world: &str, pid: u32) -> String {
 ///
 /// # Errors
 /// [`ServeError`] when it cannot listen, or a file cannot be written. Trouble with one client ends that client only.
-pub async fn serve(listen: SocketAddr, node: Node, options: ServeOptions) -> Result<(), ServeError> {
+pub async fn serve(listen: SocketAddr, mut node: Node, options: ServeOptions) -> Result<(), ServeError> {
     let interval = close_interval(&node, options.speed)?;
     let failed = |source| ServeError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    node.set_port(address.port());
+    node.allow_ledger_accept(options.speed.is_asked_for());
     if let Some(path) = &options.endpoint_file {
         let endpoint = serde_json::json!({
             "url": format!("ws://{address}"),
@@ -154,7 +179,7 @@ pub async fn serve(listen: SocketAddr, node: Node, options: ServeOptions) -> Res
 fn close_interval(node: &Node, speed: Speed) -> Result<Duration, ServeError> {
     let real = Duration::from_millis(u64::from(node.scenario().close_interval_ms));
     match speed {
-        Speed::Manual => Ok(real),
+        Speed::Manual | Speed::OnRequest => Ok(real),
         Speed::Times(times) if times.is_finite() && times > 0.0 => {
             let interval = Duration::try_from_secs_f64(real.as_secs_f64() / times).unwrap_or(LONGEST_INTERVAL);
             // A millisecond is the finest the timer knows.
@@ -184,11 +209,14 @@ impl Server {
         let mut last_seen = Instant::now();
         while !self.node.stop_requested() {
             let alone = self.clients.is_empty();
-            let timed = self.options.speed != Speed::Manual || (alone && self.had_clients);
+            let timed = match self.options.speed {
+                Speed::Times(_) => true,
+                Speed::Manual => alone && self.had_clients,
+                Speed::OnRequest => false,
+            };
             let end_at = self.options.linger.filter(|_| alone).and_then(|linger| last_seen.checked_add(linger));
             tokio::select! {
-                // Requests go before the clock: at a high speed a client must still get a word in.
-                biased;
+                // In no fixed order: clients that never pause do not stop the clock, nor a fast clock the clients.
                 event = inbox.recv() => {
                     if let Some(event) = event {
                         self.on_event(event);
@@ -237,9 +265,20 @@ impl Server {
                     self.node.disconnect(connection);
                 }
             }
-            Event::Said { id, text } => {
+            Event::Said { id, text, done } => {
                 let outgoing = self.node.request(id, &text);
                 self.send(outgoing);
+                if done.send(()).is_err() {
+                    tracing::debug!(connection = id.0, "a client left before it was answered");
+                }
+                self.save_now_and_then();
+            }
+            Event::Posted { body, reply } => {
+                let (outgoing, answer) = self.node.post(&body);
+                self.send(outgoing);
+                if reply.send(answer).is_err() {
+                    tracing::debug!("a client left before it was answered");
+                }
                 self.save_now_and_then();
             }
             Event::Left { id } => {
@@ -252,7 +291,7 @@ impl Server {
     fn send(&mut self, outgoing: Vec<Outgoing>) {
         for Outgoing { connection, text } in outgoing {
             let Some(client) = self.clients.get(&connection) else { continue };
-            if client.queue.try_send(text).is_err() {
+            if !client.send(text) {
                 self.node.disconnect(connection);
                 if let Some(client) = self.clients.remove(&connection) {
                     client.cut_off.notify_one();
@@ -307,100 +346,6 @@ async fn until(moment: Option<Instant>) {
         Some(moment) => sleep_until(moment).await,
         None => pending().await,
     }
-}
-
-/// One client: from its handshake to its end. Its trouble is logged and hurts nobody else.
-async fn connection(stream: TcpStream, events: mpsc::Sender<Event>, own_path: Arc<str>) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection keeps its delay");
-    }
-    let (socket, visitor) = match timeout(HANDSHAKE, shake_hands(stream, &own_path)).await {
-        Ok(Ok(met)) => met,
-        Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
-        Err(_) => return tracing::debug!("a handshake took too long"),
-    };
-    let (queue, outbox) = mpsc::channel(CLIENT_QUEUE);
-    let cut_off = Arc::new(Notify::new());
-    let (id, joined) = oneshot::channel();
-    let client = Client { queue, cut_off: cut_off.clone() };
-    if events.send(Event::Joined { client, visitor, id }).await.is_err() {
-        return;
-    }
-    let Ok(id) = joined.await else { return };
-    talk(socket, id, &events, outbox, &cut_off).await;
-    if events.send(Event::Left { id }).await.is_err() {
-        tracing::debug!("the server ended before a client did");
-    }
-}
-
-/// Opens the WebSocket, and tells whether the client came as a visitor. Visitors of another ledger are refused.
-async fn shake_hands(
-    stream: TcpStream,
-    own_path: &str,
-) -> Result<(WebSocketStream<TcpStream>, bool), tungstenite::Error> {
-    let config =
-        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE_BYTES)).max_frame_size(Some(MAX_MESSAGE_BYTES));
-    let mut visitor = false;
-    #[allow(clippy::result_large_err)] // the type is the library's
-    let check = |request: &Request, response: Response| {
-        let path = request.uri().path();
-        visitor = path == own_path;
-        if visitor || !path.starts_with(WORLDS) {
-            return Ok(response);
-        }
-        let mut refusal = ErrorResponse::new(Some("another ledger is served here".to_string()));
-        *refusal.status_mut() = StatusCode::NOT_FOUND;
-        Err(refusal)
-    };
-    let socket = accept_hdr_async_with_config(stream, check, Some(config)).await?;
-    Ok((socket, visitor))
-}
-
-async fn talk(
-    mut socket: WebSocketStream<TcpStream>,
-    id: ConnectionId,
-    events: &mpsc::Sender<Event>,
-    mut outbox: mpsc::Receiver<String>,
-    cut_off: &Notify,
-) {
-    let goodbye = loop {
-        tokio::select! {
-            () = cut_off.notified() => break slow(),
-            text = outbox.recv() => {
-                let Some(text) = text else { break normal() };
-                tokio::select! {
-                    sent = socket.send(Message::text(text)) => if sent.is_err() { return },
-                    () = cut_off.notified() => break slow(),
-                }
-            }
-            message = socket.next() => match message {
-                Some(Ok(Message::Text(text))) => {
-                    let text = text.as_str().to_string();
-                    if events.send(Event::Said { id, text }).await.is_err() {
-                        break normal();
-                    }
-                }
-                // Pings are answered by the socket itself; rippled ignores binary frames.
-                Some(Ok(Message::Close(_))) | None => return,
-                Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "a client's frame was refused");
-                    return;
-                }
-            },
-        }
-    };
-    if timeout(FAREWELL, socket.close(Some(goodbye))).await.is_err() {
-        tracing::debug!("a client did not take its close frame");
-    }
-}
-
-fn normal() -> CloseFrame {
-    CloseFrame { code: CloseCode::Away, reason: "the server ended".into() }
-}
-
-fn slow() -> CloseFrame {
-    CloseFrame { code: CloseCode::Policy, reason: "Policy error: client is too slow.".into() }
 }
 
 /// Writes a file so that a reader sees the old one or the new one, never half of it.

@@ -398,6 +398,11 @@ impl State {
         self.amms.iter().map(|(pair, amm)| (*pair, amm))
     }
 
+    /// All tickets, by owner and sequence.
+    pub fn tickets(&self) -> impl Iterator<Item = (TicketKey, &Ticket)> {
+        self.tickets.iter().map(|(key, ticket)| (*key, ticket))
+    }
+
     /// A ticket.
     #[must_use]
     pub fn ticket(&self, key: TicketKey) -> Option<&Ticket> {

@@ -14,8 +14,8 @@ use crate::apply::{Failure, Rules};
 use crate::node::Node;
 use crate::state::{Book, Entry, Key, State};
 
-/// Offers of a page when the request does not say.
-const DEFAULT_OFFERS: usize = 60;
+/// Offers of a page.
+pub(super) const OFFERS: select::Limits = select::Limits { least: 0, default: 60, most: 100 };
 
 pub(super) fn book_offers(node: &Node, request: &Request) -> Result<Fields, ApiError> {
     let selected = select::ledger(node, request)?;
@@ -40,7 +40,7 @@ pub(super) fn book_offers(node: &Node, request: &Request) -> Result<Fields, ApiE
             Some(text.parse().map_err(|_| ApiError::invalid_field("taker"))?)
         }
     };
-    let limit = select::limit(request, DEFAULT_OFFERS)?;
+    let limit = select::limit(request, &OFFERS)?;
     let offers = offers(selected.state, node.chain.rules(), Book { pays, gets }, taker, limit)?;
     let mut result = selected.fields;
     result.insert("offers".to_string(), json!(offers));

@@ -53,6 +53,27 @@ impl ApiError {
         ApiError::new("lgrNotFound", 21, "ledgerNotFound")
     }
 
+    pub(crate) fn no_permission() -> ApiError {
+        ApiError::new("noPermission", 6, "You don't have permission for this command.")
+    }
+
+    pub(crate) fn no_signing() -> ApiError {
+        ApiError::new("notSupported", 75, "Signing is not supported by this server.")
+    }
+
+    pub(crate) fn not_impl() -> ApiError {
+        ApiError::new("notImpl", 74, "Not implemented.")
+    }
+
+    /// Parameters that cannot be, without a word on which.
+    pub(crate) fn bad_params() -> ApiError {
+        ApiError::invalid_params("Invalid parameters.")
+    }
+
+    pub(crate) fn expected_field(field: &str, kind: &str) -> ApiError {
+        ApiError::invalid_params(format!("Invalid field '{field}', not {kind}."))
+    }
+
     pub(crate) fn internal() -> ApiError {
         ApiError::new("internal", 73, "Internal error.")
     }

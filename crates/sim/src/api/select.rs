@@ -5,13 +5,9 @@ use serde_json::{Value as Json, json};
 
 use super::error::ApiError;
 use super::{Fields, Request, fields};
+use crate::ledger::Header;
 use crate::node::Node;
 use crate::state::State;
-
-/// Rows of a page when the request does not say.
-const DEFAULT_LIMIT: usize = 200;
-/// Most rows of a page.
-const MAX_LIMIT: usize = 10_000;
 
 /// The ledger that a request is about.
 pub(crate) struct Selected<'a> {
@@ -24,6 +20,7 @@ pub(crate) struct Selected<'a> {
 }
 
 /// A ledger by name, index or hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LedgerName {
     /// The open one.
     Current,
@@ -33,49 +30,100 @@ pub(crate) enum LedgerName {
     Index(u32),
 }
 
-/// Reads which ledger a request names; without a name it is the open one.
+/// A value as rippled's JSON turns it into text; `None` where it throws, which becomes `internal`.
+pub(crate) fn text_of(value: &Json) -> Option<String> {
+    match value {
+        Json::Null => Some(String::new()),
+        Json::Bool(is) => Some(is.to_string()),
+        Json::Number(number) => Some(number.to_string()),
+        Json::String(text) => Some(text.clone()),
+        Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+/// Longest text of the old field `ledger` that is an index and no hash.
+const LONGEST_INDEX_CHARS: usize = 12;
+
+/// Reads which ledger a request names; without a name it is the open one (rippled, `RPC::lookupLedger`).
 pub(crate) fn ledger_name(node: &Node, request: &Request) -> Result<LedgerName, ApiError> {
-    if let Some(hash) = request.get("ledger_hash") {
-        let malformed = || ApiError::invalid_params("ledgerHashMalformed");
-        let hash: Hash = hash.as_str().ok_or_else(malformed)?.parse().map_err(|_| malformed())?;
+    let old = match request.get("ledger") {
+        None => None,
+        Some(value) => Some(text_of(value).ok_or_else(ApiError::internal)?),
+    };
+    let (old_hash, old_index) = match old {
+        Some(text) if text.len() > LONGEST_INDEX_CHARS => (Some(text), None),
+        other => (None, other),
+    };
+    let hash = match (old_hash, request.get("ledger_hash").filter(|_| request.get("ledger").is_none())) {
+        (Some(text), _) => Some(text),
+        (None, Some(Json::String(text))) => Some(text.clone()),
+        (None, Some(_)) => return Err(ApiError::invalid_params("ledgerHashNotString")),
+        (None, None) => None,
+    };
+    if let Some(hash) = hash {
+        let hash: Hash = hash.parse().map_err(|_| ApiError::invalid_params("ledgerHashMalformed"))?;
         let header = node.history.header_by_hash(hash).ok_or_else(ApiError::ledger_not_found)?;
         return Ok(LedgerName::Index(header.index));
     }
-    let malformed = || ApiError::invalid_params("ledgerIndexMalformed");
-    match request.get("ledger_index").or_else(|| request.get("ledger")) {
-        None => Ok(LedgerName::Current),
-        Some(Json::Number(number)) => {
-            let index = number.as_u64().ok_or_else(malformed)?;
-            Ok(LedgerName::Index(u32::try_from(index).map_err(|_| malformed())?))
-        }
-        Some(Json::String(name)) => match name.as_str() {
-            "current" | "" => Ok(LedgerName::Current),
-            "validated" | "closed" => Ok(LedgerName::Validated),
-            number => number.parse().map(LedgerName::Index).map_err(|_| malformed()),
+    let index = match (old_index, request.get("ledger_index")) {
+        (Some(text), _) => text,
+        (None, Some(value)) => text_of(value).ok_or_else(ApiError::internal)?,
+        (None, None) => return Ok(LedgerName::Current),
+    };
+    match index.as_str() {
+        "current" | "" => Ok(LedgerName::Current),
+        "validated" | "closed" => Ok(LedgerName::Validated),
+        number => match number.parse::<u32>() {
+            Ok(number) if !index.starts_with('+') => Ok(LedgerName::Index(number)),
+            _ => Err(ApiError::invalid_params("ledgerIndexMalformed")),
         },
-        Some(_) => Err(malformed()),
+    }
+}
+
+/// A ledger that is closed, or the open one.
+pub(crate) enum Found<'a> {
+    /// The open one.
+    Open,
+    /// A closed one that is remembered.
+    Closed(&'a Header),
+}
+
+/// The ledger that a request names, of which the header at least is known.
+pub(crate) fn header<'a>(node: &'a Node, request: &Request) -> Result<Found<'a>, ApiError> {
+    let last = node.chain.header();
+    match ledger_name(node, request)? {
+        LedgerName::Validated => Ok(Found::Closed(last)),
+        LedgerName::Current => Ok(Found::Open),
+        LedgerName::Index(index) if index == node.chain.open_index() => Ok(Found::Open),
+        LedgerName::Index(index) if index == last.index => Ok(Found::Closed(last)),
+        LedgerName::Index(index) => {
+            node.history.header(index).map(Found::Closed).ok_or_else(ApiError::ledger_not_found)
+        }
+    }
+}
+
+impl Found<'_> {
+    /// What an answer says of the ledger.
+    pub(crate) fn fields(&self, node: &Node) -> Fields {
+        fields(match self {
+            Found::Open => json!({ "ledger_current_index": node.chain.open_index(), "validated": false }),
+            Found::Closed(header) => {
+                json!({ "ledger_hash": header.hash, "ledger_index": header.index, "validated": true })
+            }
+        })
     }
 }
 
 /// The state of the ledger that a request names. Only the last closed ledger and the open one have a state; of older
 /// ones only headers and transactions are kept.
 pub(crate) fn ledger<'a>(node: &'a Node, request: &Request) -> Result<Selected<'a>, ApiError> {
-    let header = node.chain.header();
-    let validated = match ledger_name(node, request)? {
-        LedgerName::Validated => true,
-        LedgerName::Current => false,
-        LedgerName::Index(index) if index == header.index => true,
-        LedgerName::Index(index) if index == node.chain.open_index() => false,
-        LedgerName::Index(_) => return Err(ApiError::ledger_not_found()),
+    let found = header(node, request)?;
+    let (state, validated) = match &found {
+        Found::Open => (node.chain.open(), false),
+        Found::Closed(header) if header.index == node.chain.header().index => (node.chain.validated(), true),
+        Found::Closed(_) => return Err(ApiError::ledger_not_found()),
     };
-    let (state, named) = if validated {
-        let named = json!({ "ledger_hash": header.hash, "ledger_index": header.index, "validated": true });
-        (node.chain.validated(), named)
-    } else {
-        let named = json!({ "ledger_current_index": node.chain.open_index(), "validated": false });
-        (node.chain.open(), named)
-    };
-    Ok(Selected { state, fields: fields(named), validated })
+    Ok(Selected { state, fields: found.fields(node), validated })
 }
 
 /// The account that a request names; `selected` is repeated beside an error about its text.
@@ -121,41 +169,23 @@ pub(crate) fn asset(request: &Fields, field: &'static str) -> Result<Asset, ApiE
     Ok(Asset::Token(Token { currency, issuer }))
 }
 
-/// The limit that a request sets.
-pub(crate) fn limit(request: &Request, default: usize) -> Result<usize, ApiError> {
-    match request.get("limit") {
-        None => Ok(default),
-        Some(value) => {
-            let bad = || ApiError::invalid_params("Invalid field 'limit', not unsigned integer.");
-            let limit = usize::try_from(value.as_u64().ok_or_else(bad)?).unwrap_or(MAX_LIMIT);
-            Ok(limit.min(MAX_LIMIT))
-        }
-    }
+/// Rows of a page: the fewest, those that are given when the request does not say, and the most (rippled, `Tuning.h`).
+pub(crate) struct Limits {
+    pub least: usize,
+    pub default: usize,
+    pub most: usize,
 }
 
-/// One page of rows, each with the index of its entry, from the request's marker on; and the marker of the next page.
-pub(crate) fn page<T>(
-    request: &Request,
-    rows: impl Iterator<Item = (Hash, T)>,
-) -> Result<(Vec<T>, Option<String>, bool), ApiError> {
-    let limit = limit(request, DEFAULT_LIMIT)?.max(1);
-    let mut rows = rows.peekable();
-    if let Some(marker) = request.get("marker") {
-        let bad = || ApiError::invalid_params("Invalid parameters.");
-        let (hash, _) = marker.as_str().and_then(|text| text.split_once(',')).ok_or_else(bad)?;
-        let hash: Hash = hash.parse().map_err(|_| bad())?;
-        // The marker names the last row of the page before; when that row is gone the pages cannot go on.
-        if !rows.any(|(index, _)| index == hash) {
-            return Err(bad());
+/// Those of the methods that list what an account owns.
+pub(crate) const OWNED: Limits = Limits { least: 10, default: 200, most: 400 };
+
+/// The limit that a request sets.
+pub(crate) fn limit(request: &Request, limits: &Limits) -> Result<usize, ApiError> {
+    match request.get("limit") {
+        None | Some(Json::Null) => Ok(limits.default),
+        Some(value) => {
+            let limit = value.as_u64().ok_or_else(|| ApiError::expected_field("limit", "unsigned integer"))?;
+            Ok(usize::try_from(limit).unwrap_or(usize::MAX).clamp(limits.least, limits.most))
         }
     }
-    let mut page = Vec::new();
-    let mut last = None;
-    for (index, row) in rows.by_ref().take(limit) {
-        last = Some(index);
-        page.push(row);
-    }
-    let marker = last.filter(|_| rows.peek().is_some()).map(|last| format!("{last},0"));
-    let limited = request.get("limit").is_some();
-    Ok((page, marker, limited))
 }

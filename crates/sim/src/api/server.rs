@@ -32,17 +32,20 @@ fn common(node: &Node) -> Fields {
     let uptime = uptime_s(node);
     let full_us = (u64::from(uptime) * 1_000_000).to_string();
     let never = json!({ "duration_us": "0", "transitions": "0" });
-    fields(json!({
+    let ports = |node: &Node| match node.port {
+        Some(port) => json!([{ "port": port.to_string(), "protocol": ["http", "ws"] }]),
+        None => json!([]),
+    };
+    let mut common = fields(json!({
         "build_version": BUILD_VERSION,
         "complete_ledgers": complete_ledgers(node),
         "initial_sync_duration_us": "0",
         "io_latency_ms": 1,
         "jq_trans_overflow": "0",
-        "network_id": node.scenario.network_id,
         "peer_disconnects": "0",
         "peer_disconnects_resources": "0",
         "peers": 0,
-        "ports": [],
+        "ports": ports(node),
         "pubkey_node": NODE_KEY,
         "server_state": "full",
         "server_state_duration_us": full_us,
@@ -53,7 +56,12 @@ fn common(node: &Node) -> Fields {
         "time": calendar::human(node.chain.header().close_time, "000000"),
         "uptime": uptime,
         "validation_quorum": 0,
-    }))
+    }));
+    // A node of the main network does not name it.
+    if node.scenario.network_id != 0 {
+        common.insert("network_id".to_string(), json!(node.scenario.network_id));
+    }
+    common
 }
 
 /// Drops as the number of XRP that `server_info` prints. It is a float there; nothing is computed with it.
@@ -148,14 +156,19 @@ pub(super) fn ledger_stream_fields(node: &Node) -> Fields {
     }))
 }
 
+/// The API versions that are answered.
+pub(super) fn version() -> Fields {
+    fields(json!({ "version": { "first": 1, "good": 1, "last": 2 } }))
+}
+
 /// What a subscription to `server` answers.
-pub(super) fn server_stream_fields() -> Fields {
+pub(super) fn server_stream_fields(node: &mut Node) -> Fields {
     fields(json!({
         "hostid": "SIM",
         "load_base": REFERENCE_LEVEL,
         "load_factor": REFERENCE_LEVEL,
         "pubkey_node": NODE_KEY,
-        "random": "0".repeat(64),
+        "random": node.random(),
         "server_status": "full",
         "stand_alone": true,
     }))

@@ -4,36 +4,30 @@ use neo_ledger::codec;
 use serde_json::{Value as Json, json};
 
 use super::error::ApiError;
-use super::{Fields, Request, fields};
+use super::{Fields, Request, fields, select, stream};
 use crate::apply::tx::{Signer, Tx};
-use crate::node::Node;
+use crate::node::{Node, Outgoing};
 
-/// Longest blob that is looked at, in hex digits. A real node refuses transactions far below it.
-const MAX_BLOB_DIGITS: usize = 1 << 20;
+/// Shortest and longest transaction, in hex digits (rippled, `STTx`, `txMinSizeBytes`). The request's own limit is lower.
+const MIN_BLOB_DIGITS: usize = 64;
+const MAX_BLOB_DIGITS: usize = 2 << 20;
 
-pub(super) fn submit(node: &mut Node, request: &Request) -> Result<Fields, ApiError> {
-    let Some(blob) = request.get("tx_blob") else {
-        return Err(ApiError::new("notSupported", 75, "Signing is not supported by this server."));
+pub(super) fn submit(node: &mut Node, request: &Request) -> (Vec<Outgoing>, Result<Fields, ApiError>) {
+    let (blob, tx) = match read(request) {
+        Ok(read) => read,
+        Err(error) => return (Vec::new(), Err(error)),
     };
-    let Some(blob) = blob.as_str() else {
-        return Err(ApiError::invalid_transaction("Transaction length invalid"));
-    };
-    let is_hex = !blob.is_empty() && blob.len().is_multiple_of(2) && blob.bytes().all(|b| b.is_ascii_hexdigit());
-    if !is_hex || blob.len() > MAX_BLOB_DIGITS {
-        return Err(ApiError::invalid_params("Invalid parameters."));
-    }
-    let blob = blob.to_ascii_uppercase();
-    let tx = read(&blob)?;
-    let fail_hard = request.flag("fail_hard");
     // Only accounts that exist are worth remembering: keys are free, memory is not.
     if node.chain.open().account(tx.account).is_some() {
         node.history.track(tx.account);
     }
+    let fail_hard = request.flag("fail_hard");
     let (account, shown) = (tx.account, with_hash(&tx));
     let submitted = node.chain.submit(tx, fail_hard);
+    let outgoing = stream::proposed_messages(node);
     let sequence = node.chain.open().account(account).map_or(0, |root| root.sequence);
     let dropped = fail_hard && !submitted.applied;
-    Ok(fields(json!({
+    let result = fields(json!({
         "accepted": !dropped,
         "account_sequence_available": sequence,
         "account_sequence_next": sequence,
@@ -48,11 +42,30 @@ pub(super) fn submit(node: &mut Node, request: &Request) -> Result<Fields, ApiEr
         "tx_blob": blob,
         "tx_json": shown,
         "validated_ledger_index": node.chain.header().index,
-    })))
+    }));
+    (outgoing, Ok(result))
+}
+
+/// The blob of a request and what it says.
+fn read(request: &Request) -> Result<(String, Tx), ApiError> {
+    let blob = request.get("tx_blob").ok_or_else(ApiError::no_signing)?;
+    let blob = select::text_of(blob).ok_or_else(ApiError::internal)?;
+    let is_hex = !blob.is_empty() && blob.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_hex {
+        return Err(ApiError::bad_params());
+    }
+    // rippled reads an odd digit at the beginning as a byte of its own.
+    let blob = if blob.len().is_multiple_of(2) { blob } else { format!("0{blob}") };
+    if !(MIN_BLOB_DIGITS..=MAX_BLOB_DIGITS).contains(&blob.len()) {
+        return Err(ApiError::invalid_transaction("Transaction length invalid"));
+    }
+    let blob = blob.to_ascii_uppercase();
+    let tx = decode(&blob)?;
+    Ok((blob, tx))
 }
 
 /// Decodes a blob and checks its signature, with rippled's words for what is wrong.
-fn read(blob: &str) -> Result<Tx, ApiError> {
+fn decode(blob: &str) -> Result<Tx, ApiError> {
     let json = codec::decode(blob).map_err(|error| ApiError::invalid_transaction(error.to_string()))?;
     let key = json.get("SigningPubKey").and_then(Json::as_str).unwrap_or_default();
     if key.is_empty() {

@@ -1,27 +1,67 @@
-//! subscribe and unsubscribe.
+//! subscribe and unsubscribe. As in rippled, what stands before a mistake in a request is done.
 
-use neo_ledger::Address;
+use std::collections::BTreeSet;
+
+use neo_ledger::{Address, Asset, Currency, Token};
 use serde_json::{Value as Json, json};
 
 use super::connection::Connection;
 use super::error::ApiError;
-use super::{Fields, Request, books, select, server};
+use super::{Fields, Request, books, server, truth};
 use crate::node::{ConnectionId, Node};
 use crate::state::Book;
 
 /// Most accounts and books that one client may watch.
 const MAX_SUBSCRIPTIONS: usize = 1_000;
-/// Streams of rippled that are accepted and stay silent: this node relays nothing and has no peers to validate.
-const SILENT_STREAMS: [&str; 6] =
-    ["server", "transactions_proposed", "rt_transactions", "validations", "manifests", "consensus"];
+/// The streams, and rippled's older name of one. Of the last three nothing is ever sent: this node has no peers.
+const STREAMS: [(&str, &str); 9] = [
+    ("ledger", "ledger"),
+    ("server", "server"),
+    ("book_changes", "book_changes"),
+    ("transactions", "transactions"),
+    ("transactions_proposed", "transactions_proposed"),
+    ("rt_transactions", "transactions_proposed"),
+    ("validations", "validations"),
+    ("manifests", "manifests"),
+    ("consensus", "consensus"),
+];
 
-/// What a request asks to subscribe to or to leave.
-struct Asked {
-    streams: Vec<String>,
-    accounts: Vec<Address>,
-    books: Vec<AskedBook>,
+fn malformed_stream() -> ApiError {
+    ApiError::new("malformedStream", 71, "Stream malformed.")
 }
 
+/// The streams that a request names, each read when its turn comes.
+fn streams(request: &Request) -> Result<impl Iterator<Item = Result<&'static str, ApiError>>, ApiError> {
+    let rows = match request.get("streams") {
+        None => &[],
+        Some(rows) => rows.as_array().ok_or_else(ApiError::bad_params)?.as_slice(),
+    };
+    Ok(rows.iter().map(|row| match row.as_str() {
+        Some("peer_status") => Err(ApiError::no_permission()),
+        name => STREAMS
+            .iter()
+            .find(|(known, _)| Some(*known) == name)
+            .map(|(_, stream)| *stream)
+            .ok_or_else(malformed_stream),
+    }))
+}
+
+/// The accounts of a field; all of them must be readable, and there must be one.
+fn accounts(request: &Request, field: &str) -> Result<BTreeSet<Address>, ApiError> {
+    let Some(rows) = request.get(field) else { return Ok(BTreeSet::new()) };
+    let rows = rows.as_array().ok_or_else(ApiError::bad_params)?;
+    let read: Option<BTreeSet<Address>> =
+        rows.iter().map(|row| row.as_str().and_then(|text| text.parse().ok())).collect();
+    read.filter(|accounts| !accounts.is_empty()).ok_or_else(ApiError::account_malformed)
+}
+
+/// Accounts that are asked for with their proposed transactions: by this field or its older name.
+fn proposed_accounts(request: &Request) -> Result<BTreeSet<Address>, ApiError> {
+    let name = if request.get("accounts_proposed").is_some() { "accounts_proposed" } else { "rt_accounts" };
+    accounts(request, name)
+}
+
+/// A book of a request.
 struct AskedBook {
     book: Book,
     both: bool,
@@ -29,116 +69,132 @@ struct AskedBook {
     taker: Option<Address>,
 }
 
-fn invalid() -> ApiError {
-    ApiError::invalid_params("Invalid parameters.")
+fn asked_books(request: &Request) -> Result<Vec<Json>, ApiError> {
+    match request.get("books") {
+        None => Ok(Vec::new()),
+        Some(rows) => rows.as_array().cloned().ok_or_else(ApiError::bad_params),
+    }
 }
 
-fn read(request: &Request) -> Result<Asked, ApiError> {
-    let mut asked = Asked { streams: Vec::new(), accounts: Vec::new(), books: Vec::new() };
-    if let Some(streams) = request.get("streams") {
-        for stream in streams.as_array().ok_or_else(invalid)? {
-            let name = stream.as_str().ok_or_else(malformed_stream)?;
-            let known = matches!(name, "ledger" | "transactions") || SILENT_STREAMS.contains(&name);
-            match name {
-                "peer_status" => {
-                    return Err(ApiError::new("noPermission", 6, "You don't have permission for this command."));
-                }
-                _ if known || name == "book_changes" => asked.streams.push(name.to_string()),
-                _ => return Err(malformed_stream()),
-            }
-        }
+/// One side of a book; a currency that is wrong and an issuer that is wrong have an error each.
+fn side(json: &Json, bad_currency: ApiError, bad_issuer: ApiError) -> Result<Asset, ApiError> {
+    let Some(currency) = json.get("currency").and_then(Json::as_str) else { return Err(bad_currency) };
+    let issuer = json.get("issuer");
+    if currency == "XRP" || currency.is_empty() {
+        return if issuer.is_none() { Ok(Asset::Xrp) } else { Err(bad_issuer) };
     }
-    for field in ["accounts_proposed", "rt_accounts", "accounts"] {
-        let Some(accounts) = request.get(field) else { continue };
-        let accounts = accounts.as_array().ok_or_else(invalid)?;
-        if accounts.is_empty() {
-            return Err(ApiError::account_malformed());
-        }
-        for account in accounts {
-            let account = account.as_str().and_then(|text| text.parse().ok());
-            let account = account.ok_or_else(ApiError::account_malformed)?;
-            // Proposed transactions are not sent, but the names are checked.
-            if field == "accounts" {
-                asked.accounts.push(account);
-            }
-        }
+    let Ok(currency) = currency.parse::<Currency>() else { return Err(bad_currency) };
+    match issuer.and_then(Json::as_str).and_then(|text| text.parse().ok()) {
+        Some(issuer) => Ok(Asset::Token(Token { currency, issuer })),
+        None => Err(bad_issuer),
     }
-    if let Some(books) = request.get("books") {
-        for book in books.as_array().ok_or_else(invalid)? {
-            asked.books.push(read_book(book)?);
-        }
-    }
-    Ok(asked)
-}
-
-fn malformed_stream() -> ApiError {
-    ApiError::new("malformedStream", 71, "Stream malformed.")
 }
 
 fn read_book(json: &Json) -> Result<AskedBook, ApiError> {
-    let object = json.as_object().ok_or_else(invalid)?;
-    let is_object = |field: &str| object.get(field).is_some_and(Json::is_object);
-    if !is_object("taker_pays") || !is_object("taker_gets") {
-        return Err(invalid());
-    }
-    let book = Book { pays: select::asset(object, "taker_pays")?, gets: select::asset(object, "taker_gets")? };
-    if book.pays == book.gets {
+    let part = |field: &str| {
+        json.get(field).filter(|part| part.is_object() || part.is_null()).ok_or_else(ApiError::bad_params)
+    };
+    let (pays, gets) = (part("taker_pays")?, part("taker_gets")?);
+    let pays = side(
+        pays,
+        ApiError::new("srcCurMalformed", 69, "Source currency is malformed."),
+        ApiError::new("srcIsrMalformed", 70, "Source issuer is malformed."),
+    )?;
+    let gets = side(
+        gets,
+        ApiError::new("dstAmtMalformed", 51, "Destination amount/currency/issuer is malformed."),
+        ApiError::new("dstIsrMalformed", 53, "Destination issuer is malformed."),
+    )?;
+    if pays == gets {
         return Err(ApiError::new("badMarket", 42, "No such market."));
     }
-    let flag = |field: &str| object.get(field).and_then(Json::as_bool).unwrap_or(false);
-    let taker = match object.get("taker") {
+    let flag = |field: &str, older: &str| [field, older].iter().any(|name| json.get(*name).is_some_and(truth));
+    let taker = match json.get("taker") {
         None => None,
         Some(taker) => {
             let taker = taker.as_str().and_then(|text| text.parse().ok());
             Some(taker.ok_or_else(|| ApiError::new("badIssuer", 41, "Issuer account malformed."))?)
         }
     };
-    Ok(AskedBook { book, both: flag("both"), snapshot: flag("snapshot"), taker })
+    let (both, snapshot) = (flag("both", "both_sides"), flag("snapshot", "state_now"));
+    Ok(AskedBook { book: Book { pays, gets }, both, snapshot, taker })
 }
 
-pub(super) fn subscribe(node: &mut Node, id: ConnectionId, request: &Request) -> Result<Fields, ApiError> {
-    let asked = read(request)?;
+/// The WebSocket that a request came by; there is nothing to send to otherwise, and no other address is served.
+fn subscriber(request: &Request) -> Result<ConnectionId, ApiError> {
+    match (request.get("url"), request.connection) {
+        (Some(_), _) => Err(ApiError::no_permission()),
+        (None, Some(connection)) => Ok(connection),
+        (None, None) => Err(ApiError::bad_params()),
+    }
+}
+
+fn connection(node: &mut Node, id: ConnectionId) -> Result<&mut Connection, ApiError> {
+    node.connections.get_mut(&id).ok_or_else(ApiError::internal)
+}
+
+pub(super) fn subscribe(node: &mut Node, request: &Request) -> Result<Fields, ApiError> {
+    let id = subscriber(request)?;
+    connection(node, id)?.version = request.version;
     let mut result = Fields::new();
-    for account in &asked.accounts {
-        node.history.track(*account);
-    }
-    let too_many = ApiError::new("slowDown", 10, "You are placing too much load on the server.");
-    let connection = node.connections.get_mut(&id).ok_or_else(ApiError::internal)?;
-    let version = request.version;
-    if connection.accounts.len() + asked.accounts.len() > MAX_SUBSCRIPTIONS
-        || connection.books.len() + 2 * asked.books.len() > MAX_SUBSCRIPTIONS
-    {
-        return Err(too_many);
-    }
-    connection.accounts.extend(asked.accounts.iter().map(|account| (*account, version)));
-    for asked in &asked.books {
-        connection.books.insert(asked.book, version);
-        if asked.both {
-            connection.books.insert(asked.book.reversed(), version);
+    for stream in streams(request)? {
+        let stream = stream?;
+        connection(node, id)?.streams.insert(stream);
+        match stream {
+            "ledger" => result.extend(server::ledger_stream_fields(node)),
+            "server" => result.extend(server::server_stream_fields(node)),
+            _ => {}
         }
     }
-    for stream in &asked.streams {
-        set_stream(connection, stream, Some(version));
+    let proposed = proposed_accounts(request)?;
+    room(node, id, proposed.len())?;
+    track(node, &proposed);
+    connection(node, id)?.proposed_accounts.extend(proposed);
+    let accounts = accounts(request, "accounts")?;
+    room(node, id, accounts.len())?;
+    track(node, &accounts);
+    connection(node, id)?.accounts.extend(accounts);
+    if request.get("account_history_tx_stream").is_some() {
+        return Err(ApiError::new("notEnabled", 12, "Not enabled in configuration."));
     }
-    if asked.streams.iter().any(|stream| stream == "ledger") {
-        result.extend(server::ledger_stream_fields(node));
-    }
-    if asked.streams.iter().any(|stream| stream == "server") {
-        result.extend(server::server_stream_fields());
-    }
-    for asked in asked.books.iter().filter(|asked| asked.snapshot) {
-        snapshot(node, asked, &mut result)?;
+    for row in asked_books(request)? {
+        let asked = read_book(&row)?;
+        room(node, id, 2)?;
+        let connection = connection(node, id)?;
+        connection.books.insert(asked.book);
+        if asked.both {
+            connection.books.insert(asked.book.reversed());
+        }
+        if asked.snapshot {
+            snapshot(node, &asked, &mut result)?;
+        }
     }
     Ok(result)
 }
 
-/// Most offers of a snapshot's side.
-const SNAPSHOT_OFFERS: usize = 1_000;
+/// An error when the client would watch too much.
+fn room(node: &mut Node, id: ConnectionId, more: usize) -> Result<(), ApiError> {
+    let connection = connection(node, id)?;
+    let watched = connection.accounts.len() + connection.proposed_accounts.len() + connection.books.len();
+    if watched + more > MAX_SUBSCRIPTIONS {
+        return Err(ApiError::new("slowDown", 10, "You are placing too much load on the server."));
+    }
+    Ok(())
+}
+
+/// Remembers the transactions of accounts that exist: a name costs nothing, memory does.
+fn track(node: &mut Node, accounts: &BTreeSet<Address>) {
+    for account in accounts {
+        if node.chain.open().account(*account).is_some() {
+            node.history.track(*account);
+        }
+    }
+}
 
 /// The requested book is `bids` and its reverse `asks` when both were asked for, else `offers`.
 fn snapshot(node: &Node, asked: &AskedBook, result: &mut Fields) -> Result<(), ApiError> {
     let (state, rules) = (node.chain.validated(), node.chain.rules());
-    let side = |book| books::offers(state, rules, book, asked.taker, SNAPSHOT_OFFERS);
+    let side = |book| books::offers(state, rules, book, asked.taker, books::OFFERS.default);
     let sides = if asked.both {
         vec![("bids", side(asked.book)?), ("asks", side(asked.book.reversed())?)]
     } else {
@@ -155,30 +211,24 @@ fn snapshot(node: &Node, asked: &AskedBook, result: &mut Fields) -> Result<(), A
     Ok(())
 }
 
-fn set_stream(connection: &mut Connection, stream: &str, version: Option<u64>) {
-    match stream {
-        "ledger" => connection.ledger = version,
-        "transactions" => connection.transactions = version,
-        silent => {
-            if version.is_some() {
-                connection.silent.insert(silent.to_string());
-            } else {
-                connection.silent.remove(silent);
-            }
-        }
+pub(super) fn unsubscribe(node: &mut Node, request: &Request) -> Result<Fields, ApiError> {
+    let id = subscriber(request)?;
+    let connection = connection(node, id)?;
+    for stream in streams(request)? {
+        match stream? {
+            // rippled 2.6.1 forgot this one here.
+            "book_changes" => return Err(malformed_stream()),
+            stream => connection.streams.remove(stream),
+        };
     }
-}
-
-pub(super) fn unsubscribe(node: &mut Node, id: ConnectionId, request: &Request) -> Result<Fields, ApiError> {
-    let asked = read(request)?;
-    let connection = node.connections.get_mut(&id).ok_or_else(ApiError::internal)?;
-    for stream in &asked.streams {
-        set_stream(connection, stream, None);
+    for account in proposed_accounts(request)? {
+        connection.proposed_accounts.remove(&account);
     }
-    for account in &asked.accounts {
-        connection.accounts.remove(account);
+    for account in accounts(request, "accounts")? {
+        connection.accounts.remove(&account);
     }
-    for asked in &asked.books {
+    for row in asked_books(request)? {
+        let asked = read_book(&row)?;
         connection.books.remove(&asked.book);
         if asked.both {
             connection.books.remove(&asked.book.reversed());

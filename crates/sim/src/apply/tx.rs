@@ -272,8 +272,9 @@ fn body(json: &Json) -> Result<Body, TxError> {
     let kind = required(json, "TransactionType", |value| value.as_str().map(str::to_string))?;
     Ok(match kind.as_str() {
         "OfferCreate" => Body::OfferCreate {
-            taker_gets: required(json, "TakerGets", amount)?,
+            // The one that rippled's format names first, so that it is the one that is missed first.
             taker_pays: required(json, "TakerPays", amount)?,
+            taker_gets: required(json, "TakerGets", amount)?,
             expiration: optional(json, "Expiration", number)?.map(LedgerTime),
             offer_sequence: optional(json, "OfferSequence", number)?,
         },
