@@ -1,9 +1,9 @@
 //! A simulated XRP Ledger node behind rippled's WebSocket API.
 //!
 //! [`Node`] is the pure, deterministic core: text in, text out, with one seed for everything that is random. [`serve`]
-//! is the thin server around it. What is modelled: accounts, trust lines, offers, Payment (direct), TrustSet,
-//! AccountSet, OfferCreate, OfferCancel, reserves, fees, canonical order and metadata. What is not: directories, AMMs,
-//! cross-currency payments, tickets, fee escalation, and the hashes of a real ledger.
+//! is the thin server around it. What is modelled: accounts and their keys, tickets, trust lines, offers, pools, every
+//! transaction on them that a trader meets, reserves, fees, canonical order and metadata. What is not: directories,
+//! multi-signing, fee escalation, and the hashes of a real ledger.
 
 pub mod amendment;
 pub mod amm;

@@ -436,9 +436,9 @@ impl Rounding {
         // The first guess: a parabola through the root's curve.
         let linear = self.add(self.mul(Number::whole(60).neg(), x)?, Number::whole(144))?;
         let mut root = self.div(self.add(self.mul(linear, x)?, Number::whole(18))?, Number::whole(105))?;
-        let (mut last, mut before) = (Number::ZERO, Number::ZERO);
+        let mut last = Number::ZERO;
         for _ in 0..MAX_ROOT_STEPS {
-            (before, last) = (last, root);
+            let before = std::mem::replace(&mut last, root);
             root = self.div(self.add(root, self.div(x, root)?)?, Number::whole(2))?;
             // The second comparison catches a value that jumps between two neighbours for ever.
             if root == last || root == before {

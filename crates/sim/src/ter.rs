@@ -51,10 +51,18 @@ results! {
     TEC_NEED_MASTER_KEY = 142, "tecNEED_MASTER_KEY", "The operation requires the use of the Master Key.";
     TEC_DST_TAG_NEEDED = 143, "tecDST_TAG_NEEDED", "A destination tag is required.";
     TEC_INTERNAL = 144, "tecINTERNAL", "An internal error has occurred during processing.";
+    TEC_INVARIANT_FAILED = 147, "tecINVARIANT_FAILED",
+        "One or more invariants for the transaction were not satisfied.";
     TEC_EXPIRED = 148, "tecEXPIRED", "Expiration time is passed.";
+    TEC_DUPLICATE = 149, "tecDUPLICATE", "Ledger object already exists.";
     TEC_KILLED = 150, "tecKILLED", "No funds transferred and no offer created.";
     TEC_INSUFFICIENT_FUNDS = 159, "tecINSUFFICIENT_FUNDS", "Not enough funds available to complete requested transaction.";
+    TEC_UNFUNDED_AMM = 162, "tecUNFUNDED_AMM", "Insufficient balance to fund AMM.";
+    TEC_AMM_BALANCE = 163, "tecAMM_BALANCE", "AMM has invalid balance.";
+    TEC_AMM_FAILED = 164, "tecAMM_FAILED", "AMM transaction failed.";
+    TEC_AMM_INVALID_TOKENS = 165, "tecAMM_INVALID_TOKENS", "AMM invalid LP tokens.";
     TEC_AMM_EMPTY = 166, "tecAMM_EMPTY", "AMM is in empty state.";
+    TEC_AMM_NOT_EMPTY = 167, "tecAMM_NOT_EMPTY", "AMM is not in empty state.";
     TEC_AMM_ACCOUNT = 168, "tecAMM_ACCOUNT", "This operation is not allowed on an AMM Account.";
     TEC_PSEUDO_ACCOUNT = 196, "tecPSEUDO_ACCOUNT", "This operation is not allowed against a pseudo-account.";
     TEF_BAD_AUTH = -196, "tefBAD_AUTH", "Transaction's public key is not authorized.";
@@ -109,6 +117,7 @@ results! {
     TEM_BAD_TICK_SIZE = -269, "temBAD_TICK_SIZE", "Malformed: Tick size out of range.";
     TEM_INVALID_COUNT = -266, "temINVALID_COUNT", "Malformed: Count field outside valid range.";
     TEM_SEQ_AND_TICKET = -263, "temSEQ_AND_TICKET", "Transaction contains a TicketSequence and a non-zero Sequence.";
+    TEM_BAD_AMM_TOKENS = -261, "temBAD_AMM_TOKENS", "Malformed: Invalid LPTokens.";
     TER_INSUF_FEE_B = -97, "terINSUF_FEE_B", "Account balance can't pay fee.";
     TER_NO_ACCOUNT = -96, "terNO_ACCOUNT", "The source account does not exist.";
     TER_NO_AUTH = -95, "terNO_AUTH", "Not authorized to hold IOUs.";
@@ -117,6 +126,7 @@ results! {
     TER_PRE_SEQ = -92, "terPRE_SEQ", "Missing/inapplicable prior transaction.";
     TER_NO_RIPPLE = -90, "terNO_RIPPLE", "Path does not permit rippling.";
     TER_PRE_TICKET = -88, "terPRE_TICKET", "Ticket is not yet in ledger.";
+    TER_NO_AMM = -87, "terNO_AMM", "AMM doesn't exist for the asset pair.";
 }
 
 impl Ter {

@@ -24,6 +24,10 @@ pub(crate) type OwnerCounts = BTreeMap<Address, u32>;
 /// XRP above the reserve; never below zero.
 pub(crate) fn spendable_xrp(state: &State, rules: &Rules, account: Address, counts: Option<&OwnerCounts>) -> i64 {
     let Some(root) = state.account(account) else { return 0 };
+    // A pool has no reserve: all its XRP is for trading.
+    if root.amm_id.is_some() {
+        return root.balance.max(0);
+    }
     let held = counts.and_then(|counts| counts.get(&account)).copied().unwrap_or(0);
     root.balance.saturating_sub(rules.reserve(root.owner_count.max(held))).max(0)
 }

@@ -5,6 +5,7 @@
 //! expired or unfunded by a killed offer stay removed; every other failure leaves the state as it was.
 
 pub mod account;
+pub mod amm;
 pub mod clawback;
 mod flow;
 pub(crate) mod funds;
@@ -193,6 +194,7 @@ fn note_transaction(state: &mut State, tx: &Tx) {
 fn base_fee(tx: &Tx, root: &AccountRoot, rules: &Rules) -> i64 {
     match &tx.body {
         Body::SetRegularKey { .. } if account::key_change_is_free(tx, root) => 0,
+        Body::Amm(request) => amm::base_fee(request, rules),
         _ => rules.base_fee_drops,
     }
 }
@@ -226,6 +228,9 @@ fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
             return Ter::TEL_REQUIRES_NETWORK_ID;
         }
         _ => {}
+    }
+    if matches!(tx.body, Body::Amm(_)) && !amm::is_enabled(context.rules) {
+        return Ter::TEM_DISABLED;
     }
     let malformed = tx.preflight(context);
     if !malformed.is_success() {
@@ -299,6 +304,7 @@ fn preclaim_body(state: &State, tx: &Tx, root: &AccountRoot, context: &Context<'
         Body::AccountSet(request) => request.preclaim(state, tx, root, context),
         Body::TicketCreate { count } => ticket::preclaim(tx, root, *count),
         Body::Clawback(request) => request.preclaim(state, tx, context)?,
+        Body::Amm(request) => amm::preclaim(state, context, tx, request),
         Body::OfferCancel { .. } | Body::SetRegularKey { .. } | Body::Unsupported => Ter::SUCCESS,
     })
 }
@@ -316,6 +322,7 @@ fn transact(state: &mut State, tx: &Tx, context: &Context<'_>, prior_balance: i6
         Body::SetRegularKey { key } => account::set_regular_key(state, tx, context, *key).map(Done::from),
         Body::TicketCreate { count } => ticket::create(state, tx, context, prior_balance, *count).map(Done::from),
         Body::Clawback(request) => request.apply(state, tx).map(Done::from),
+        Body::Amm(request) => amm::transact(state, tx, context, prior_balance, request).map(Done::from),
         Body::Unsupported => Err(Failure(Ter::TEM_DISABLED)),
     }
 }

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::Context;
 use super::account::{self, AccountSet};
+use super::amm::Request;
 use super::clawback::Clawback;
 use super::flow::Hop;
 use super::ticket;
@@ -94,6 +95,8 @@ pub enum Body {
     },
     /// Takes tokens back from a holder.
     Clawback(Clawback),
+    /// Makes a pool, changes what is in it, or votes on its fee.
+    Amm(Box<Request>),
     /// A type that this ledger does not know.
     Unsupported,
 }
@@ -215,6 +218,7 @@ impl Tx {
                 Body::OfferCreate { .. } => TF_PASSIVE | TF_IMMEDIATE_OR_CANCEL | TF_FILL_OR_KILL | TF_SELL,
                 Body::TrustSet(_) => trust::FLAGS,
                 Body::Payment { .. } => TF_NO_RIPPLE_DIRECT | TF_PARTIAL_PAYMENT | TF_LIMIT_QUALITY,
+                Body::Amm(request) => request.flags(),
                 Body::AccountSet(_) => account::ACCOUNT_SET_FLAGS,
                 Body::OfferCancel { .. }
                 | Body::SetRegularKey { .. }
@@ -231,6 +235,7 @@ impl Tx {
     fn preflight_body(&self, context: &Context<'_>) -> Ter {
         match &self.body {
             Body::Unsupported => Ter::TEM_DISABLED,
+            Body::Amm(request) => request.preflight(self),
             Body::OfferCreate { taker_gets, taker_pays, expiration, offer_sequence } => {
                 if self.has(TF_IMMEDIATE_OR_CANCEL) && self.has(TF_FILL_OR_KILL) {
                     Ter::TEM_INVALID_FLAG
@@ -296,7 +301,7 @@ fn body(json: &Json) -> Result<Body, TxError> {
             amount: required(json, "Amount", amount)?,
             has_holder: json.get("Holder").is_some(),
         }),
-        _ => Body::Unsupported,
+        other => Request::read(other, json)?.map_or(Body::Unsupported, |request| Body::Amm(Box::new(request))),
     })
 }
 
@@ -355,7 +360,7 @@ fn hop(value: &Json) -> Option<Hop> {
 /// transaction is refused with the right name: drops below zero, and a token that is called XRP.
 pub(crate) fn amount(value: &Json) -> Option<(Value, Asset)> {
     if let Some(owed) = value.as_str().and_then(|text| text.strip_prefix('-')) {
-        let drops = neo_ledger::parse_drops(owed).ok()?.get();
+        let drops = neo_ledger::types::parse_drops(owed).ok()?.get();
         return Some((Value::Drops(-drops), Asset::Xrp));
     }
     if value.get("currency").and_then(Json::as_str) == Some("XRP") && value.get("issuer").is_some() {
