@@ -4,7 +4,7 @@
 //! is the thin server around it. What is modelled: accounts, keys, tickets, trust lines, offers, pools, Payment, TrustSet,
 //! AccountSet, SetRegularKey, TicketCreate, Clawback, OfferCreate, OfferCancel, AMMCreate, AMMDeposit, AMMWithdraw, AMMVote,
 //! reserves, fees, canonical order and metadata. What is not: directories, AMMBid, AMMDelete, AMMClawback, fee
-//! escalation, and the hashes of a real ledger.
+//! escalation, multi-signing, and the hashes of a real ledger.
 
 pub mod amendment;
 pub mod amm;

@@ -60,10 +60,10 @@ fn order(steps: &[Json]) -> Vec<usize> {
     let mut order: Vec<usize> = Vec::with_capacity(steps.len());
     let mut waiting: Vec<usize> = Vec::new();
     for (number, step) in steps.iter().enumerate() {
-        let rest = steps.iter().skip(number + 1).take_while(|next| next["op"] == "submit");
+        let mut rest = steps.iter().skip(number + 1).take_while(|next| next["op"] == "submit");
         let repeats = |next: &Json| next["applied"] == true && next["hash"] == step["hash"];
         let refused = step["op"] == "submit" && step["applied"] == false && step["hash"].is_string();
-        if refused && step.get("later_applied_in_ledger").is_none() && rest.into_iter().any(repeats) {
+        if refused && step.get("later_applied_in_ledger").is_none() && rest.any(repeats) {
             waiting.push(number);
             continue;
         }
