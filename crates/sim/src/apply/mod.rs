@@ -303,7 +303,6 @@ fn preclaim_body(state: &State, tx: &Tx, root: &AccountRoot, context: &Context<'
         Body::TrustSet(request) => request.preclaim(state, tx, root, context)?,
         Body::AccountSet(request) => request.preclaim(state, tx, root, context),
         Body::TicketCreate { count } => ticket::preclaim(tx, root, *count),
-        Body::Amm(request) => amm::preclaim(state, context, tx, request),
         Body::Clawback(request) => request.preclaim(state, tx, context)?,
         Body::Amm(request) => amm::preclaim(state, context, tx, request),
         Body::OfferCancel { .. } | Body::SetRegularKey { .. } | Body::Unsupported => Ter::SUCCESS,

@@ -98,7 +98,13 @@ proptest! {
     fn rounding_down_is_never_above_rounding_up(x in any_number(), y in any_number()) {
         for operation in [Rounding::add, Rounding::mul] {
             let [near, zero, up, down] = ALL.map(|rounding| operation(rounding, x, y).unwrap());
-            prop_assert!(down <= near && near <= up && down <= zero && zero <= up);
+            if x.exponent() == y.exponent() && x.signum() < 0 && y.signum() < 0 {
+                // rippled's sum of two numbers of one exponent rounds as if it were above zero (Number.cpp, operator+=: only
+                // the number that is shifted tells the guard its sign); up and down are then the other way round.
+                prop_assert!(up <= near && near <= down);
+            } else {
+                prop_assert!(down <= near && near <= up && down <= zero && zero <= up);
+            }
         }
     }
 
