@@ -159,13 +159,13 @@ impl TokenValue {
         let denominator = u128::from(denominator);
         let product = u128::from(self.mantissa.unsigned_abs()) * u128::from(numerator);
         let (mut low, mut rest, mut exponent) = (product / denominator, product % denominator, self.exponent);
-        if rest > 0 {
-            if let Some(room) = RATIO_DIGITS.checked_sub(ceil_log10(low)) {
-                let scale = 10_u128.pow(room);
-                exponent = exponent.saturating_sub_unsigned(room);
-                low = low * scale + rest * scale / denominator;
-                rest = rest * scale % denominator;
-            }
+        if rest > 0
+            && let Some(room) = RATIO_DIGITS.checked_sub(ceil_log10(low))
+        {
+            let scale = 10_u128.pow(room);
+            exponent = exponent.saturating_sub_unsigned(room);
+            low = low * scale + rest * scale / denominator;
+            rest = rest * scale % denominator;
         }
         let mut inexact = rest > 0;
         if let Some(surplus) = ceil_log10(low).checked_sub(RATIO_DIGITS) {

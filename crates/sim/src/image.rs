@@ -11,7 +11,10 @@ use crate::amm::{Amm, AssetPair, AuctionSlot, VoteSlot};
 use crate::amount::{Quality, TokenValue, Value};
 use crate::apply::meta;
 use crate::apply::tx::amount;
-use crate::state::{AccountRoot, Book, Entry, Key, LineKey, LineQualities, Offer, OfferKey, TrustLine};
+use crate::state::{
+    AccountDetails, AccountRoot, Book, Entry, Key, LineKey, LineQualities, Offer, OfferKey, Ticket, TicketKey,
+    TrustLine,
+};
 
 /// Why an entry cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -54,6 +57,7 @@ pub fn read(json: &Json, order: u64) -> Result<Option<(Key, Entry)>, ImageError>
         "AccountRoot" => reader.account().map(Some),
         "RippleState" => reader.line().map(Some),
         "Offer" => reader.offer(order).map(Some),
+        "Ticket" => reader.ticket().map(Some),
         "AMM" => reader.amm().map(Some),
         _ => Ok(None),
     }
@@ -114,9 +118,24 @@ impl Reader<'_> {
             tick_size: self.number("TickSize")?,
             transfer_rate: self.number("TransferRate")?,
             amm_id: self.optional("AMMID")?,
+            ticket_count: self.number("TicketCount")?,
+            details: self.details()?,
             previous: None,
         };
         Ok((Key::Account(address), Entry::Account(root)))
+    }
+
+    fn details(&self) -> Result<Option<Box<AccountDetails>>, ImageError> {
+        let details = AccountDetails {
+            regular_key: self.optional("RegularKey")?,
+            account_txn_id: self.optional("AccountTxnID")?,
+            domain: self.optional("Domain")?,
+            email_hash: self.optional("EmailHash")?,
+            message_key: self.optional("MessageKey")?,
+            wallet_locator: self.optional("WalletLocator")?,
+            nftoken_minter: self.optional("NFTokenMinter")?,
+        };
+        Ok(Some(Box::new(details)).filter(|details| **details != AccountDetails::default()))
     }
 
     fn line(&self) -> Result<(Key, Entry), ImageError> {
@@ -132,6 +151,11 @@ impl Reader<'_> {
         let flags = self.number("Flags")?;
         let line = TrustLine { balance, low_limit, high_limit, flags, qualities, previous: None };
         Ok((Key::Line(key), Entry::Line(line)))
+    }
+
+    fn ticket(&self) -> Result<(Key, Entry), ImageError> {
+        let key = TicketKey { account: self.text("Account")?, sequence: self.number("TicketSequence")? };
+        Ok((Key::Ticket(key), Entry::Ticket(Ticket { previous: None })))
     }
 
     fn offer(&self, order: u64) -> Result<(Key, Entry), ImageError> {

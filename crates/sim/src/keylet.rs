@@ -4,7 +4,7 @@ use neo_ledger::{Address, Asset, Hash, sha512_half};
 
 use crate::amm::AssetPair;
 use crate::amount::Quality;
-use crate::state::{Book, LineKey, OfferKey};
+use crate::state::{Book, LineKey, OfferKey, TicketKey};
 
 /// Index of an account's root.
 #[must_use]
@@ -16,6 +16,12 @@ pub fn account(address: Address) -> Hash {
 #[must_use]
 pub fn offer(key: OfferKey) -> Hash {
     sha512_half(&[&[0x00, 0x6F], &key.account.0, &key.sequence.to_be_bytes()])
+}
+
+/// Index of a ticket.
+#[must_use]
+pub fn ticket(key: TicketKey) -> Hash {
+    sha512_half(&[&[0x00, 0x54], &key.account.0, &key.sequence.to_be_bytes()])
 }
 
 /// Index of a trust line.

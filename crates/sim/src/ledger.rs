@@ -2,7 +2,7 @@
 //!
 //! A submitted transaction is applied to the open ledger in the order of arrival, which gives its provisional result.
 //! When the ledger closes, the same transactions are applied to the last closed state in canonical order (accounts in
-//! an order that changes with every ledger, an account's own by sequence), in up to three passes as rippled does, so
+//! an order that changes with every ledger, an account's own by sequence, then its tickets), in up to three passes as rippled does, so
 //! that the final result may differ from the provisional one.
 
 mod load;
@@ -94,7 +94,8 @@ pub struct Chain {
     header: Header,
     digest: StateDigest,
     open_txs: Vec<Tx>,
-    held: BTreeMap<(Address, u32), Held>,
+    /// By account, sequences before tickets.
+    held: BTreeMap<(Address, bool, u32), Held>,
     /// The account of the next pool, where a test must have a certain one.
     pub(crate) pool_account: Option<Address>,
     /// What the open ledger took, until somebody asks.
@@ -227,7 +228,8 @@ impl Chain {
             self.open_txs.push(tx.clone());
             self.release_held(tx.account);
         }
-        let held = applied.result == Ter::TER_PRE_SEQ && !fail_hard && self.hold(tx);
+        let may_come = [Ter::TER_PRE_SEQ, Ter::TER_PRE_TICKET].contains(&applied.result);
+        let held = may_come && !fail_hard && self.hold(tx);
         Submitted { held, ..applied }
     }
 
@@ -250,29 +252,38 @@ impl Chain {
     }
 
     fn hold(&mut self, tx: Tx) -> bool {
-        let first = (tx.account, 0);
-        let of_account = self.held.range(first..=(tx.account, u32::MAX)).count();
+        let first = (tx.account, false, 0);
+        let of_account = self.held.range(first..=(tx.account, true, u32::MAX)).count();
         if of_account >= MAX_HELD_PER_ACCOUNT || self.held.len() >= MAX_HELD {
             return false;
         }
         let until = tx.last_ledger_sequence.unwrap_or_else(|| self.open_index().saturating_add(HOLD_LEDGERS));
-        self.held.insert((tx.account, tx.sequence), Held { tx, until });
+        self.held.insert((tx.account, tx.has_ticket, tx.sequence), Held { tx, until });
         true
     }
 
-    /// Applies what waited for this account's gap to fill.
+    /// Applies what waited for this account's gap to fill, or for its tickets.
     fn release_held(&mut self, account: Address) {
-        while let Some(sequence) = self.open.account(account).map(|root| root.sequence) {
-            let key = (account, sequence);
+        while let Some(key) = self.next_held(account) {
             if self.held.get(&key).is_some_and(|held| self.is_outbid(&held.tx)) {
                 break;
             }
             let Some(held) = self.held.remove(&key) else { break };
-            if !self.apply_open(&held.tx, false).applied {
-                break;
+            if self.apply_open(&held.tx, false).applied {
+                self.open_txs.push(held.tx);
             }
-            self.open_txs.push(held.tx);
         }
+    }
+
+    /// A transaction of the account that waited and need not wait any longer.
+    fn next_held(&self, account: Address) -> Option<(Address, bool, u32)> {
+        let sequence = self.open.account(account)?.sequence;
+        let due = (account, false, sequence);
+        if self.held.contains_key(&due) {
+            return Some(due);
+        }
+        let tickets = (account, true, 0)..(account, true, sequence);
+        self.held.range(tickets).next().map(|(key, _)| *key)
     }
 
     /// Closes the open ledger: its transactions, in their final order, with results and metadata.
@@ -305,7 +316,7 @@ impl Chain {
             key.iter_mut().zip(salt.0).for_each(|(byte, salt)| *byte ^= salt);
             key
         };
-        txs.sort_by_key(|tx| (salted(tx.account), tx.sequence, tx.hash));
+        txs.sort_by_key(|tx| (salted(tx.account), tx.has_ticket, tx.sequence, tx.hash));
         txs
     }
 
@@ -394,7 +405,7 @@ impl Chain {
             }
         }
         self.held.retain(|_, held| held.until >= next);
-        let waiting: Vec<Address> = self.held.keys().map(|(account, _)| *account).collect();
+        let waiting: Vec<Address> = self.held.keys().map(|(account, ..)| *account).collect();
         for account in waiting {
             self.release_held(account);
         }

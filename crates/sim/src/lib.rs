@@ -1,9 +1,10 @@
 //! A simulated XRP Ledger node behind rippled's WebSocket API.
 //!
 //! [`Node`] is the pure, deterministic core: text in, text out, with one seed for everything that is random. [`serve`]
-//! is the thin server around it. What is modelled: accounts, trust lines, offers, Payment, TrustSet,
-//! AccountSet, OfferCreate, OfferCancel, reserves, fees, canonical order and metadata. What is not: directories, AMMs,
-//! tickets, fee escalation, and the hashes of a real ledger.
+//! is the thin server around it. What is modelled: accounts, keys, tickets, trust lines, offers, pools, Payment, TrustSet,
+//! AccountSet, SetRegularKey, TicketCreate, Clawback, OfferCreate, OfferCancel, AMMCreate, AMMDeposit, AMMWithdraw, AMMVote,
+//! reserves, fees, canonical order and metadata. What is not: directories, AMMBid, AMMDelete, AMMClawback, fee
+//! escalation, multi-signing, and the hashes of a real ledger.
 
 pub mod amendment;
 pub mod amm;

@@ -117,16 +117,7 @@ impl Node {
     pub fn new(scenario: &Scenario, seed: u64) -> Result<Node, ScenarioError> {
         let tape = check(scenario)?;
         let mut state = State::default();
-        let root = AccountRoot {
-            balance: GENESIS_DROPS,
-            sequence: 1,
-            owner_count: 0,
-            flags: 0,
-            tick_size: 0,
-            transfer_rate: 0,
-            amm_id: None,
-            previous: None,
-        };
+        let root = AccountRoot { balance: GENESIS_DROPS, sequence: 1, ..AccountRoot::default() };
         state.put_account(Address(GENESIS_ACCOUNT), root);
         // A stand-alone rippled begins with its second ledger closed.
         let first = if scenario.market { 1 } else { 2 };

@@ -4,17 +4,17 @@
 //! operand that was shifted, a quotient is cut at 17 or 18 digits before it is rounded, and a root is the value at
 //! which Newton's steps stop changing under the given rounding.
 
+mod guard;
+
 use std::cmp::Ordering;
 
+use self::guard::Guard;
 use crate::amount::{ArithmeticError, TokenValue, Value};
 
 const MIN_MANTISSA: i64 = 1_000_000_000_000_000;
 const MAX_MANTISSA: i64 = 9_999_999_999_999_999;
 const MIN_EXPONENT: i32 = -32_768;
 const MAX_EXPONENT: i32 = 32_768;
-/// Value of the first digit after the last one that is kept.
-const FIRST_GUARD_DIGIT: u64 = 1_000_000_000_000_000;
-const HALF: u64 = 5 * FIRST_GUARD_DIGIT;
 const DIVISION_SCALE: u128 = 100_000_000_000_000_000;
 /// Newton's method doubles the digits at each step; more steps than this would be a fault.
 const MAX_ROOT_STEPS: usize = 200;
@@ -37,63 +37,6 @@ pub enum Rounding {
     Upward,
     /// Towards minus infinity.
     Downward,
-}
-
-/// Sixteen digits after the last one kept, and whether anything came after those.
-struct Guard {
-    digits: u64,
-    sticky: bool,
-    negative: bool,
-}
-
-/// What the guard says of the last digit.
-#[derive(PartialEq, Eq)]
-enum Verdict {
-    Keep,
-    Tie,
-    Away,
-}
-
-impl Guard {
-    const fn new(negative: bool) -> Guard {
-        Guard { digits: 0, sticky: false, negative }
-    }
-
-    const fn push(&mut self, digit: u64) {
-        self.sticky |= !self.digits.is_multiple_of(10);
-        self.digits = self.digits / 10 + digit * FIRST_GUARD_DIGIT;
-    }
-
-    const fn pop(&mut self) -> u64 {
-        let digit = self.digits / FIRST_GUARD_DIGIT;
-        self.digits = self.digits % FIRST_GUARD_DIGIT * 10;
-        digit
-    }
-
-    fn verdict(&self, rounding: Rounding) -> Verdict {
-        let any = self.digits > 0 || self.sticky;
-        let away = match rounding {
-            Rounding::TowardsZero => false,
-            Rounding::Downward => self.negative && any,
-            Rounding::Upward => !self.negative && any,
-            Rounding::Nearest => match self.digits.cmp(&HALF) {
-                Ordering::Less => false,
-                Ordering::Greater => true,
-                Ordering::Equal if self.sticky => true,
-                Ordering::Equal => return Verdict::Tie,
-            },
-        };
-        if away { Verdict::Away } else { Verdict::Keep }
-    }
-
-    /// True when the last digit of `magnitude` moves by one.
-    fn moves(&self, magnitude: u64, rounding: Rounding) -> bool {
-        match self.verdict(rounding) {
-            Verdict::Keep => false,
-            Verdict::Tie => magnitude % 2 == 1,
-            Verdict::Away => true,
-        }
-    }
 }
 
 const fn overflow(operation: &'static str) -> ArithmeticError {

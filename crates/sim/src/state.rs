@@ -1,4 +1,4 @@
-//! The ledger's state: accounts, trust lines, offers and pools, with a journal that can take any change back.
+//! The ledger's state: accounts, trust lines, offers, pools and tickets, with a journal that can take any change back.
 //!
 //! Everything is in ordered maps, so that the same transactions give the same state, digest and metadata everywhere.
 //! A change writes the entry's former value into the journal; rolling back to a mark undoes what came after it, and
@@ -12,6 +12,24 @@ use serde::{Deserialize, Serialize};
 use crate::amm::{Amm, AssetPair};
 use crate::amount::{Quality, TokenValue, Value};
 
+/// AccountRoot flag: the free change of its key was used.
+pub const LSF_PASSWORD_SPENT: u32 = 0x0001_0000;
+/// AccountRoot flag: payments to it need a destination tag.
+pub const LSF_REQUIRE_DEST_TAG: u32 = 0x0002_0000;
+/// AccountRoot flag: it would rather not get XRP; clients heed it, the ledger does not.
+pub const LSF_DISALLOW_XRP: u32 = 0x0008_0000;
+/// AccountRoot flag: it gave up freezing single lines and ending a global freeze.
+pub const LSF_NO_FREEZE: u32 = 0x0020_0000;
+/// AccountRoot flag: nobody may offer it NFTs.
+pub const LSF_DISALLOW_INCOMING_NFTOKEN_OFFER: u32 = 0x0400_0000;
+/// AccountRoot flag: nobody may write it checks.
+pub const LSF_DISALLOW_INCOMING_CHECK: u32 = 0x0800_0000;
+/// AccountRoot flag: nobody may open payment channels to it.
+pub const LSF_DISALLOW_INCOMING_PAY_CHAN: u32 = 0x1000_0000;
+/// AccountRoot flag: nobody may open trust lines to it.
+pub const LSF_DISALLOW_INCOMING_TRUSTLINE: u32 = 0x2000_0000;
+/// AccountRoot flag: its tokens may be held in escrow.
+pub const LSF_ALLOW_TRUST_LINE_LOCKING: u32 = 0x4000_0000;
 /// AccountRoot flag: the master key cannot sign.
 pub const LSF_DISABLE_MASTER: u32 = 0x0010_0000;
 /// AccountRoot flag: only accounts it approved may pay it.
@@ -57,7 +75,7 @@ pub struct Thread {
 }
 
 /// An account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountRoot {
     /// All its XRP, in drops.
     pub balance: i64,
@@ -74,8 +92,47 @@ pub struct AccountRoot {
     /// The pool that this account stands for.
     #[serde(default)]
     pub amm_id: Option<Hash>,
+    /// Tickets it holds.
+    #[serde(default)]
+    pub ticket_count: u32,
+    /// What it says of itself and of its keys; `None` when nothing.
+    #[serde(default)]
+    pub details: Option<Box<AccountDetails>>,
     /// What last changed it.
     pub previous: Option<Thread>,
+}
+
+impl AccountRoot {
+    /// Its details, empty when there are none.
+    #[must_use]
+    pub fn details(&self) -> AccountDetails {
+        self.details.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Sets its details.
+    pub fn set_details(&mut self, details: AccountDetails) {
+        self.details = Some(Box::new(details)).filter(|details| **details != AccountDetails::default());
+    }
+}
+
+/// What few accounts have: another key, and what is written on them. Texts are hex, as a node shows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccountDetails {
+    /// The account of the key that may sign beside the master key.
+    pub regular_key: Option<Address>,
+    /// Its last transaction, where it asked for this to be kept.
+    pub account_txn_id: Option<Hash>,
+    /// A domain.
+    pub domain: Option<String>,
+    /// MD5 of a mail address.
+    pub email_hash: Option<String>,
+    /// Key for encrypted messages.
+    pub message_key: Option<String>,
+    /// Any 256 bits.
+    pub wallet_locator: Option<String>,
+    /// Who may mint NFTs for it.
+    pub nftoken_minter: Option<Address>,
 }
 
 /// A trust line's identity.
@@ -190,6 +247,22 @@ pub struct Offer {
     pub previous: Option<Thread>,
 }
 
+/// A ticket's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TicketKey {
+    /// Its owner.
+    pub account: Address,
+    /// The sequence number that it sets aside.
+    pub sequence: u32,
+}
+
+/// A ticket: a sequence number to be used later, in any order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// What last changed it.
+    pub previous: Option<Thread>,
+}
+
 /// Names an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
@@ -201,6 +274,8 @@ pub enum Key {
     Offer(OfferKey),
     /// A pool.
     Amm(AssetPair),
+    /// A ticket.
+    Ticket(TicketKey),
 }
 
 /// An entry.
@@ -214,6 +289,8 @@ pub enum Entry {
     Offer(Offer),
     /// A pool.
     Amm(Amm),
+    /// A ticket.
+    Ticket(Ticket),
 }
 
 /// A point in the journal to come back to; the default is its beginning.
@@ -227,6 +304,7 @@ pub struct State {
     accounts: BTreeMap<Address, AccountRoot>,
     lines: BTreeMap<LineKey, TrustLine>,
     offers: BTreeMap<OfferKey, Offer>,
+    tickets: BTreeMap<TicketKey, Ticket>,
     amms: BTreeMap<AssetPair, Amm>,
     pools: BTreeMap<Address, AssetPair>,
     books: BTreeMap<Book, BTreeMap<(Quality, u64), OfferKey>>,
@@ -243,6 +321,8 @@ struct StateImage {
     offers: Vec<(OfferKey, Offer)>,
     #[serde(default)]
     amms: Vec<(AssetPair, Amm)>,
+    #[serde(default)]
+    tickets: Vec<(TicketKey, Ticket)>,
     next_order: u64,
 }
 
@@ -261,6 +341,9 @@ impl From<StateImage> for State {
         for (key, amm) in image.amms {
             state.place(Key::Amm(key), Some(Entry::Amm(amm)));
         }
+        for (key, ticket) in image.tickets {
+            state.place(Key::Ticket(key), Some(Entry::Ticket(ticket)));
+        }
         state
     }
 }
@@ -272,6 +355,7 @@ impl From<State> for StateImage {
             lines: state.lines.into_iter().collect(),
             offers: state.offers.into_iter().collect(),
             amms: state.amms.into_iter().collect(),
+            tickets: state.tickets.into_iter().collect(),
             next_order: state.next_order,
         }
     }
@@ -312,6 +396,32 @@ impl State {
     /// All pools, by their assets.
     pub fn amms(&self) -> impl Iterator<Item = (AssetPair, &Amm)> {
         self.amms.iter().map(|(pair, amm)| (*pair, amm))
+    }
+
+    /// All tickets, by owner and sequence.
+    pub fn tickets(&self) -> impl Iterator<Item = (TicketKey, &Ticket)> {
+        self.tickets.iter().map(|(key, ticket)| (*key, ticket))
+    }
+
+    /// A ticket.
+    #[must_use]
+    pub fn ticket(&self, key: TicketKey) -> Option<&Ticket> {
+        self.tickets.get(&key)
+    }
+
+    /// An account's tickets, by sequence.
+    pub fn tickets_of(&self, account: Address) -> impl Iterator<Item = (TicketKey, &Ticket)> {
+        let first = TicketKey { account, sequence: 0 };
+        let last = TicketKey { account, sequence: u32::MAX };
+        self.tickets.range(first..=last).map(|(key, ticket)| (*key, ticket))
+    }
+
+    /// True when the account has a trust line (of either side), an offer or a ticket.
+    #[must_use]
+    pub fn owns_anything(&self, account: Address) -> bool {
+        self.lines_of(account).next().is_some()
+            || self.offers_of(account).next().is_some()
+            || self.tickets_of(account).next().is_some()
     }
 
     /// All accounts, by id.
@@ -434,7 +544,8 @@ impl State {
         let lines = self.lines.keys().map(|key| Key::Line(*key));
         let offers = self.offers.keys().map(|key| Key::Offer(*key));
         let amms = self.amms.keys().map(|key| Key::Amm(*key));
-        let keys = accounts.chain(lines).chain(offers).chain(amms);
+        let tickets = self.tickets.keys().map(|key| Key::Ticket(*key));
+        let keys = accounts.chain(lines).chain(offers).chain(amms).chain(tickets);
         keys.filter_map(|key| Some((key, self.entry(key)?)))
     }
 
@@ -455,6 +566,7 @@ impl State {
             Key::Line(line) => self.lines.get(&line).cloned().map(Entry::Line),
             Key::Offer(offer) => self.offers.get(&offer).cloned().map(Entry::Offer),
             Key::Amm(pair) => self.amms.get(&pair).cloned().map(Entry::Amm),
+            Key::Ticket(ticket) => self.tickets.get(&ticket).cloned().map(Entry::Ticket),
         }
     }
 
@@ -505,6 +617,10 @@ impl State {
                 former.map(Entry::Offer)
             }
             (Key::Offer(offer_key), _) => self.unbook(offer_key).map(Entry::Offer),
+            (Key::Ticket(ticket_key), Some(Entry::Ticket(ticket))) => {
+                self.tickets.insert(ticket_key, ticket).map(Entry::Ticket)
+            }
+            (Key::Ticket(ticket_key), _) => self.tickets.remove(&ticket_key).map(Entry::Ticket),
             (Key::Amm(pair), entry) => {
                 let former = self.amms.remove(&pair);
                 if let Some(former) = &former {
@@ -536,9 +652,7 @@ mod tests {
     use super::*;
 
     fn account(balance: i64) -> AccountRoot {
-        let (flags, tick_size, transfer_rate) = (0, 0, 0);
-        let (amm_id, previous) = (None, None);
-        AccountRoot { balance, sequence: 1, owner_count: 0, flags, tick_size, transfer_rate, amm_id, previous }
+        AccountRoot { balance, sequence: 1, ..AccountRoot::default() }
     }
 
     fn offer(quality: u64, order: u64) -> Offer {

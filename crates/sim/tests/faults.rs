@@ -347,7 +347,6 @@ fn tick_size_and_reserves_change_and_come_back() {
 }
 
 #[test]
-#[ignore = "this ledger has no Clawback yet"]
 fn the_issuer_claws_back_from_the_maker() {
     let mut node = node(|plan| plan.clawback = Times::at(&[SOON], 1));
     let held = |node: &Node| node.balances(maker().1).unwrap().unwrap().rlusd.to_string();

@@ -156,7 +156,7 @@ async fn a_hostile_client_hurts_nobody_else() {
         assert!(answer["error"].is_string(), "{text}: {answer}");
     }
     let half = TcpStream::connect(server.url.trim_start_matches("ws://")).await.unwrap();
-    let huge = bad.send(Message::text("x".repeat(2 << 20))).await;
+    let huge = bad.send(Message::text("x".repeat(17 << 20))).await;
     let refused = huge.is_err() || !matches!(bad.next().await, Some(Ok(Message::Text(_))));
     assert!(refused);
     send(&mut good, json!({ "id": 9, "command": "ping" })).await;

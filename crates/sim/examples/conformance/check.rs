@@ -41,8 +41,8 @@ pub fn file(path: &Path, metadata: bool) -> Outcome {
     let names = recording.accounts.into_iter().map(|(name, address)| (address, name)).collect();
     let mut run = Run::new(rules, names, suite.starts_with("rippled_"), metadata);
     let mut verdicts = Vec::new();
-    for (number, step) in steps.into_iter().enumerate() {
-        let Some((kind, judged)) = run.step(number, step) else { continue };
+    for number in order(&steps) {
+        let Some((kind, judged)) = steps.get(number).and_then(|step| run.step(number, step)) else { continue };
         let verdict = judged.unwrap_or_else(|Difference { field, expected, got }| {
             Verdict::Failed(Failure { file: name.clone(), step: Some(number), field, expected, got })
         });
@@ -52,6 +52,31 @@ pub fn file(path: &Path, metadata: bool) -> Outcome {
         }
     }
     Outcome { counts: true, suite, verdicts }
+}
+
+/// The order in which steps are judged: as recorded, but a resubmission that was refused, which a recording may list
+/// before the transaction that it repeats, comes after it.
+fn order(steps: &[Json]) -> Vec<usize> {
+    let mut order: Vec<usize> = Vec::with_capacity(steps.len());
+    let mut waiting: Vec<usize> = Vec::new();
+    for (number, step) in steps.iter().enumerate() {
+        let mut rest = steps.iter().skip(number + 1).take_while(|next| next["op"] == "submit");
+        let repeats = |next: &Json| next["applied"] == true && next["hash"] == step["hash"];
+        let refused = step["op"] == "submit" && step["applied"] == false && step["hash"].is_string();
+        if refused && step.get("later_applied_in_ledger").is_none() && rest.any(repeats) {
+            waiting.push(number);
+            continue;
+        }
+        order.push(number);
+        waiting.retain(|earlier| {
+            let due = steps.get(*earlier).is_some_and(|earlier| earlier["hash"] == step["hash"]);
+            if due {
+                order.push(*earlier);
+            }
+            !due
+        });
+    }
+    order
 }
 
 fn rules(env: &Env) -> Option<Rules> {

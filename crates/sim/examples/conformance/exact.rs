@@ -17,15 +17,13 @@ impl Exact {
             None => (text, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let mut place =
-            WHOLE.checked_sub(exponent.checked_add(shift)?)?.checked_sub(i64::try_from(whole.len()).ok()?)?;
+        let first = WHOLE.checked_sub(exponent.checked_add(shift)?)?.checked_sub(i64::try_from(whole.len()).ok()?)?;
         let mut digits = [0; DIGITS];
-        for byte in whole.bytes().chain(fraction.bytes()) {
+        for (place, byte) in (first..).zip(whole.bytes().chain(fraction.bytes())) {
             let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
             if digit != 0 {
                 *digits.get_mut(usize::try_from(place).ok()?)? = digit;
             }
-            place += 1;
         }
         Some(Exact(digits))
     }

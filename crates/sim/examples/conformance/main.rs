@@ -10,6 +10,8 @@ mod recording;
 mod report;
 mod run;
 mod scope;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use neo_ledger::{Address, Hash};
+use neo_sim::apply::Rules;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
@@ -106,6 +107,19 @@ pub enum What {
     Modified { new: Map<String, Json> },
     /// It went away.
     Deleted {},
+}
+
+/// Takes fee and reserves from the ledger's settings, in the form with or without XRPFees; what is absent stays.
+pub fn set_fees(rules: &mut Rules, json: &Json) {
+    let number = |name: &str| json.get(name).and_then(|json| json.as_i64().or_else(|| json.as_str()?.parse().ok()));
+    let old_base = || i64::from_str_radix(json.get("BaseFee")?.as_str()?, 16).ok();
+    for (to, value) in [
+        (&mut rules.base_fee_drops, number("BaseFeeDrops").or_else(old_base)),
+        (&mut rules.reserve_base_drops, number("ReserveBaseDrops").or_else(|| number("ReserveBase"))),
+        (&mut rules.reserve_inc_drops, number("ReserveIncrementDrops").or_else(|| number("ReserveIncrement"))),
+    ] {
+        *to = value.filter(|drops| *drops >= 0).unwrap_or(*to);
+    }
 }
 
 /// The recorded state: every entry as JSON, whether the core models its kind or not.

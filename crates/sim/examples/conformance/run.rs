@@ -8,11 +8,12 @@ use neo_sim::amendment::{Amendment, Amendments};
 use neo_sim::apply::tx::{Signer, Tx};
 use neo_sim::apply::{Applied, Context, Rules, apply};
 use neo_sim::image;
-use neo_sim::state::{Entry, Key, Mark, State};
+use neo_sim::state::{Entry, Key, LSF_DISABLE_MASTER, Mark, State};
+use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::compare::{self, Difference};
-use crate::recording::{Change, Recorded, Step};
+use crate::recording::{self, Change, Recorded, Step};
 use crate::report::Verdict;
 use crate::{fills, scope};
 
@@ -48,13 +49,13 @@ impl Run {
     }
 
     /// Takes the next step. `None` for one that is no test: the ledger closes, or nothing was decided.
-    pub fn step(&mut self, number: usize, step: Json) -> Option<Judged> {
+    pub fn step(&mut self, number: usize, step: &Json) -> Option<Judged> {
         self.state.commit();
         let bad = |reason: String| {
             let difference = Difference { field: "step".to_string(), expected: json!("a step"), got: json!(reason) };
             Some((BAD_STEP.to_string(), Err(difference)))
         };
-        let step: Step = match serde_json::from_value(step) {
+        let step: Step = match Step::deserialize(step) {
             Ok(step) => step,
             Err(error) => return bad(format!("is not in the form of a step: {error}")),
         };
@@ -69,6 +70,7 @@ impl Run {
         let judged = tx.filter(|_| in_scope).map(|tx| self.attempt(number, &step, tx));
         for change in &step.state_changes {
             if let Err(reason) = self.recorded.apply(change) {
+                self.state.roll_back(Mark::default());
                 return bad(reason);
             }
         }
@@ -125,7 +127,12 @@ impl Run {
         match step.engine_result.as_deref() {
             Some("tefBAD_AUTH") => Signer::Key(stranger),
             Some("tefMASTER_DISABLED") => Signer::Key(account),
-            _ => Signer::Key(account),
+            _ => {
+                let root = self.state.account(account);
+                let other = root.filter(|root| root.flags & LSF_DISABLE_MASTER != 0);
+                let other = other.and_then(|root| root.details.as_ref()?.regular_key);
+                Signer::Key(other.unwrap_or(account))
+            }
         }
     }
 
@@ -210,6 +217,9 @@ impl Run {
                 }
                 continue;
             };
+            if json["LedgerEntryType"] == "FeeSettings" {
+                recording::set_fees(&mut self.rules, json);
+            }
             let known = self.keys.get(&index).and_then(|key| self.state.entry(*key));
             let order = match known {
                 Some(Entry::Offer(offer)) => offer.order,

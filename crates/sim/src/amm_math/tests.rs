@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::amount::{InOut, Quality};
 
 fn token(text: &str) -> Value {
     Value::Token(token_value(text))

@@ -11,7 +11,7 @@ use super::{Fields, Request, accounts, amm, fields};
 use crate::amm::AssetPair;
 use crate::apply::meta::index_of;
 use crate::node::Node;
-use crate::state::{Key, LineKey, OfferKey, State};
+use crate::state::{Key, LineKey, OfferKey, State, TicketKey};
 
 /// Entries of a page of ledger_data: in JSON, and in binary.
 const PAGE: Limits = Limits { least: 16, default: 256, most: 256 };
@@ -89,10 +89,12 @@ fn find(state: &State, name: &str, value: &Json) -> Named {
         }
         ("ripple_state" | "state", Json::Object(line)) => trust_line(state, line),
         ("ticket", Json::Object(ticket)) => {
-            let (Some(account), Some(_)) = (ticket.get("account"), ticket.get("ticket_seq").and_then(sequence)) else {
+            let (Some(account), Some(seq)) = (ticket.get("account"), ticket.get("ticket_seq").and_then(sequence))
+            else {
                 return Err("malformedRequest");
             };
-            address(account).ok_or("malformedAddress").map(|_| None)
+            let account = address(account).ok_or("malformedAddress")?;
+            Ok(by_key(state, Key::Ticket(TicketKey { account, sequence: seq })))
         }
         ("amm", Json::Object(pool)) => {
             let side = |field: &str| pool.get(field).and_then(amm::issue).ok_or("malformedRequest");

@@ -36,6 +36,7 @@ pub(super) fn kind_of(key: Key) -> &'static str {
         Key::Line(_) => "state",
         Key::Offer(_) => "offer",
         Key::Amm(_) => "amm",
+        Key::Ticket(_) => "ticket",
     }
 }
 
@@ -44,7 +45,9 @@ pub(super) fn owned(state: &State, account: Address) -> Vec<Object> {
     let lines = state.lines_of(account).map(|(key, _)| Key::Line(key));
     let offers = state.offers_of(account).map(|(key, _)| Key::Offer(key));
     let pools = state.amm_of(account).map(|(pair, _)| Key::Amm(pair));
-    let mut objects: Vec<Object> = lines.chain(offers).chain(pools).filter_map(|key| Object::of(state, key)).collect();
+    let tickets = state.tickets_of(account).map(|(key, _)| Key::Ticket(key));
+    let keys = lines.chain(offers).chain(pools).chain(tickets);
+    let mut objects: Vec<Object> = keys.filter_map(|key| Object::of(state, key)).collect();
     objects.sort_by_key(|object| object.index);
     objects
 }
@@ -55,7 +58,8 @@ pub(super) fn all(state: &State) -> impl Iterator<Item = Key> {
     let lines = state.lines().map(|(key, _)| Key::Line(key));
     let offers = state.offers().map(|(key, _)| Key::Offer(key));
     let pools = state.amms().map(|(key, _)| Key::Amm(key));
-    accounts.chain(lines).chain(offers).chain(pools)
+    let tickets = state.tickets().map(|(key, _)| Key::Ticket(key));
+    accounts.chain(lines).chain(offers).chain(pools).chain(tickets)
 }
 
 /// The entry at a place in the ledger.

@@ -14,7 +14,9 @@ use super::tx::Tx;
 use crate::amm::{Amm, AssetPair, AuctionSlot};
 use crate::amount::{TokenValue, Value};
 use crate::keylet;
-use crate::state::{AccountRoot, Book, Entry, Key, LineKey, Mark, Offer, OfferKey, State, Thread, TrustLine};
+use crate::state::{
+    AccountDetails, AccountRoot, Book, Entry, Key, LineKey, Mark, Offer, OfferKey, State, Thread, Ticket, TrustLine,
+};
 use crate::ter::Ter;
 
 /// The account that stands for nobody in a trust line's balance.
@@ -114,6 +116,9 @@ fn concern(
                 accounts.insert(amm.account);
             }
         }
+        Key::Ticket(ticket) => {
+            accounts.insert(ticket.account);
+        }
         Key::Offer(_) => {
             accounts.extend(owners_of(key));
             let Some(Entry::Offer(offer)) = after.as_ref().or(before.as_ref()) else { return };
@@ -146,6 +151,7 @@ fn owners_of(key: Key) -> Vec<Address> {
         Key::Account(_) | Key::Amm(_) => Vec::new(),
         Key::Line(line) => vec![line.low, line.high],
         Key::Offer(offer) => vec![offer.account],
+        Key::Ticket(ticket) => vec![ticket.account],
     }
 }
 
@@ -156,6 +162,7 @@ fn with_thread(entry: Entry, thread: Thread) -> Entry {
         Entry::Line(line) => Entry::Line(TrustLine { previous, ..line }),
         Entry::Offer(offer) => Entry::Offer(Offer { previous, ..offer }),
         Entry::Amm(amm) => Entry::Amm(Amm { previous, ..amm }),
+        Entry::Ticket(_) => Entry::Ticket(Ticket { previous }),
     }
 }
 
@@ -165,6 +172,7 @@ fn previous_of(entry: &Entry) -> Option<Thread> {
         Entry::Line(line) => line.previous,
         Entry::Offer(offer) => offer.previous,
         Entry::Amm(amm) => amm.previous,
+        Entry::Ticket(ticket) => ticket.previous,
     }
 }
 
@@ -175,6 +183,7 @@ pub(crate) fn index_of(key: Key) -> Hash {
         Key::Line(line) => keylet::line(line),
         Key::Offer(offer) => keylet::offer(offer),
         Key::Amm(pair) => keylet::amm(pair),
+        Key::Ticket(ticket) => keylet::ticket(ticket),
     }
 }
 
@@ -185,6 +194,7 @@ pub(crate) fn kind_of(key: Key) -> &'static str {
         Key::Line(_) => "RippleState",
         Key::Offer(_) => "Offer",
         Key::Amm(_) => "AMM",
+        Key::Ticket(_) => "Ticket",
     }
 }
 
@@ -249,6 +259,12 @@ pub(crate) fn fields(key: Key, entry: &Entry) -> Map<String, Json> {
         (Key::Line(line_key), Entry::Line(line)) => line_fields(line_key, line),
         (Key::Offer(offer_key), Entry::Offer(offer)) => offer_fields(offer_key, offer),
         (Key::Amm(pair), Entry::Amm(amm)) => amm_fields(pair, amm),
+        (Key::Ticket(ticket), Entry::Ticket(_)) => json!({
+            "Account": ticket.account,
+            "Flags": 0,
+            "OwnerNode": "0",
+            "TicketSequence": ticket.sequence,
+        }),
         _ => Json::Null,
     };
     match json {
@@ -282,11 +298,32 @@ fn account_fields(address: Address, root: &AccountRoot) -> Json {
         if root.transfer_rate != 0 {
             fields.insert("TransferRate".to_string(), json!(root.transfer_rate));
         }
+        if root.ticket_count != 0 {
+            fields.insert("TicketCount".to_string(), json!(root.ticket_count));
+        }
+        if let Some(details) = &root.details {
+            detail_fields(fields, details);
+        }
         if let Some(amm_id) = root.amm_id {
             fields.insert("AMMID".to_string(), json!(amm_id));
         }
     }
     json
+}
+
+fn detail_fields(fields: &mut Map<String, Json>, details: &AccountDetails) {
+    let AccountDetails { regular_key, account_txn_id, domain, email_hash, message_key, wallet_locator, nftoken_minter } =
+        details;
+    let rows = [
+        ("AccountTxnID", account_txn_id.map(|hash| json!(hash))),
+        ("Domain", domain.as_ref().map(|text| json!(text))),
+        ("EmailHash", email_hash.as_ref().map(|text| json!(text))),
+        ("MessageKey", message_key.as_ref().map(|text| json!(text))),
+        ("NFTokenMinter", nftoken_minter.map(|account| json!(account))),
+        ("RegularKey", regular_key.map(|account| json!(account))),
+        ("WalletLocator", wallet_locator.as_ref().map(|text| json!(text))),
+    ];
+    fields.extend(rows.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))));
 }
 
 fn line_fields(key: LineKey, line: &TrustLine) -> Json {

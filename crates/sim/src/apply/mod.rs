@@ -4,21 +4,26 @@
 //! `applySteps.cpp`): a result that claims a fee takes fee and sequence and nothing else, except that offers found
 //! expired or unfunded by a killed offer stay removed; every other failure leaves the state as it was.
 
+pub mod account;
 pub mod amm;
+pub mod clawback;
 mod flow;
 pub(crate) mod funds;
 pub(crate) mod meta;
 mod offer;
 mod payment;
-mod trust;
+mod ticket;
+pub mod trust;
 pub mod tx;
 
-use neo_ledger::{Address, Asset, LedgerTime};
+use std::cmp::Ordering;
+
+use neo_ledger::{Address, Asset, Currency, Hash, LedgerTime};
 use serde::{Deserialize, Serialize};
 
 use crate::amendment::{Amendment, Amendments};
 use crate::amount::{ArithmeticError, Value};
-use crate::state::{Mark, OfferKey, State};
+use crate::state::{AccountRoot, Mark, OfferKey, State, TicketKey};
 use crate::ter::Ter;
 pub use flow::Hop;
 pub use meta::Metadata;
@@ -129,6 +134,7 @@ pub fn apply(state: &mut State, tx: &Tx, context: &Context<'_>) -> Applied {
         return refused(Ter::TER_NO_ACCOUNT);
     };
     charge(state, tx);
+    note_transaction(state, tx);
     let done = if checked.is_success() {
         transact(state, tx, context, prior_balance).unwrap_or_else(|failure| failure.0.into())
     } else {
@@ -160,13 +166,56 @@ fn finish(state: &mut State, tx: &Tx, context: &Context<'_>, mark: Mark, done: &
     Applied { result: done.result, applied: true, fee, meta }
 }
 
-/// Takes fee and sequence. The fee never takes more than there is.
+/// Takes fee and sequence, or the ticket in its place. The fee never takes more than there is.
 fn charge(state: &mut State, tx: &Tx) {
     if let Some(mut root) = state.account(tx.account).cloned() {
         root.balance -= tx.fee.min(root.balance);
-        root.sequence = root.sequence.saturating_add(1);
+        if tx.has_ticket {
+            ticket::consume(state, &mut root, tx.account, tx.sequence);
+        } else {
+            root.sequence = root.sequence.saturating_add(1);
+        }
         state.put_account(tx.account, root);
     }
+}
+
+/// Keeps the transaction's hash on an account that asked for it.
+fn note_transaction(state: &mut State, tx: &Tx) {
+    if let Some(mut root) = state.account(tx.account).cloned()
+        && let Some(details) = root.details.as_mut()
+        && details.account_txn_id.is_some()
+    {
+        details.account_txn_id = Some(tx.hash);
+        state.put_account(tx.account, root);
+    }
+}
+
+/// The least that a transaction must offer to burn, without load, in drops (rippled, `calculateBaseFee`).
+fn base_fee(tx: &Tx, root: &AccountRoot, rules: &Rules) -> i64 {
+    match &tx.body {
+        Body::SetRegularKey { .. } if account::key_change_is_free(tx, root) => 0,
+        Body::Amm(request) => amm::base_fee(request, rules),
+        _ => rules.base_fee_drops,
+    }
+}
+
+/// `XRP` as if it were a token's currency, which it may not be (rippled, `badCurrency`).
+const BAD_CURRENCY: &str = "0000000000000000000000005852500000000000";
+
+/// True for the currency that no token may have.
+pub(crate) fn is_bad_currency(currency: Currency) -> bool {
+    BAD_CURRENCY.parse::<Currency>() == Ok(currency)
+}
+
+/// True for an asset of that currency.
+pub(crate) fn has_bad_currency(asset: Asset) -> bool {
+    matches!(asset, Asset::Token(token) if is_bad_currency(token.currency))
+}
+
+/// True for the two ids that stand for nobody: that of XRP's missing issuer, and rippled's `noAccount`.
+pub(crate) fn is_nobody(account: Address) -> bool {
+    let [start @ .., last] = account.0;
+    start == [0; 19] && last <= 1
 }
 
 fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
@@ -183,46 +232,81 @@ fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
     if matches!(tx.body, Body::Amm(_)) && !amm::is_enabled(context.rules) {
         return Ter::TEM_DISABLED;
     }
-    let malformed = tx.preflight();
+    let malformed = tx.preflight(context);
     if !malformed.is_success() {
         return malformed;
     }
     let Some(root) = state.account(tx.account) else { return Ter::TER_NO_ACCOUNT };
-    if tx.has_ticket {
-        return Ter::TEF_NO_TICKET;
+    let checks = [check_sequence, check_prior, check_fee];
+    let failed = checks.into_iter().map(|check| check(state, tx, root, context)).find(|result| !result.is_success());
+    if let Some(result) = failed {
+        return result;
     }
-    if tx.sequence > root.sequence {
-        return Ter::TER_PRE_SEQ;
+    let refused = account::check_signer(tx, root);
+    if !refused.is_success() {
+        return refused;
     }
-    if tx.sequence < root.sequence {
-        return Ter::TEF_PAST_SEQ;
+    preclaim_body(state, tx, root, context).unwrap_or_else(|failure| failure.0)
+}
+
+/// The sequence or ticket must be the account's (rippled, `Transactor::checkSeqProxy`).
+fn check_sequence(state: &State, tx: &Tx, root: &AccountRoot, _: &Context<'_>) -> Ter {
+    if tx.has_sequence_and_ticket {
+        return Ter::TEM_SEQ_AND_TICKET;
+    }
+    if !tx.has_ticket {
+        return match tx.sequence.cmp(&root.sequence) {
+            Ordering::Greater => Ter::TER_PRE_SEQ,
+            Ordering::Less => Ter::TEF_PAST_SEQ,
+            Ordering::Equal => Ter::SUCCESS,
+        };
+    }
+    // Its TicketCreate may still be on the way.
+    if tx.sequence >= root.sequence {
+        return Ter::TER_PRE_TICKET;
+    }
+    let key = TicketKey { account: tx.account, sequence: tx.sequence };
+    if state.ticket(key).is_none() { Ter::TEF_NO_TICKET } else { Ter::SUCCESS }
+}
+
+/// What the transaction says about the one before it and about its last ledger.
+fn check_prior(_: &State, tx: &Tx, root: &AccountRoot, context: &Context<'_>) -> Ter {
+    let kept = root.details.as_ref().and_then(|details| details.account_txn_id);
+    if tx.account_txn_id.is_some_and(|prior| prior != kept.unwrap_or(Hash([0; 32]))) {
+        return Ter::TEF_WRONG_PRIOR;
     }
     if tx.last_ledger_sequence.is_some_and(|last| context.ledger_index > last) {
         return Ter::TEF_MAX_LEDGER;
     }
-    let base_fee = match &tx.body {
-        Body::Amm(request) => amm::base_fee(request, context.rules),
-        _ => context.rules.base_fee_drops,
-    };
-    if context.open && tx.fee < base_fee {
+    Ter::SUCCESS
+}
+
+/// The fee must be enough for the open ledger, and there.
+fn check_fee(_: &State, tx: &Tx, root: &AccountRoot, context: &Context<'_>) -> Ter {
+    if context.open && tx.fee < base_fee(tx, root, context.rules) {
         return Ter::TEL_INSUF_FEE_P;
     }
     if tx.fee > root.balance {
         return if root.balance > 0 && !context.open { Ter::TEC_INSUFF_FEE } else { Ter::TER_INSUF_FEE_B };
     }
-    if matches!(tx.signer, Signer::Key(key) if key != tx.account) {
-        return Ter::TEF_BAD_AUTH;
-    }
-    match &tx.body {
+    Ter::SUCCESS
+}
+
+fn preclaim_body(state: &State, tx: &Tx, root: &AccountRoot, context: &Context<'_>) -> Result<Ter, Failure> {
+    Ok(match &tx.body {
         Body::OfferCreate { taker_gets, taker_pays, expiration, offer_sequence } => {
             offer::preclaim(state, context, tx.account, *taker_gets, taker_pays.1, *expiration, *offer_sequence)
         }
         Body::Payment { .. } => payment::preclaim(state, tx, context),
         // An offer of the future cannot be cancelled.
         Body::OfferCancel { offer_sequence } if *offer_sequence >= root.sequence => Ter::TEM_BAD_SEQUENCE,
+        Body::TrustSet(request) => request.preclaim(state, tx, root, context)?,
+        Body::AccountSet(request) => request.preclaim(state, tx, root, context),
+        Body::TicketCreate { count } => ticket::preclaim(tx, root, *count),
+        Body::Clawback(request) => request.preclaim(state, tx, context)?,
         Body::Amm(request) => amm::preclaim(state, context, tx, request),
-        _ => Ter::SUCCESS,
-    }
+        Body::OfferCancel { .. } | Body::SetRegularKey { .. } | Body::Unsupported => Ter::SUCCESS,
+    })
 }
 
 fn transact(state: &mut State, tx: &Tx, context: &Context<'_>, prior_balance: i64) -> Result<Done, Failure> {
@@ -233,11 +317,11 @@ fn transact(state: &mut State, tx: &Tx, context: &Context<'_>, prior_balance: i6
             Ok(Ter::SUCCESS.into())
         }
         Body::Payment { .. } => payment::pay(state, tx, context, prior_balance),
-        Body::TrustSet { limit } => trust::trust_set(state, tx, context, prior_balance, *limit).map(Done::from),
-        Body::AccountSet { set_flag, clear_flag, tick_size, transfer_rate } => {
-            let options = trust::Options { set: *set_flag, clear: *clear_flag };
-            trust::account_set(state, tx.account, options, *tick_size, *transfer_rate).map(Done::from)
-        }
+        Body::TrustSet(request) => request.apply(state, tx, context, prior_balance).map(Done::from),
+        Body::AccountSet(request) => request.apply(state, tx, context).map(Done::from),
+        Body::SetRegularKey { key } => account::set_regular_key(state, tx, context, *key).map(Done::from),
+        Body::TicketCreate { count } => ticket::create(state, tx, context, prior_balance, *count).map(Done::from),
+        Body::Clawback(request) => request.apply(state, tx).map(Done::from),
         Body::Amm(request) => amm::transact(state, tx, context, prior_balance, request).map(Done::from),
         Body::Unsupported => Err(Failure(Ter::TEM_DISABLED)),
     }

@@ -6,13 +6,9 @@ use super::flow::{self, Hop, Request, View};
 use super::tx::{Body, TF_LIMIT_QUALITY, TF_NO_RIPPLE_DIRECT, TF_PARTIAL_PAYMENT, Tx};
 use super::{Context, Done, Failure};
 use crate::amount::{InOut, Quality, Value};
-use crate::state::{AccountRoot, LSF_DEPOSIT_AUTH, State};
+use crate::state::{AccountRoot, LSF_DEPOSIT_AUTH, LSF_PASSWORD_SPENT, LSF_REQUIRE_DEST_TAG, State};
 use crate::ter::Ter;
 
-/// AccountRoot flag: payments to it need a destination tag.
-const LSF_REQUIRE_DEST_TAG: u32 = 0x0002_0000;
-/// AccountRoot flag: the free change of its key was used; incoming XRP brings it back.
-const LSF_PASSWORD_SPENT: u32 = 0x0001_0000;
 /// Most paths, and most hops of one, that the open ledger takes.
 const MAX_PATHS: usize = 6;
 const MAX_HOPS: usize = 8;
@@ -63,6 +59,7 @@ pub(super) fn preflight(tx: &Tx) -> Ter {
     let checks = [
         (payment.destination == Address([0; 20]), Ter::TEM_DST_NEEDED),
         (!payment.most.0.is_positive() || !payment.amount.0.is_positive(), Ter::TEM_BAD_AMOUNT),
+        ([source, arrives].into_iter().any(super::has_bad_currency), Ter::TEM_BAD_CURRENCY),
         (
             payment.destination == tx.account && same_currency(source, arrives) && payment.paths.is_none(),
             Ter::TEM_REDUNDANT,
@@ -116,12 +113,7 @@ pub(super) fn pay(state: &mut State, tx: &Tx, context: &Context<'_>, prior_balan
             balance: 0,
             // New accounts count from the ledger's index, so that a deleted one's transactions cannot come back.
             sequence: context.ledger_index,
-            owner_count: 0,
-            flags: 0,
-            tick_size: 0,
-            transfer_rate: 0,
-            amm_id: None,
-            previous: None,
+            ..AccountRoot::default()
         };
         state.put_account(payment.destination, root);
     }

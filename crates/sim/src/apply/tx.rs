@@ -6,9 +6,15 @@ use neo_ledger::{Address, Amount, Asset, Hash, LedgerTime};
 use serde_json::Value as Json;
 use thiserror::Error;
 
+use super::Context;
+use super::account::{self, AccountSet};
 use super::amm::Request;
+use super::clawback::Clawback;
 use super::flow::Hop;
-use crate::amount::{TokenValue, Value};
+use super::ticket;
+use super::trust::{self, TrustSet};
+use crate::amendment::Amendment;
+use crate::amount::{MAX_DROPS, Value};
 use crate::ter::Ter;
 
 /// OfferCreate flag: leave offers of an equal quality alone.
@@ -25,18 +31,8 @@ pub const TF_NO_RIPPLE_DIRECT: u32 = 0x0001_0000;
 pub const TF_PARTIAL_PAYMENT: u32 = 0x0002_0000;
 /// Payment flag: no worse a price than Amount for SendMax.
 pub const TF_LIMIT_QUALITY: u32 = 0x0004_0000;
-/// TrustSet flag: let nothing ripple through this line.
-pub const TF_SET_NO_RIPPLE: u32 = 0x0002_0000;
-/// TrustSet flag: let ripple again.
-pub const TF_CLEAR_NO_RIPPLE: u32 = 0x0004_0000;
-/// TrustSet flag: freeze the line.
-pub const TF_SET_FREEZE: u32 = 0x0010_0000;
-/// TrustSet flag: thaw the line.
-pub const TF_CLEAR_FREEZE: u32 = 0x0020_0000;
 /// AccountSet number of DefaultRipple.
 pub const ASF_DEFAULT_RIPPLE: u32 = 8;
-/// AccountSet number of GlobalFreeze.
-pub const ASF_GLOBAL_FREEZE: u32 = 7;
 /// Flags any transaction may carry (tfFullyCanonicalSig, tfInnerBatchTxn is refused).
 const TF_UNIVERSAL: u32 = 0x8000_0000;
 
@@ -84,23 +80,23 @@ pub enum Body {
         destination_tag: Option<u32>,
     },
     /// Sets a trust line.
-    TrustSet {
-        /// The limit, and whose token.
-        limit: (TokenValue, neo_ledger::Token),
-    },
+    TrustSet(TrustSet),
     /// Sets an account's options.
-    AccountSet {
-        /// Flag number to set.
-        set_flag: Option<u32>,
-        /// Flag number to clear.
-        clear_flag: Option<u32>,
-        /// Tick size of its tokens.
-        tick_size: Option<u8>,
-        /// Transfer rate of its tokens.
-        transfer_rate: Option<u32>,
+    AccountSet(Box<AccountSet>),
+    /// Sets or removes the key that may sign beside the master key.
+    SetRegularKey {
+        /// The key's account; none removes it.
+        key: Option<Address>,
     },
     /// Makes a pool, changes what is in it, or votes on its fee.
     Amm(Box<Request>),
+    /// Sets sequence numbers aside.
+    TicketCreate {
+        /// How many.
+        count: u32,
+    },
+    /// Takes tokens back from a holder.
+    Clawback(Clawback),
     /// A type that this ledger does not know.
     Unsupported,
 }
@@ -133,10 +129,14 @@ pub struct Tx {
     pub hash: Hash,
     /// Its sender.
     pub account: Address,
-    /// Its sequence; 0 with a ticket.
+    /// The number it uses up: its sequence, or its ticket's.
     pub sequence: u32,
     /// True when it uses a ticket instead of a sequence.
     pub has_ticket: bool,
+    /// True when it names both, which is malformed.
+    pub has_sequence_and_ticket: bool,
+    /// The account's transaction before it, where it insists on one.
+    pub account_txn_id: Option<Hash>,
     /// The fee, in drops.
     pub fee: i64,
     /// Its flags.
@@ -158,15 +158,15 @@ impl Tx {
     /// [`TxError`] naming the field that is missing or cannot be read.
     pub fn parse(json: Json, hash: Hash, signer: Signer) -> Result<Tx, TxError> {
         let body = body(&json)?;
+        let (sequence, ticket) = (required(&json, "Sequence", number)?, optional(&json, "TicketSequence", number)?);
         Ok(Tx {
             hash,
             account: required(&json, "Account", address)?,
-            sequence: required(&json, "Sequence", number)?,
-            has_ticket: json.get("TicketSequence").is_some(),
-            fee: match required(&json, "Fee", amount)? {
-                (Value::Drops(drops), _) => drops,
-                _ => -1,
-            },
+            sequence: if sequence == 0 { ticket.unwrap_or(0) } else { sequence },
+            has_ticket: sequence == 0 && ticket.is_some(),
+            has_sequence_and_ticket: sequence != 0 && ticket.is_some(),
+            account_txn_id: optional(&json, "AccountTxnID", hash_of)?,
+            fee: required(&json, "Fee", fee)?,
             flags: optional(&json, "Flags", number)?.unwrap_or(0),
             last_ledger_sequence: optional(&json, "LastLedgerSequence", number)?,
             network_id: optional(&json, "NetworkID", number)?,
@@ -188,31 +188,51 @@ impl Tx {
         self.json.get("TransactionType").and_then(Json::as_str).unwrap_or_default()
     }
 
-    /// Checks that need no ledger (rippled's preflight).
+    /// True when the account's own key signed; the simulation's participants have no other.
     #[must_use]
-    pub fn preflight(&self) -> Ter {
-        if self.fee < 0 {
+    pub fn signed_with_master(&self) -> bool {
+        match self.signer {
+            Signer::Key(key) => key == self.account,
+            Signer::Simulation => true,
+        }
+    }
+
+    /// Checks that need no ledger (rippled's preflight, and preflight1 before it).
+    #[must_use]
+    pub fn preflight(&self, context: &Context<'_>) -> Ter {
+        if matches!(self.body, Body::Clawback(_)) && !context.rules.enabled(Amendment::Clawback) {
+            return Ter::TEM_DISABLED;
+        }
+        if self.account == Address([0; 20]) {
+            return Ter::TEM_BAD_SRC_ACCOUNT;
+        }
+        if !(0..=MAX_DROPS).contains(&self.fee) {
             return Ter::TEM_BAD_FEE;
+        }
+        // The one loosens the order of transactions, the other tightens it.
+        if self.has_ticket && self.account_txn_id.is_some() {
+            return Ter::TEM_INVALID;
         }
         let allowed = TF_UNIVERSAL
             | match &self.body {
                 Body::OfferCreate { .. } => TF_PASSIVE | TF_IMMEDIATE_OR_CANCEL | TF_FILL_OR_KILL | TF_SELL,
-                Body::TrustSet { .. } => {
-                    TF_SET_NO_RIPPLE | TF_CLEAR_NO_RIPPLE | TF_SET_FREEZE | TF_CLEAR_FREEZE | 0x0001_0000
-                }
+                Body::TrustSet(_) => trust::FLAGS,
                 Body::Payment { .. } => TF_NO_RIPPLE_DIRECT | TF_PARTIAL_PAYMENT | TF_LIMIT_QUALITY,
-                // Its old flags.
-                Body::AccountSet { .. } => 0x003F_0000,
+                Body::AccountSet(_) => account::ACCOUNT_SET_FLAGS,
                 Body::Amm(request) => request.flags(),
-                Body::OfferCancel { .. } | Body::Unsupported => 0,
+                Body::OfferCancel { .. }
+                | Body::SetRegularKey { .. }
+                | Body::TicketCreate { .. }
+                | Body::Clawback(_)
+                | Body::Unsupported => 0,
             };
         if self.flags & !allowed != 0 {
             return Ter::TEM_INVALID_FLAG;
         }
-        self.preflight_body()
+        self.preflight_body(context)
     }
 
-    fn preflight_body(&self) -> Ter {
+    fn preflight_body(&self, context: &Context<'_>) -> Ter {
         match &self.body {
             Body::Unsupported => Ter::TEM_DISABLED,
             Body::Amm(request) => request.preflight(self),
@@ -230,26 +250,20 @@ impl Tx {
                     Ter::TEM_BAD_OFFER
                 } else if taker_gets.1 == taker_pays.1 {
                     Ter::TEM_REDUNDANT
+                } else if [taker_gets.1, taker_pays.1].into_iter().any(super::has_bad_currency) {
+                    Ter::TEM_BAD_CURRENCY
                 } else {
                     Ter::SUCCESS
                 }
             }
             Body::OfferCancel { offer_sequence: 0 } => Ter::TEM_BAD_SEQUENCE,
             Body::Payment { .. } => super::payment::preflight(self),
-            Body::TrustSet { limit } if limit.0.mantissa() < 0 => Ter::TEM_BAD_LIMIT,
-            Body::TrustSet { limit } if limit.1.issuer == self.account => Ter::TEM_DST_IS_SRC,
-            Body::AccountSet { set_flag, clear_flag, .. } if set_flag.is_some() && set_flag == clear_flag => {
-                Ter::TEM_INVALID_FLAG
-            }
-            Body::AccountSet { tick_size: Some(size), .. } if *size != 0 && !(3..=15).contains(size) => {
-                Ter::TEM_BAD_TICK_SIZE
-            }
-            Body::AccountSet { transfer_rate: Some(rate), .. }
-                if *rate != 0 && !(1_000_000_000..=2_000_000_000).contains(rate) =>
-            {
-                Ter::TEM_BAD_TRANSFER_RATE
-            }
-            Body::OfferCancel { .. } | Body::TrustSet { .. } | Body::AccountSet { .. } => Ter::SUCCESS,
+            Body::TrustSet(request) => request.preflight(self, context),
+            Body::AccountSet(request) => request.preflight(self.flags),
+            Body::SetRegularKey { key } if *key == Some(self.account) => Ter::TEM_BAD_REGKEY,
+            Body::TicketCreate { count } => ticket::preflight(*count),
+            Body::Clawback(request) => request.preflight(self.account),
+            Body::OfferCancel { .. } | Body::SetRegularKey { .. } => Ter::SUCCESS,
         }
     }
 }
@@ -276,18 +290,18 @@ fn body(json: &Json) -> Result<Body, TxError> {
             paths: optional(json, "Paths", paths)?,
             destination_tag: optional(json, "DestinationTag", number)?,
         },
-        "TrustSet" => Body::TrustSet {
-            limit: required(json, "LimitAmount", |value| match amount(value)? {
-                (Value::Token(value), Asset::Token(token)) => Some((value, token)),
-                _ => None,
-            })?,
-        },
-        "AccountSet" => Body::AccountSet {
-            set_flag: optional(json, "SetFlag", number)?,
-            clear_flag: optional(json, "ClearFlag", number)?,
-            tick_size: optional(json, "TickSize", |value| u8::try_from(value.as_u64()?).ok())?,
-            transfer_rate: optional(json, "TransferRate", number)?,
-        },
+        "TrustSet" => Body::TrustSet(TrustSet {
+            limit: required(json, "LimitAmount", amount)?,
+            quality_in: optional(json, "QualityIn", number)?,
+            quality_out: optional(json, "QualityOut", number)?,
+        }),
+        "AccountSet" => Body::AccountSet(Box::new(AccountSet::read(json)?)),
+        "SetRegularKey" => Body::SetRegularKey { key: optional(json, "RegularKey", address)? },
+        "TicketCreate" => Body::TicketCreate { count: required(json, "TicketCount", number)? },
+        "Clawback" => Body::Clawback(Clawback {
+            amount: required(json, "Amount", amount)?,
+            has_holder: json.get("Holder").is_some(),
+        }),
         other => Request::read(other, json)?.map_or(Body::Unsupported, |request| Body::Amm(Box::new(request))),
     })
 }
@@ -308,12 +322,24 @@ pub(super) fn optional<T>(
     }
 }
 
-fn number(value: &Json) -> Option<u32> {
+pub(super) fn number(value: &Json) -> Option<u32> {
     value.as_u64().and_then(|n| u32::try_from(n).ok())
 }
 
-fn address(value: &Json) -> Option<Address> {
+pub(super) fn address(value: &Json) -> Option<Address> {
     value.as_str().and_then(|text| text.parse().ok())
+}
+
+fn hash_of(value: &Json) -> Option<Hash> {
+    value.as_str().and_then(|text| text.parse().ok())
+}
+
+/// The fee in drops; a token is -1, which is malformed, not unreadable.
+fn fee(value: &Json) -> Option<i64> {
+    match amount(value)? {
+        (Value::Drops(drops), _) => Some(drops),
+        (Value::Token(_), _) => Some(-1),
+    }
 }
 
 fn paths(value: &Json) -> Option<Vec<Vec<Hop>>> {
@@ -331,8 +357,18 @@ fn hop(value: &Json) -> Option<Hop> {
     Some(Hop { account: party(part("account").ok()?)?, currency, issuer: party(part("issuer").ok()?)? })
 }
 
-/// Reads an amount: a string of drops, or a token's object.
+/// Reads an amount: a string of drops, or a token's object. What can be written but never be right is read, so that the
+/// transaction is refused with the right name: drops below zero, and a token that is called XRP.
 pub(crate) fn amount(value: &Json) -> Option<(Value, Asset)> {
+    if let Some(owed) = value.as_str().and_then(|text| text.strip_prefix('-')) {
+        let drops = neo_ledger::types::parse_drops(owed).ok()?.get();
+        return Some((Value::Drops(-drops), Asset::Xrp));
+    }
+    if value.get("currency").and_then(Json::as_str) == Some("XRP") && value.get("issuer").is_some() {
+        let mut renamed = value.clone();
+        renamed["currency"] = serde_json::json!(super::BAD_CURRENCY);
+        return amount(&renamed);
+    }
     let amount: Amount = serde::Deserialize::deserialize(value).ok()?;
     Value::from_amount(&amount).ok()
 }

@@ -82,7 +82,7 @@ impl Chain {
     fn could_go_in(&mut self, tx: &Tx) -> bool {
         let Some(next) = self.open.account(tx.account).map(|root| root.sequence) else { return false };
         if tx.sequence > next {
-            return (next..tx.sequence).all(|sequence| self.held.contains_key(&(tx.account, sequence)));
+            return (next..tx.sequence).all(|sequence| self.held.contains_key(&(tx.account, false, sequence)));
         }
         let context = Context {
             rules: &self.rules,

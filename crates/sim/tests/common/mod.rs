@@ -49,12 +49,8 @@ impl World {
             let root = AccountRoot {
                 balance: 1_000_000_000,
                 sequence: 1,
-                owner_count: 0,
                 flags: if account == ISSUER { LSF_DEFAULT_RIPPLE } else { 0 },
-                tick_size: 0,
-                transfer_rate: 0,
-                amm_id: None,
-                previous: None,
+                ..AccountRoot::default()
             };
             world.state.put_account(account, root);
         }

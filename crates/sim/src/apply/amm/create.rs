@@ -84,15 +84,11 @@ pub(super) fn create(
     let pair = AssetPair::of(amount.1, amount2.1);
     let pool = pool_address(state, pair, context).ok_or(Failure(Ter::TEC_DUPLICATE))?;
     let root = AccountRoot {
-        balance: 0,
         // Since SingleAssetVault a zero tells such accounts apart.
         sequence: if context.rules.enabled(Amendment::SingleAssetVault) { 0 } else { context.ledger_index },
-        owner_count: 0,
         flags: LSF_DISABLE_MASTER | LSF_DEFAULT_RIPPLE | LSF_DEPOSIT_AUTH,
-        tick_size: 0,
-        transfer_rate: 0,
         amm_id: Some(pair.id()),
-        previous: None,
+        ..AccountRoot::default()
     };
     state.put_account(pool, root);
     let tokens = initial_tokens(amount.0, amount2.0, &context.rules.amendments)?;

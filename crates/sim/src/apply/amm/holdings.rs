@@ -6,14 +6,11 @@ use crate::amendment::Amendment;
 use crate::amm::{Amm, AssetPair};
 use crate::amount::{TokenValue, Value};
 use crate::apply::Rules;
-use crate::apply::funds::is_frozen;
+use crate::apply::funds::{is_deep_frozen, is_frozen};
 use crate::state::{
     LSF_HIGH_AUTH, LSF_HIGH_FREEZE, LSF_LOW_AUTH, LSF_LOW_FREEZE, LSF_REQUIRE_AUTH, LineKey, State, TrustLine,
 };
 use crate::ter::Ter;
-
-/// RippleState flags: one side's deep freeze; nothing comes in or goes out.
-const LSF_DEEP_FREEZE: u32 = 0x0200_0000 | 0x0400_0000;
 
 /// Whether what is frozen counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,7 +45,7 @@ pub(super) fn holds(state: &State, rules: &Rules, account: Address, asset: Asset
 
 fn is_stuck(state: &State, rules: &Rules, account: Address, token: Token) -> bool {
     is_frozen(state, account, token)
-        || line_of(state, account, token).is_some_and(|line| line.flags & LSF_DEEP_FREEZE != 0)
+        || is_deep_frozen(state, account, token)
         || (rules.enabled(Amendment::FixFrozenLpTokenTransfer) && has_frozen_assets(state, account, token))
 }
 

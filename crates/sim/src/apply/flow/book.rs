@@ -356,10 +356,11 @@ impl BookStep {
 
     /// Settles with the owner and shrinks the offer; true when nothing of it is left.
     pub(super) fn consume(&self, view: &mut View<'_>, source: &Source, cut: &Cut) -> Result<bool, Stop> {
-        if let Source::Pool(offer) = source {
-            if !offer.keeps_product(cut.offer)? && view.rules.enabled(Amendment::FixAmmOverflowOffer) {
-                return Err(Stop::Dry);
-            }
+        if let Source::Pool(offer) = source
+            && !offer.keeps_product(cut.offer)?
+            && view.rules.enabled(Amendment::FixAmmOverflowOffer)
+        {
+            return Err(Stop::Dry);
         }
         let owner = self.owner(source);
         let settled = view.settle(owner, self.book.pays, cut.offer.input, true)?

@@ -27,7 +27,7 @@ use crate::apply::Failure;
 use crate::state::OfferKey;
 use crate::ter::Ter;
 use pool::{Slope, is_near, limited_output};
-use step::Debt;
+use step::{Debt, Step};
 use strand::{Strand, strands};
 use take::Sorted;
 pub(crate) use view::View;
@@ -258,10 +258,10 @@ impl Flow<'_> {
         for (tried, place) in places.iter().enumerate() {
             view.pools.used = false;
             let Some(strand) = self.strands.get_mut(*place) else { continue };
-            if let (Some(_), Some(limit)) = (self.request.crossing, limit) {
-                if bound(view, strand)?.is_none_or(|quality| quality.is_worse_than(limit)) {
-                    continue;
-                }
+            if let (Some(_), Some(limit)) = (self.request.crossing, limit)
+                && bound(view, strand)?.is_none_or(|quality| quality.is_worse_than(limit))
+            {
+                continue;
             }
             let ran = run::run(strand, view, dead, self.remaining_in, wanted)?;
             self.looked_at = strand.iter().fold(self.looked_at, |sum, step| sum.saturating_add(step.offers_used()));
@@ -311,7 +311,7 @@ impl Flow<'_> {
 }
 
 /// The best quality a strand can have now; none when it has nothing.
-fn bound(view: &View<'_>, strand: &Strand) -> Result<Option<Quality>, Stop> {
+fn bound(view: &View<'_>, strand: &[Step]) -> Result<Option<Quality>, Stop> {
     let (mut all, mut debt, mut before) = (Quality::ONE, Debt::Issues, None);
     for step in strand {
         let (quality, next) = step.quality_bound(before, view, debt)?;
@@ -323,7 +323,7 @@ fn bound(view: &View<'_>, strand: &Strand) -> Result<Option<Quality>, Stop> {
 }
 
 /// How a strand's average quality falls with what is taken out of it.
-fn slope(view: &View<'_>, strand: &Strand) -> Result<Option<Slope>, Stop> {
+fn slope(view: &View<'_>, strand: &[Step]) -> Result<Option<Slope>, Stop> {
     let (mut all, mut debt, mut before): (Option<Slope>, Debt, _) = (None, Debt::Issues, None);
     for step in strand {
         let (slope, next) = step.slope(before, view, debt)?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Stop;
-use super::strand::Strand;
+use super::step::Step;
 use super::view::View;
 use crate::amount::{InOut, Value};
 use crate::state::OfferKey;
@@ -19,7 +19,7 @@ pub(super) struct Ran {
 
 /// Runs a strand for `wanted`, spending at most `most`; none when it is dry, and then the view is as before.
 pub(super) fn run(
-    strand: &mut Strand,
+    strand: &mut [Step],
     view: &mut View<'_>,
     dead: &mut BTreeSet<OfferKey>,
     most: Option<Value>,
@@ -41,9 +41,9 @@ pub(super) fn run(
 
 /// One step, with the one before it in sight.
 fn at(
-    strand: &mut Strand,
+    strand: &mut [Step],
     place: usize,
-    mut act: impl FnMut(&mut super::step::Step, Option<&super::step::Step>) -> Result<InOut, Stop>,
+    mut act: impl FnMut(&mut Step, Option<&Step>) -> Result<InOut, Stop>,
 ) -> Result<InOut, Stop> {
     let (before, rest) = strand.split_at_mut_checked(place).ok_or(Stop::Dry)?;
     let step = rest.first_mut().ok_or(Stop::Dry)?;
@@ -51,7 +51,7 @@ fn at(
 }
 
 fn flow(
-    strand: &mut Strand,
+    strand: &mut [Step],
     view: &mut View<'_>,
     dead: &mut BTreeSet<OfferKey>,
     most: Option<Value>,
@@ -59,7 +59,7 @@ fn flow(
 ) -> Result<Option<InOut>, Stop> {
     let steps = strand.len();
     // XRP goes from account to account by itself.
-    if steps == 0 || (steps == 2 && strand.iter().all(|step| matches!(step, super::step::Step::Xrp(_)))) {
+    if steps == 0 || (steps == 2 && strand.iter().all(|step| matches!(step, Step::Xrp(_)))) {
         return Ok(None);
     }
     let (mut limiting, mut limited_output) = (steps, wanted);

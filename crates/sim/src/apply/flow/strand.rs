@@ -99,7 +99,7 @@ pub(super) fn strands(view: &View<'_>, request: &Request<'_>) -> Result<Result<V
     Ok(if strands.is_empty() { Err(last) } else { Ok(strands) })
 }
 
-fn is_same(a: &Strand, b: &Strand) -> bool {
+fn is_same(a: &[Step], b: &[Step]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same(b))
 }
 
