@@ -112,16 +112,7 @@ impl Market {
         let makers = (1..=MAKERS).map(|number| Address([number; 20]));
         for account in makers.chain([TAKER, ISSUER]) {
             let flags = if account == ISSUER { LSF_DEFAULT_RIPPLE } else { 0 };
-            let root = AccountRoot {
-                balance: 1_000_000_000_000_000,
-                sequence: 1,
-                owner_count: 0,
-                flags,
-                tick_size: 0,
-                transfer_rate: 0,
-                amm_id: None,
-                previous: None,
-            };
+            let root = AccountRoot { balance: 1_000_000_000_000_000, sequence: 1, flags, ..AccountRoot::default() };
             state.put_account(account, root);
             if account != ISSUER {
                 let key = LineKey::of(account, ISSUER, Currency::RLUSD);
