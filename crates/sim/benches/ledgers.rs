@@ -30,8 +30,11 @@ const TAKER: Address = Address([201; 20]);
 /// One line of the table: what and how much.
 type Figure = (String, String);
 
+/// One part of the table.
+type Part = fn() -> Vec<Figure>;
+
 fn main() {
-    let parts: [(&str, fn() -> Vec<Figure>); 3] = [("day", day), ("growth", growth), ("depth", depth)];
+    let parts: [(&str, Part); 3] = [("day", day), ("growth", growth), ("depth", depth)];
     // `cargo bench ... -- growth` runs one part; cargo's own flag is none.
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let mut figures = Vec::new();
