@@ -234,7 +234,9 @@ mod tests {
     #[test]
     fn nothing_is_started_again_once_a_stop_was_asked_for() {
         let mut asked = policy();
+        assert!(!asked.is_stopping());
         asked.stop_requested();
+        assert!(asked.is_stopping());
         let Decision::End { exit, why } = killed(&mut asked, 0) else { panic!("restarted") };
         assert_eq!(exit, ExitCode::Fault);
         assert!(why.unwrap().contains("signal 9"));

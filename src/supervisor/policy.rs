@@ -207,6 +207,22 @@ mod tests {
     }
 
     #[test]
+    fn what_the_stop_is_told_it_remembers() {
+        let mut policy = Policy::new(60_000);
+        assert_eq!(policy.node_lost_ms(), None);
+        policy.on(&SupervisorEvent::NodeSeen(false), 7);
+        assert_eq!(policy.node_lost_ms(), Some(7));
+        policy.on(&SupervisorEvent::NodeSeen(true), 9);
+        assert_eq!(policy.node_lost_ms(), None);
+
+        policy.expect_end(ActorName::Feed);
+        assert_eq!(policy.on(&SupervisorEvent::Gone(ActorName::Feed), 10), Decision::GoOn);
+        // Whoever decided that it stops: the next request is a hurry.
+        policy.stopping();
+        assert_eq!(policy.on(&SupervisorEvent::StopRequested(EndReason::Signal), 11), Decision::Hurry);
+    }
+
+    #[test]
     fn restarts_long_ago_are_forgiven() {
         let mut policy = Policy::new(60_000);
         for n in 0..20 {
