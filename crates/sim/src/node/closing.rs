@@ -178,6 +178,12 @@ impl Node {
         fields.insert("SigningPubKey".to_string(), json!(""));
         let json = Json::Object(fields);
         let hash = sha512_half(&[b"SIM\0", json.to_string().as_bytes()]);
-        Tx::parse(json, hash, Signer::Simulation).ok()
+        match Tx::parse(json, hash, Signer::Simulation) {
+            Ok(tx) => Some(tx),
+            Err(error) => {
+                tracing::error!(%account, %error, "a transaction of the scenario cannot be read and is left out");
+                None
+            }
+        }
     }
 }
