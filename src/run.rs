@@ -36,6 +36,7 @@ use crate::output::{Out, last_words};
 use crate::signals;
 use crate::simulator::{self, Launch, Simulator};
 use crate::supervisor::crew::{Crew, CrewConfig};
+use crate::supervisor::dump::Bell;
 use crate::supervisor::note::NoteBook;
 use crate::supervisor::stop::{Deadlines, is_done};
 use crate::supervisor::{Ending, Limits, Supervisor};
@@ -158,12 +159,14 @@ impl Prepared {
         let Prepared { mut store, events: (tell, hear), simulator, key, token, metrics, _account_lock } = self;
         let db = store.path().to_path_buf();
         let mut crew_config = crew_config::of(config, &simulator, &key, token, &store)?;
-        signals::listen(&tell)?;
+        let bell = Bell::default();
+        signals::listen(&tell, &bell)?;
         let new = new_session(config)?;
         let session = store.begin_session(&new)?;
         crew_config.session = session;
         logging::set_session(session);
-        let parts = Parts { config, crew_config, key, session, started_at: new.started_at, db: db.clone(), json };
+        let started_at = new.started_at;
+        let parts = Parts { config, crew_config, key, session, started_at, db: db.clone(), json, bell };
         let assembled = parts.assemble(store, tell, hear, metrics);
         let (supervisor, control, mut screen, unattended) = match assembled {
             Ok(assembled) => assembled,
@@ -202,6 +205,7 @@ struct Parts<'a> {
     started_at: DateTime<Utc>,
     db: PathBuf,
     json: bool,
+    bell: Bell,
 }
 
 impl Parts<'_> {
@@ -213,7 +217,7 @@ impl Parts<'_> {
         hear: Receiver<SupervisorEvent>,
         metrics: Option<TcpListener>,
     ) -> Result<(Supervisor, ControlServer, Dashboard, Unattended)> {
-        let Parts { config, crew_config, key, session, started_at, db, json } = self;
+        let Parts { config, crew_config, key, session, started_at, db, json, bell } = self;
         let (writer, thread) = store.start_writer(session)?;
         let status: SharedStatus = Arc::new(Mutex::new(Status {
             session,
@@ -263,6 +267,7 @@ impl Parts<'_> {
             },
             own_checkpoints: config.store.checkpoint == CheckpointOwner::Own,
             notify: Notify::from_environment(),
+            bell,
         };
         Ok((supervisor, control, screen, unattended))
     }

@@ -9,14 +9,16 @@ use crossbeam_channel::Sender;
 use neo_actors::SupervisorEvent;
 use neo_store::record::EndReason;
 
+use crate::supervisor::dump::Bell;
+
 /// Listens from now on.
 ///
 /// # Errors
 /// When the system refuses a handler.
-pub fn listen(events: &Sender<SupervisorEvent>) -> Result<()> {
+pub fn listen(events: &Sender<SupervisorEvent>, bell: &Bell) -> Result<()> {
     let interrupted = events.clone();
     ctrlc::set_handler(move || ask(&interrupted, EndReason::Signal)).context("no handler for Ctrl-C")?;
-    platform::listen(events.clone())
+    platform::listen(events.clone(), bell.clone())
 }
 
 fn ask(events: &Sender<SupervisorEvent>, reason: EndReason) {
@@ -54,9 +56,9 @@ mod platform {
     use neo_store::record::EndReason;
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
-    use super::{ask, runtime, serve, tell};
+    use super::{Bell, ask, runtime, serve};
 
-    pub(super) fn listen(events: Sender<SupervisorEvent>) -> Result<()> {
+    pub(super) fn listen(events: Sender<SupervisorEvent>, bell: Bell) -> Result<()> {
         let runtime = runtime()?;
         let (mut terminate, mut quit, mut hangup) = {
             let _inside = runtime.enter();
@@ -70,7 +72,7 @@ mod platform {
                     Some(()) = terminate.recv() => ask(&events, EndReason::Signal),
                     Some(()) = next(&mut hangup) => ask(&events, EndReason::TerminalClosed),
                     Some(()) = quit.recv() => {
-                        tell(&events, SupervisorEvent::DumpRequested);
+                        bell.ring();
                         ask(&events, EndReason::Signal);
                     }
                     else => return,
@@ -105,9 +107,10 @@ mod platform {
     use neo_store::record::EndReason;
     use tokio::signal::windows::{ctrl_close, ctrl_logoff, ctrl_shutdown};
 
-    use super::{ask, runtime, serve};
+    use super::{Bell, ask, runtime, serve};
 
-    pub(super) fn listen(events: Sender<SupervisorEvent>) -> Result<()> {
+    /// No event of a console asks for a dump.
+    pub(super) fn listen(events: Sender<SupervisorEvent>, _: Bell) -> Result<()> {
         if without_a_holding_handler() {
             tracing::error!("the handler that holds a closed console is left out, as the test asks");
             return Ok(());

@@ -32,12 +32,13 @@ use crate::exit::ExitCode;
 use crate::notify::{Health, Notify};
 use crate::unattended::tally::Tally;
 use crew::Crew;
+use dump::Bell;
 use keeper::Keeper;
 use note::NoteBook;
 use policy::{Decision, Policy};
 use stages::EngineStages;
 use stop::{Deadlines, Verdict, verdict};
-use watchdog::{LastOrders, SharedNotes, Watchdog};
+use watchdog::{LastOrders, Onlooker, SharedNotes, Watchdog};
 
 /// How long the loop waits for an event before it looks at heartbeats and the screen.
 const TICK: Duration = Duration::from_millis(100);
@@ -80,6 +81,8 @@ pub struct Supervisor {
     pub own_checkpoints: bool,
     /// The way to systemd.
     pub notify: Notify,
+    /// Rung by whoever wants to know what the engine is doing.
+    pub bell: Bell,
 }
 
 /// How long what may take.
@@ -127,6 +130,7 @@ struct Loop<'a> {
     status: &'a SharedStatus,
     watchdog: &'a Watchdog,
     notify: &'a mut Notify,
+    bell: &'a Bell,
     start_limit_ms: u64,
 }
 
@@ -141,15 +145,17 @@ impl Supervisor {
         let limits = self.limits;
         let notes: SharedNotes = Arc::new(Mutex::new(self.notes));
         let last_orders = last_orders(&self.crew);
-        let watchdog = Watchdog::start(Arc::clone(&notes), limits.deadlines, limits.frozen_ms, last_orders)?;
         let policy = Policy::new(limits.outage_ms);
         let mut keeper = Keeper::new(self.crew, policy, self.writer.clone(), self.tally, limits.frozen_ms);
+        let onlooker = Onlooker { bell: self.bell.clone(), sources: keeper.dump_sources() };
+        let watchdog = Watchdog::start(Arc::clone(&notes), limits.deadlines, limits.frozen_ms, last_orders, onlooker)?;
         let mut watch = Loop {
             keeper: &mut keeper,
             events: &self.events,
             status: &self.status,
             watchdog: &watchdog,
             notify: &mut self.notify,
+            bell: &self.bell,
             start_limit_ms: limits.start_ms,
         };
         // A panic of the loop ends the session; that it ends in order, nothing is caught for but this.
@@ -180,6 +186,7 @@ impl Supervisor {
             writer: &self.writer,
             thread: Some(self.thread),
             events: &self.events,
+            bell: &self.bell,
             notes: &notes,
             reason: stop.reason,
             cause: stop.cause,
@@ -244,11 +251,12 @@ impl Loop<'_> {
                 Err(RecvTimeoutError::Disconnected) => return StopCause::fault("every actor is gone".to_string()),
             };
             heard.extend(self.keeper.look());
+            // Rung before the stop was asked for: what is told is what was going on.
+            if self.bell.answer(0) {
+                self.keeper.dump_sources().log();
+            }
             for event in &heard {
                 live |= *event == SupervisorEvent::Live;
-                if *event == SupervisorEvent::DumpRequested {
-                    self.keeper.dump(self.events.len());
-                }
                 if let Decision::Stop { reason, cause } = self.keeper.hear(event) {
                     return StopCause { reason, cause };
                 }

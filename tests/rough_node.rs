@@ -16,13 +16,17 @@ fn rate(per_ledger: f64, ledgers: u32) -> Times {
     Times { per_ledger, ledgers, ..Times::default() }
 }
 
-/// Runs sessions of three seeds to their end, and gives the fills of all.
+/// Runs sessions of three seeds to their end on a network, and gives the fills of all.
 fn sessions(change: impl Fn(&mut FaultPlan)) -> usize {
+    sessions_on(Runner::on_a_network, change)
+}
+
+fn sessions_on(place: impl Fn(Runner) -> Runner, change: impl Fn(&mut FaultPlan)) -> usize {
     let mut scenario = Scenario::default();
     change(&mut scenario.faults);
     (1..=3)
         .map(|seed| {
-            let mut runner = Runner::new(&scenario, seed, TRADE_FOR_S).on_a_network();
+            let mut runner = place(Runner::new(&scenario, seed, TRADE_FOR_S));
             let flat = runner.run(MAX_STEPS);
             let lines: Vec<&str> = runner.log.lines().collect();
             let tail: Vec<String> =
@@ -55,6 +59,16 @@ fn messages_that_suffer() {
     sessions(|plan| plan.messages.delayed = 0.01);
     sessions(|plan| plan.messages.duplicated = 0.05);
     sessions(|plan| plan.messages.reordered = 0.05);
+}
+
+/// A stand-alone node says nothing until it is asked to close a ledger: when its word of that is lost, nothing else comes.
+#[test]
+fn messages_that_suffer_on_a_node_that_waits_to_be_asked() {
+    let all = |change: fn(&mut FaultPlan)| sessions_on(|runner| runner, change);
+    all(|plan| plan.messages.lost = 0.01);
+    all(|plan| plan.messages.delayed = 0.01);
+    all(|plan| plan.messages.duplicated = 0.05);
+    all(|plan| plan.messages.reordered = 0.05);
 }
 
 #[test]

@@ -63,18 +63,47 @@ fn sigquit_writes_a_dump_to_the_log_and_closes_the_session() {
     assert_eq!(dump["unknown"], serde_json::json!([]), "{dump}");
 }
 
+/// The loop that answers otherwise stands still: the watchdog answers, and closes the session when its time has come.
+#[test]
+#[cfg(debug_assertions)]
+fn sigquit_writes_a_dump_while_the_supervisor_stands_still() {
+    let engine = Engine::new();
+    let mut command = engine.with_db("run", &["--speed", "20", "--set", "supervisor.frozen_ms=2000"]);
+    command.env("NEO_FAIL", "supervisor:freeze:quoting");
+    let mut running = engine.spawn(command);
+    running.until_it_quotes();
+    running.signal("QUIT");
+    assert_eq!(running.wait(), 70, "{}", engine.stderr());
+    let dumps = dumps_in(&engine);
+    assert_eq!(dumps.len(), 2, "one for the signal, one for what hung: {dumps:?}");
+    for dump in &dumps {
+        assert_eq!(dump["writer"]["alive"], true, "{dump}");
+        assert!(dump["threads"].as_array().is_some_and(|threads| !threads.is_empty()), "{dump}");
+    }
+    assert_eq!(dumps[0]["phase"], "quoting");
+    assert!(dumps[0]["events_waiting"].as_u64().unwrap() > 0, "the request to stop is not read: {}", dumps[0]);
+}
+
 /// The dump in the log's JSON lines.
 fn dump_in(engine: &Engine) -> Value {
+    let mut dumps = dumps_in(engine);
+    assert_eq!(dumps.len(), 1, "{dumps:?}");
+    dumps.remove(0)
+}
+
+fn dumps_in(engine: &Engine) -> Vec<Value> {
     let log = std::fs::read_dir(engine.folder())
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .find(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
         .unwrap();
     let text = std::fs::read_to_string(log).unwrap();
-    let line = text.lines().find(|line| line.contains("diagnostic dump")).unwrap_or_else(|| panic!("{text}"));
-    let line: Value = serde_json::from_str(line).unwrap();
-    let dump = line.pointer("/dump").or_else(|| line.pointer("/fields/dump")).unwrap_or_else(|| panic!("{line}"));
-    serde_json::from_str(dump.as_str().unwrap()).unwrap()
+    let told = text.lines().filter(|line| line.contains("diagnostic dump")).map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let dump = line.pointer("/dump").or_else(|| line.pointer("/fields/dump")).unwrap_or_else(|| panic!("{line}"));
+        serde_json::from_str(dump.as_str().unwrap()).unwrap()
+    });
+    told.collect()
 }
 
 #[test]

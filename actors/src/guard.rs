@@ -100,8 +100,6 @@ pub enum SupervisorEvent {
     Flat,
     /// Somebody asks the engine to stop.
     StopRequested(EndReason),
-    /// Somebody asks what the engine is doing right now: it is written to the log.
-    DumpRequested,
 }
 
 /// Held by an actor while it lives.

@@ -269,6 +269,12 @@ impl Crew {
         self.pulses().map(|pulse| (pulse.actor(), pulse.age_ms(now_ms))).collect()
     }
 
+    /// The way to the supervisor.
+    #[must_use]
+    pub fn events(&self) -> &Sender<SupervisorEvent> {
+        &self.events
+    }
+
     /// What the screen and `neo status` show.
     #[must_use]
     pub fn status(&self) -> &SharedStatus {

@@ -1,13 +1,20 @@
-//! What the engine is doing right now, as one line of JSON in the log: asked for with SIGQUIT.
+//! What the engine is doing right now, as one line of JSON in the log: asked for with SIGQUIT, and written by the watchdog
+//! when something hangs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
+use neo_actors::clock::monotonic_ms;
+use neo_actors::orders::SharedOrders;
 use neo_actors::status::Phase;
+use neo_actors::{SharedStatus, SupervisorEvent};
 use neo_store::writer::Writer;
 use serde::Serialize;
 
-use super::crew::Crew;
+use crate::unattended::tally::Tally;
 
 /// A frozen actor may hold a lock for ever; the dump says so instead of waiting for it.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -21,7 +28,7 @@ pub struct Dump {
     pub withheld_reason: Option<String>,
     /// The newest validated ledger.
     pub ledger_index: Option<u32>,
-    /// Milliseconds since each actor's last sign of life.
+    /// Milliseconds since each actor's last sign of life; nobody asks for one while the supervisor stands still.
     pub last_beat_ms: BTreeMap<&'static str, u64>,
     /// Events that the supervisor has not read yet.
     pub events_waiting: usize,
@@ -52,21 +59,62 @@ pub struct WriterDump {
     pub wal_bytes: u64,
 }
 
-/// Writes a dump to the log.
-pub fn log(crew: &Crew, writer: &Writer, events_waiting: usize) {
-    match serde_json::to_string(&Dump::take(crew, writer, events_waiting)) {
-        Ok(dump) => tracing::warn!(dump, "diagnostic dump"),
-        Err(error) => tracing::error!(%error, "the diagnostic dump could not be written"),
+/// A request for a dump, which whoever is awake answers: the supervisor's loop or, if that stands still, the watchdog.
+#[derive(Clone, Default)]
+pub struct Bell(Arc<AtomicU64>);
+
+impl Bell {
+    /// Asks.
+    pub fn ring(&self) {
+        self.0.store(monotonic_ms().max(1), Ordering::SeqCst);
+    }
+
+    /// True for one caller after each ring, if it is at least so old.
+    #[must_use]
+    pub fn answer(&self, age_ms: u64) -> bool {
+        let rung_ms = self.0.load(Ordering::SeqCst);
+        rung_ms > 0
+            && monotonic_ms().saturating_sub(rung_ms) >= age_ms
+            && self.0.compare_exchange(rung_ms, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+}
+
+/// What a dump looks at. Any thread may hold a copy: nothing of it is the supervisor's own.
+#[derive(Clone)]
+pub struct Sources {
+    /// Shared with the screen.
+    pub status: SharedStatus,
+    /// The orders' state.
+    pub orders: SharedOrders,
+    /// The database's writer.
+    pub writer: Writer,
+    /// The signs of life that the supervisor saw last.
+    pub tally: Tally,
+    /// The supervisor's queue.
+    pub events: Sender<SupervisorEvent>,
+}
+
+impl Sources {
+    /// Writes a dump to the log.
+    pub fn log(&self) {
+        match serde_json::to_string(&Dump::take(self)) {
+            Ok(dump) => tracing::warn!(dump, "diagnostic dump"),
+            Err(error) => tracing::error!(%error, "the diagnostic dump could not be written"),
+        }
     }
 }
 
 impl Dump {
     /// Looks at everything, and waits for nobody.
     #[must_use]
-    pub fn take(crew: &Crew, writer: &Writer, events_waiting: usize) -> Dump {
+    pub fn take(sources: &Sources) -> Dump {
+        let Sources { status, orders, writer, tally, events } = sources;
+        let seen = tally.counts();
+        let since_ms = monotonic_ms().saturating_sub(seen.looked_ms);
+        let beats = seen.beats_ms.into_iter().map(|(actor, ms)| (actor.as_str(), ms.saturating_add(since_ms)));
         let mut dump = Dump {
-            last_beat_ms: crew.beats_ms().into_iter().map(|(actor, ms)| (actor.as_str(), ms)).collect(),
-            events_waiting,
+            last_beat_ms: beats.collect(),
+            events_waiting: events.len(),
             writer: WriterDump {
                 alive: writer.is_alive(),
                 queued: writer.queued(),
@@ -76,7 +124,7 @@ impl Dump {
             },
             ..Dump::default()
         };
-        match crew.status().try_lock_for(PATIENCE) {
+        match status.try_lock_for(PATIENCE) {
             Some(status) => {
                 dump.phase = Some(status.phase);
                 dump.withheld_reason.clone_from(&status.withheld_reason);
@@ -84,7 +132,7 @@ impl Dump {
             }
             None => dump.unknown.push("somebody holds the status".to_string()),
         }
-        match crew.orders_core().try_lock_for(PATIENCE) {
+        match orders.try_lock_for(PATIENCE) {
             Some(core) => {
                 let (offers, in_flight) = core.open_items();
                 (dump.open_offers, dump.in_flight) = (Some(offers), Some(in_flight));
@@ -140,6 +188,16 @@ mod tests {
         assert_eq!(name_and_state("71 (a) b (c) S 1").as_deref(), Some("a) b (c S"));
         assert_eq!(name_and_state("nothing of the kind"), None);
         assert_eq!(name_and_state(""), None);
+    }
+
+    #[test]
+    fn a_bell_is_answered_once_and_not_too_soon() {
+        let bell = Bell::default();
+        assert!(!bell.answer(0), "nobody rang");
+        bell.ring();
+        assert!(!bell.answer(60_000), "the supervisor has the first word");
+        assert!(bell.answer(0));
+        assert!(!bell.answer(0), "answered");
     }
 
     #[test]

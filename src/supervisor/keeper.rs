@@ -1,6 +1,8 @@
 //! Keeps the actors going: hears what they say, looks for those that say nothing, restarts what may be restarted, and
 //! records each fault with what was done about it. The decisions are the policy's.
 
+use std::sync::Arc;
+
 use neo_actors::clock::{monotonic_ms, now};
 use neo_actors::{ActorName, SupervisorEvent, panics};
 use neo_store::record::{Fault, Record};
@@ -134,9 +136,16 @@ impl Keeper {
         std::mem::take(&mut self.unrecorded)
     }
 
-    /// Writes to the log what the engine is doing.
-    pub fn dump(&self, events_waiting: usize) {
-        dump::log(&self.crew, &self.writer, events_waiting);
+    /// What a dump looks at.
+    #[must_use]
+    pub fn dump_sources(&self) -> dump::Sources {
+        dump::Sources {
+            status: Arc::clone(self.crew.status()),
+            orders: Arc::clone(self.crew.orders_core()),
+            writer: self.writer.clone(),
+            tally: self.tally.clone(),
+            events: self.crew.events().clone(),
+        }
     }
 
     /// One event.

@@ -121,10 +121,7 @@ impl Policy {
     /// One event; `now_ms` is monotonic.
     pub fn on(&mut self, event: &SupervisorEvent, now_ms: u64) -> Decision {
         match event {
-            SupervisorEvent::Live
-            | SupervisorEvent::Flat
-            | SupervisorEvent::DumpRequested
-            | SupervisorEvent::Mended { .. } => Decision::GoOn,
+            SupervisorEvent::Live | SupervisorEvent::Flat | SupervisorEvent::Mended { .. } => Decision::GoOn,
             SupervisorEvent::Elapsed => self.stop(EndReason::Elapsed, None),
             SupervisorEvent::Stranger { cause } => self.stop(EndReason::Risk, Some(cause.clone())),
             SupervisorEvent::NodeSeen(seen) => {
@@ -321,14 +318,5 @@ mod tests {
         for reason in [EndReason::Signal, EndReason::TerminalClosed, EndReason::StopCommand, EndReason::Elapsed] {
             assert!(!is_urgent(reason), "{reason}");
         }
-    }
-
-    #[test]
-    fn a_dump_decides_nothing() {
-        let mut policy = Policy::new(60_000);
-        assert_eq!(policy.on(&SupervisorEvent::DumpRequested, 0), Decision::GoOn);
-        let stop = policy.on(&SupervisorEvent::StopRequested(EndReason::Signal), 1);
-        assert!(matches!(stop, Decision::Stop { .. }));
-        assert_eq!(policy.on(&SupervisorEvent::DumpRequested, 2), Decision::GoOn);
     }
 }

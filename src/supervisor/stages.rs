@@ -15,6 +15,7 @@ use neo_failpoint::Place;
 use neo_store::record::{EndReason, SessionEnd, Stage, StageOutcome, StopStage};
 use neo_store::writer::{Writer, WriterThread};
 
+use super::dump::Bell;
 use super::keeper::Keeper;
 use super::stand_in::StandIn;
 use super::stop::{StageError, Stages};
@@ -43,6 +44,8 @@ pub struct EngineStages<'a> {
     pub thread: Option<WriterThread>,
     /// What the actors and the signals say meanwhile.
     pub events: &'a Receiver<SupervisorEvent>,
+    /// Rung by whoever wants to know what the engine is doing.
+    pub bell: &'a Bell,
     /// The session to close, and what a note of it would say.
     pub notes: &'a SharedNotes,
     /// Why it ends.

@@ -13,6 +13,7 @@ use neo_store::record::{EndReason, EndedAtSource, Fault, SessionEnd, Stage, Stag
 use parking_lot::Mutex;
 use serde_json::json;
 
+use super::dump::{Bell, Sources};
 use super::note::NoteBook;
 use super::stop::Deadlines;
 use crate::exit::ExitCode;
@@ -29,6 +30,8 @@ const CONSOLE_GRACE_MS: u64 = 1_000;
 const CONSOLE_WAIT_MAX_MS: u64 = 4_200;
 /// How long the watchdog waits for a lock of the supervisor that hangs.
 const LOCK: Duration = Duration::from_millis(200);
+/// A dump that the supervisor's loop has not written after so long is the watchdog's: the loop goes round every 100 ms.
+const DUMP_GRACE_MS: u64 = 1_000;
 
 /// The stop sequence's notes, shared with the watchdog.
 pub type SharedNotes = Arc<Mutex<NoteBook>>;
@@ -39,6 +42,14 @@ pub struct LastOrders {
     pub withdraw: Box<dyn Fn() + Send>,
     /// True once nothing of ours is open. Must not wait.
     pub is_flat: Box<dyn Fn() -> bool + Send>,
+}
+
+/// Tells what the engine is doing when the supervisor does not.
+pub struct Onlooker {
+    /// The supervisor has the first word.
+    pub bell: Bell,
+    /// What is looked at.
+    pub sources: Sources,
 }
 
 /// What the watchdog watches.
@@ -76,6 +87,7 @@ impl Watchdog {
         deadlines: Deadlines,
         frozen_ms: u64,
         last_orders: LastOrders,
+        onlooker: Onlooker,
     ) -> std::io::Result<Watchdog> {
         let (disarm, disarmed) = bounded(1);
         let watched = Arc::new(Watched::default());
@@ -86,13 +98,19 @@ impl Watchdog {
         std::thread::Builder::new().name("neo-watchdog".to_string()).spawn(move || {
             let mut judge = Judge::new(deadlines, frozen_ms, monotonic_ms());
             while disarmed.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                if onlooker.bell.answer(DUMP_GRACE_MS) {
+                    onlooker.sources.log();
+                }
                 if let Some(hung) = judge.judge(monotonic_ms(), &Seen::of(&seen)) {
                     if hung.leaves_offers() {
                         withdraw(&last_orders, deadlines.urgent_ms);
                     }
                     let notes = notes.try_lock_for(LOCK).map_or(copy, |notes| notes.clone());
                     let ended = seen.ended.try_lock_for(LOCK).map(|ended| ended.clone()).unwrap_or_default();
-                    bite(notes, hung, ended);
+                    let exit = bite(notes, hung, ended);
+                    // After the close: nothing that helps a person may cost the session its end.
+                    onlooker.sources.log();
+                    std::process::exit(exit.code())
                 }
             }
         })?;
@@ -242,7 +260,7 @@ fn withdraw(last_orders: &LastOrders, patience_ms: u64) {
     }
 }
 
-fn bite(mut notes: NoteBook, hung: Hung, mut stages: Vec<StopStage>) -> ! {
+fn bite(mut notes: NoteBook, hung: Hung, mut stages: Vec<StopStage>) -> ExitCode {
     let (what, stage, exit) = match hung {
         Hung::Supervisor => ("the supervisor stands still".to_string(), None, ExitCode::Fault),
         Hung::Stage(stage) => (format!("the stop stage {stage} hung"), Some(stage), ExitCode::Deadline),
@@ -281,7 +299,7 @@ fn bite(mut notes: NoteBook, hung: Hung, mut stages: Vec<StopStage>) -> ! {
         recorded_at: end.ended_at,
     });
     close(&notes, &end, &stages, stage);
-    std::process::exit(exit.code())
+    exit
 }
 
 fn close(notes: &NoteBook, end: &SessionEnd, stages: &[StopStage], stage: Option<Stage>) {

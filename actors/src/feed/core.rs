@@ -185,6 +185,8 @@ pub struct FeedCore {
     last_close_time: Option<LedgerTime>,
     account: Option<AccountState>,
     root_txn: Option<Hash>,
+    /// Since when a ledger is to come that the node was asked to close.
+    expecting_since_ms: Option<u64>,
     /// Account state read for the proof, waiting for its ledger.
     proof: Option<AccountInfo>,
     audited_at: u32,
@@ -218,6 +220,7 @@ impl FeedCore {
             last_close_time: None,
             account: None,
             root_txn: None,
+            expecting_since_ms: None,
             proof: None,
             audited_at: 0,
             unreadable: BTreeMap::new(),
@@ -254,6 +257,7 @@ impl FeedCore {
             FeedInput::Submit(submission) => self.submit(submission, now_ms, &mut effects),
             FeedInput::LedgerDone(index) => {
                 if self.config.ledger_accept && self.is_live() && self.processed == Some(index) {
+                    self.expecting_since_ms = Some(now_ms);
                     self.ask(Asked::LedgerAccept, now_ms, &mut effects, request::ledger_accept);
                 }
             }
@@ -292,6 +296,7 @@ impl FeedCore {
         let wait_ms = 500_u64 << self.failures.min(6);
         self.failures = self.failures.saturating_add(1);
         self.proof = None;
+        self.expecting_since_ms = None;
         self.phase = Phase::Down { retry_at_ms: now_ms + wait_ms.min(30_000) };
     }
 
@@ -310,12 +315,20 @@ impl FeedCore {
                     let waited = self.config.request_timeout_ms;
                     self.leave(&format!("a request was not answered for {waited} ms"), effects);
                     self.asked.retain(|_, (asked, _)| matches!(asked, Asked::Submit(_)));
-                } else if !self.config.ledger_accept && now_ms.saturating_sub(self.heard_ms) > self.config.silence_ms {
+                } else if self
+                    .waits_since_ms()
+                    .is_some_and(|since| now_ms.saturating_sub(since) > self.config.silence_ms)
+                {
                     self.heard_ms = now_ms;
                     self.leave(&format!("the node has been silent for {} ms", self.config.silence_ms), effects);
                 }
             }
         }
+    }
+
+    /// Since when the node owes a word. One that closes ledgers when it is asked to owes a live feed none before.
+    fn waits_since_ms(&self) -> Option<u64> {
+        if self.config.ledger_accept && self.is_live() { self.expecting_since_ms } else { Some(self.heard_ms) }
     }
 
     fn submit(&mut self, submission: Submission, now_ms: u64, effects: &mut Vec<FeedEffect>) {
@@ -364,6 +377,7 @@ impl FeedCore {
             return Ok(());
         }
         self.closed.insert(index, closed);
+        self.expecting_since_ms = None;
         if !self.is_live() {
             return self.complete_sync(now_ms, effects);
         }

@@ -95,6 +95,7 @@ impl FakeNode {
             "book_offers" => json!({"ledger_index": self.index, "offers": []}),
             "account_tx" => json!({"account": account().to_string(), "ledger_index_min": 1,
                 "ledger_index_max": self.index, "transactions": self.history}),
+            "ledger_accept" => json!({"ledger_current_index": self.index + 2}),
             other => panic!("{other} is not expected"),
         };
         json!({"id": request["id"], "type": "response", "status": "success", "result": result})
@@ -218,6 +219,32 @@ fn a_transaction_lost_between_two_that_came_is_noticed_and_read() {
     bench.hear(&closed(101));
     let update = bench.updates.last().unwrap();
     assert_eq!((update.ledger.index, update.transactions.len()), (101, 2));
+}
+
+#[test]
+fn a_ledger_that_was_asked_for_and_is_not_told_of_is_missed() {
+    let mut bench = Bench::live(None);
+    bench.core.config.ledger_accept = true;
+    let silence_ms = bench.core.config.silence_ms;
+    bench.on(FeedInput::Tick, 10 * silence_ms);
+    assert!(!bench.left(), "nobody asked for a ledger: the node owes none");
+    let asked_ms = 10 * silence_ms;
+    bench.on(FeedInput::LedgerDone(100), asked_ms);
+    bench.on(FeedInput::Tick, asked_ms + silence_ms);
+    assert!(!bench.left());
+    bench.on(FeedInput::Tick, asked_ms + silence_ms + 1);
+    assert!(bench.left());
+}
+
+#[test]
+fn a_ledger_that_came_is_not_waited_for() {
+    let mut bench = Bench::live(None);
+    bench.core.config.ledger_accept = true;
+    bench.on(FeedInput::LedgerDone(100), 20);
+    bench.node.index = 101;
+    bench.hear(&closed(101));
+    bench.on(FeedInput::Tick, 100 * bench.core.config.silence_ms);
+    assert!(!bench.left());
 }
 
 /// Somebody else's ask of 9 XRP at 2.5 appears or goes.

@@ -123,8 +123,8 @@ impl EngineStages<'_> {
 
     pub(super) fn heard(&mut self, event: &SupervisorEvent) {
         self.flat |= *event == SupervisorEvent::Flat;
-        if *event == SupervisorEvent::DumpRequested {
-            self.keeper.dump(self.events.len());
+        if self.bell.answer(0) {
+            self.keeper.dump_sources().log();
         }
         if let SupervisorEvent::StopRequested(reason) = event {
             self.asked_again(*reason);
