@@ -12,6 +12,7 @@ use neo_market::{Dec, Drops, Side};
 use neo_sim::{Node, Scenario};
 use neo_store::record::{OrderState, Purpose, Record, SnapshotKind, ValuationSnapshot};
 use runner::{Event, Fate, Runner};
+use serde_json::json;
 
 const MAX_STEPS: u64 = 3_000_000;
 
@@ -424,6 +425,28 @@ fn an_offer_that_another_host_places_on_our_account_ends_the_session_in_order() 
     assert!(cause.contains("another program trades on this account"), "{cause}");
     let left: Vec<u32> = standing(&runner.node).into_iter().map(|(sequence, _)| sequence).collect();
     assert_eq!(left, [foreign], "ours are withdrawn, the stranger's is not ours to touch");
+    let (explained, changed) = sums(&runner);
+    assert_eq!(explained, changed);
+}
+
+/// A ticket is a sequence number set aside: whoever takes one means to place offers beside ours.
+#[test]
+fn a_ticket_that_another_host_takes_on_our_account_ends_the_session_in_order() {
+    let mut runner = trading(&Scenario::default(), 4, 1);
+    let key = maker();
+    let account = runner.node.validated_state().account(key.address()).unwrap();
+    let (sequence, objects) = (account.sequence, account.owner_count);
+    let network_id = runner.node.scenario().network_id;
+    let ticket = json!({"TransactionType": "TicketCreate", "TicketCount": 2, "Account": key.address().to_string(),
+        "Sequence": sequence, "Fee": "1000", "Flags": 0, "NetworkID": network_id});
+    let said = runner.submit_elsewhere(&key.sign_json(&ticket).unwrap().blob);
+    assert!(said.contains("tesSUCCESS"), "{said}");
+    assert!(runner.run(MAX_STEPS), "not flat; the log ends with\n{}", tail(&runner.log));
+    let cause = runner.stranger.clone().expect("the session must end");
+    assert!(cause.contains("another program trades on this account") && cause.contains("TicketCreate"), "{cause}");
+    let account = runner.node.validated_state().account(key.address()).unwrap();
+    assert!(objects > 3 && account.owner_count == 3, "the line and the two tickets are left: {account:?}");
+    assert_eq!(standing(&runner.node), []);
     let (explained, changed) = sums(&runner);
     assert_eq!(explained, changed);
 }
