@@ -159,8 +159,11 @@ fn a_running_session_is_thinned_between_its_commits_and_its_young_rows_stay() {
 
 #[test]
 fn a_thinning_that_is_refused_is_a_fault_and_ends_nothing() {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    static LOOKS: AtomicI64 = AtomicI64::new(0);
+    // Each look at the clock is later: two faults of one moment are one row.
     fn later() -> DateTime<Utc> {
-        after(LEDGERS + 1_000)
+        after(LEDGERS + 1_000) + TimeDelta::milliseconds(LOOKS.fetch_add(1, Ordering::SeqCst))
     }
     let place = traded();
     sql(&place, "CREATE TRIGGER no BEFORE DELETE ON valuation_snapshots BEGIN SELECT raise(ABORT, 'on purpose'); END");
