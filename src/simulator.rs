@@ -221,7 +221,7 @@ fn not_ours(endpoint: &Endpoint) -> Result<Option<String>> {
             // Without a sender the connection closes.
             outgoing = None;
         }
-        ClientEvent::Failed { error } => ended = Some(error),
+        ClientEvent::Busy { error } | ClientEvent::Failed { error } => ended = Some(error),
         ClientEvent::Closed { reason, .. } => ended = Some(reason),
     });
     let in_time = runtime()?.block_on(async { tokio::time::timeout(ASK, talk).await });
@@ -341,7 +341,7 @@ fn send_stop(url: &str) -> Result<String> {
     outgoing.send(request::stop(1)).context("the stop request")?;
     let mut ended = "it keeps the connection open".to_string();
     let talk = client::run(url.to_string(), to_send, |event| match event {
-        ClientEvent::Failed { error } => ended = error,
+        ClientEvent::Busy { error } | ClientEvent::Failed { error } => ended = error,
         ClientEvent::Closed { reason, .. } => ended = reason,
         ClientEvent::Connected | ClientEvent::Text(_) => {}
     });

@@ -39,7 +39,10 @@ impl OtherHost {
                 answer.get_or_insert(text);
                 outgoing = None;
             }
-            ClientEvent::Connected | ClientEvent::Failed { .. } | ClientEvent::Closed { .. } => {}
+            ClientEvent::Connected
+            | ClientEvent::Busy { .. }
+            | ClientEvent::Failed { .. }
+            | ClientEvent::Closed { .. } => {}
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), talk).await }).unwrap();

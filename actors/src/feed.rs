@@ -151,7 +151,7 @@ impl StreamHandler<FromSocket> for Feed {
                 let code = code.map_or_else(|| "no code".to_string(), |code| format!("code {code}"));
                 self.lost(&format!("the node closed the connection ({code}) {reason}"), ctx);
             }
-            Some(ClientEvent::Failed { error }) => self.lost(&error, ctx),
+            Some(ClientEvent::Busy { error } | ClientEvent::Failed { error }) => self.lost(&error, ctx),
             None if self.socket.as_ref().is_some_and(SocketTask::is_overrun) => {
                 self.lost("the engine fell behind the node's messages", ctx);
             }

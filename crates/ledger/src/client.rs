@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio_tungstenite::connect_async_with_config;
+use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{Connector, connect_async_tls_with_config};
 
 use crate::error::MAX_MESSAGE_BYTES;
+use crate::tls::{Tls, TlsError};
 
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +35,11 @@ pub enum ClientEvent {
         /// The node's words.
         reason: String,
     },
+    /// The server behind the address refused the connection because of its load or ours (HTTP 429 or 503).
+    Busy {
+        /// What it said.
+        error: String,
+    },
     /// It could not be opened, or broke.
     Failed {
         /// What happened.
@@ -40,29 +47,43 @@ pub enum ClientEvent {
     },
 }
 
+/// Where a node is, and who may vouch for it.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// `ws://` or `wss://`.
+    pub url: String,
+    /// For `wss://`: the public authorities when absent.
+    pub tls: Option<Tls>,
+}
+
+impl From<String> for Endpoint {
+    fn from(url: String) -> Endpoint {
+        Endpoint { url, tls: None }
+    }
+}
+
+impl Endpoint {
+    fn connector(&self) -> Result<Connector, TlsError> {
+        if !self.url.starts_with("wss://") {
+            return Ok(Connector::Plain);
+        }
+        let tls = self.tls.clone().map_or_else(Tls::public, Ok)?;
+        Ok(Connector::Rustls(tls.config()))
+    }
+}
+
 /// Opens one connection and serves it until it ends. Dropping the sender of `outgoing` closes it.
 ///
 /// Every event is handed to `on_event` at once, which must not wait: a node closes connections that read slowly.
 /// Pings are answered. There is no reconnection here: the caller decides when to try again.
-pub async fn run(url: String, mut outgoing: UnboundedReceiver<String>, mut on_event: impl FnMut(ClientEvent)) {
-    if url.starts_with("wss://") {
-        let error = format!("{url}: TLS is not built in yet; use a node reached by ws://, such as one on this machine");
-        on_event(ClientEvent::Failed { error });
-        return;
-    }
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(MAX_MESSAGE_BYTES))
-        .max_frame_size(Some(MAX_MESSAGE_BYTES))
-        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES);
-    // Small requests leave at once: the delay of batching would be a delay of quotes.
-    let connecting = connect_async_with_config(&url, Some(config), true);
-    let socket = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-        Ok(Ok((socket, _))) => socket,
-        Ok(Err(e)) => return on_event(ClientEvent::Failed { error: format!("{url}: {e}; check the node's URL") }),
-        Err(_) => {
-            let error = format!("{url}: no connection within {} s; check the node's URL", CONNECT_TIMEOUT.as_secs());
-            return on_event(ClientEvent::Failed { error });
-        }
+pub async fn run(
+    endpoint: impl Into<Endpoint>,
+    mut outgoing: UnboundedReceiver<String>,
+    mut on_event: impl FnMut(ClientEvent),
+) {
+    let socket = match open(&endpoint.into()).await {
+        Ok(socket) => socket,
+        Err(last) => return on_event(last),
     };
     on_event(ClientEvent::Connected);
     let (mut sink, mut stream) = socket.split();
@@ -112,6 +133,33 @@ pub async fn run(url: String, mut outgoing: UnboundedReceiver<String>, mut on_ev
     });
 }
 
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+async fn open(endpoint: &Endpoint) -> Result<Socket, ClientEvent> {
+    let url = &endpoint.url;
+    let failed = |error: String| ClientEvent::Failed { error: format!("{url}: {error}") };
+    let connector = endpoint.connector().map_err(|error| failed(error.to_string()))?;
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES);
+    // Small requests leave at once: the delay of batching would be a delay of quotes.
+    let connecting = connect_async_tls_with_config(url, Some(config), true, Some(connector));
+    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(Error::Http(answer)))
+            if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status()) =>
+        {
+            Err(ClientEvent::Busy { error: format!("{url}: {}", answer.status()) })
+        }
+        Ok(Err(error @ (Error::Tls(_) | Error::Io(_)))) if url.starts_with("wss://") => Err(failed(format!(
+            "{error}; check the node's URL, this machine's clock and, for a node of your own, network.ca_file"
+        ))),
+        Ok(Err(error)) => Err(failed(format!("{error}; check the node's URL"))),
+        Err(_) => Err(failed(format!("no connection within {} s; check the node's URL", CONNECT_TIMEOUT.as_secs()))),
+    }
+}
+
 /// Hands on what was read; gives the last event when the connection is over.
 fn read(message: Option<Result<Message, Error>>, on_event: &mut impl FnMut(ClientEvent)) -> Option<ClientEvent> {
     match message {
@@ -144,9 +192,9 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
     }
 
-    async fn events(url: String, outgoing: UnboundedReceiver<String>) -> Vec<ClientEvent> {
+    async fn events(endpoint: impl Into<Endpoint>, outgoing: UnboundedReceiver<String>) -> Vec<ClientEvent> {
         let mut events = Vec::new();
-        run(url, outgoing, |event| events.push(event)).await;
+        run(endpoint, outgoing, |event| events.push(event)).await;
         events
     }
 
@@ -194,10 +242,93 @@ mod tests {
         });
     }
 
+    /// A node of one's own, with a certificate of one's own; gives that and the server's side.
+    fn own_certificate() -> (String, std::sync::Arc<tokio_rustls::rustls::ServerConfig>) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        (made.cert.pem(), std::sync::Arc::new(server))
+    }
+
+    #[test]
+    fn a_node_behind_tls_must_be_vouched_for() {
+        let (certificate, server) = own_certificate();
+        let own = Tls::only(certificate.as_bytes()).unwrap();
+        let stranger = Tls::only(own_certificate().0.as_bytes()).unwrap();
+        for (tls, host, trusted) in [
+            (Some(own.clone()), "localhost", true),
+            (Some(own), "127.0.0.1", false),
+            (Some(stranger), "localhost", false),
+            (None, "localhost", false),
+        ] {
+            block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let url = format!("wss://{host}:{}", listener.local_addr().unwrap().port());
+                let node = async {
+                    let (socket, _) = listener.accept().await.unwrap();
+                    let socket = tokio_rustls::TlsAcceptor::from(server.clone()).accept(socket).await?;
+                    let mut socket = accept_async(socket).await.unwrap();
+                    while let Some(Ok(message)) = socket.next().await {
+                        if message.is_text() {
+                            socket.send(message).await.unwrap();
+                        }
+                    }
+                    std::io::Result::Ok(())
+                };
+                let (sender, outgoing) = unbounded_channel();
+                sender.send("hello".to_string()).unwrap();
+                drop(sender);
+                let (events, ended) = tokio::join!(events(Endpoint { url: url.clone(), tls }, outgoing), node);
+                if trusted {
+                    assert_eq!(events[..2], [ClientEvent::Connected, ClientEvent::Text("hello".to_string())]);
+                } else {
+                    assert!(ended.is_err(), "not a word before the certificate is looked at");
+                    let told = matches!(&events[..], [ClientEvent::Failed { error }]
+                        if error.contains(&url) && error.contains("network.ca_file"));
+                    assert!(told, "{events:?}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_server_that_refuses_for_load_is_told_apart() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        for (status, busy) in
+            [("429 Too Many Requests", true), ("503 Service Unavailable", true), ("404 Not Found", false)]
+        {
+            block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let url = format!("ws://{}", listener.local_addr().unwrap());
+                let node = async {
+                    let (mut socket, _) = listener.accept().await.unwrap();
+                    let mut head = [0; 4_096];
+                    assert!(socket.read(&mut head).await.unwrap() > 0);
+                    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+                    socket.write_all(answer.as_bytes()).await.unwrap();
+                };
+                let (_sender, outgoing) = unbounded_channel();
+                let (events, ()) = tokio::join!(events(url, outgoing), node);
+                assert_eq!(
+                    matches!(&events[..], [ClientEvent::Busy { error }] if error.contains(&status[..3])),
+                    busy,
+                    "{events:?}"
+                );
+                assert_eq!(matches!(&events[..], [ClientEvent::Failed { .. }]), !busy, "{events:?}");
+            });
+        }
+    }
+
     #[test]
     fn what_cannot_be_reached_fails_with_its_url() {
         block_on(async {
-            for url in ["wss://node.example", "ws://127.0.0.1:1", "http://127.0.0.1:1", "", "ws://[", "junk"] {
+            for url in ["wss://127.0.0.1:1", "ws://127.0.0.1:1", "http://127.0.0.1:1", "", "ws://[", "junk"] {
                 let (_sender, outgoing) = unbounded_channel();
                 let events = events(url.to_string(), outgoing).await;
                 assert!(matches!(&events[..], [ClientEvent::Failed { error }] if error.contains(url)), "{events:?}");

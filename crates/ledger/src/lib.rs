@@ -15,6 +15,7 @@ pub mod meta;
 pub mod own;
 pub mod request;
 pub mod result;
+pub mod tls;
 pub mod tx;
 pub mod types;
 
