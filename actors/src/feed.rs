@@ -1,7 +1,10 @@
 //! The feed: the only actor that talks to the network. The rules are in [`core`]; this is its mailbox and its socket.
 
+pub mod budget;
 pub mod core;
 mod listeners;
+pub mod nodes;
+pub mod standby;
 
 use std::time::Duration;
 

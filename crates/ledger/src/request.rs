@@ -55,6 +55,12 @@ pub fn subscribe(id: u64, account: Address, token: Token) -> String {
     request(id, "subscribe", json!({"streams": ["ledger"], "accounts": [account.to_string()], "books": [book]}))
 }
 
+/// Subscribes to validated ledgers alone.
+#[must_use]
+pub fn subscribe_ledger(id: u64) -> String {
+    request(id, "subscribe", json!({"streams": ["ledger"]}))
+}
+
 /// Subscribes to further accounts' validated transactions.
 #[must_use]
 pub fn subscribe_accounts(id: u64, accounts: &[Address]) -> String {
