@@ -37,6 +37,10 @@ pub enum Command {
     Stop(StopArgs),
     /// Show what the running engine does.
     Status(ReadArgs),
+    /// Withdraw the quotes and keep the session: until `neo resume`, over restarts too. An engine need not run.
+    Pause(PauseArgs),
+    /// End a pause: the engine quotes again.
+    Resume(ReadArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -179,6 +183,29 @@ pub struct StopArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+/// How to pause.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = PAUSE_HELP)]
+pub struct PauseArgs {
+    /// Which record.
+    #[command(flatten)]
+    pub db: DbArg,
+    /// Why: shown by `neo status` and kept in the file
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// How long to wait until no offer is left
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub wait: Duration,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+const PAUSE_HELP: &str = "\
+A pause is a file: NAME.db.pause beside the record, or KILL in the record's folder for every engine that has its record
+there. You can make and remove them by hand; the engine looks four times a second, and what is in the file is the reason.
+Exit code 0 when no offer is left, 1 when the wait is over before.";
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]

@@ -12,7 +12,8 @@ use crate::exit::ExitCode;
 use crate::output::{Out, last_words};
 use crate::unattended::space::DiskLow;
 use crate::{
-    backfill, backup, config, control, import, recover, report, run, sessions, sim_ledger, supervise, thin, verify,
+    backfill, backup, config, control, import, pause, recover, report, run, sessions, sim_ledger, supervise, thin,
+    verify,
 };
 
 /// Reads the command line, does what it says, tells an error, and gives the exit code that says how it went. The whole
@@ -37,6 +38,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Report(args) => report::run(&db_of(&args.read.db)?, &args.session, args.read.json, &mut Out::stdout()),
         Command::Stop(args) => control::stop(&db_of(&args.db)?, args.urgent, args.wait, args.json, &mut Out::stdout()),
         Command::Status(args) => control::status(&db_of(&args.db)?, args.json, &mut Out::stdout()),
+        Command::Pause(args) => {
+            pause::pause(&db_of(&args.db)?, args.reason.as_deref(), args.wait, args.json, &mut Out::stdout())
+        }
+        Command::Resume(args) => pause::resume(&db_of(&args.db)?, args.json, &mut Out::stdout()),
         Command::Config(ConfigCommand::Check(args)) => config_check(&args),
         Command::SimLedger(args) => sim_ledger::run(&args),
         Command::Backfill(args) => backfill::run(&args, &mut Out::stdout()),

@@ -18,6 +18,7 @@ pub mod logging;
 pub mod metrics;
 pub mod notify;
 pub mod output;
+pub mod pause;
 pub mod progress;
 pub mod recover;
 pub mod report;

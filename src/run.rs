@@ -238,6 +238,7 @@ impl Parts<'_> {
             writer: writer.clone(),
             tell: tell.clone(),
             events: hear.clone(),
+            paused: crew_config.orders.paused.clone(),
         };
         let unattended = Unattended::start(config, metrics, sources)?;
         let system = actix::System::new();

@@ -27,6 +27,7 @@ use crate::alerts::{Alert, Kind};
 use crate::config::Config;
 use crate::metrics::server::{MakePage, MetricsServer};
 use crate::metrics::{Snapshot, WriterGauges, render};
+use crate::pause;
 use space::{MinFree, Room};
 use tally::Tally;
 
@@ -66,6 +67,8 @@ pub struct Sources {
     pub tell: Sender<SupervisorEvent>,
     /// The supervisor's queue; only its length is asked for.
     pub events: Receiver<SupervisorEvent>,
+    /// Why the session begins paused, if it does.
+    pub paused: Option<String>,
 }
 
 /// What the look-out has found out.
@@ -98,6 +101,7 @@ impl Unattended {
         };
         let min_free = MinFree { mb: config.store.min_free_mb };
         let known = Arc::new(Mutex::new(Known::default()));
+        let pause_told = sources.paused.clone();
         let sources = Arc::new(sources);
         let metrics = match listener {
             Some(listener) => {
@@ -120,6 +124,7 @@ impl Unattended {
             last_room: Room::Enough,
             space_unknown_told: false,
             out_told: false,
+            pause_told,
         };
         let (stop, stopped) = bounded(0);
         let thread = thread::Builder::new().name("neo-lookout".to_string()).spawn(move || lookout.run(&stopped))?;
@@ -196,12 +201,15 @@ struct Lookout {
     last_room: Room,
     space_unknown_told: bool,
     out_told: bool,
+    /// What the supervisor knows of the operator's pause.
+    pause_told: Option<String>,
 }
 
 impl Lookout {
     fn run(mut self, stopped: &Receiver<()>) {
         let mut status = Status::default();
         while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            self.look_for_a_pause();
             self.ask_for_space(monotonic_ms());
             // Whoever holds the status longer than this is the supervisor's business.
             if let Some(shared) = self.sources.status.try_lock_for(STATUS_LOCK) {
@@ -253,6 +261,21 @@ impl Lookout {
                 db: self.sources.db.clone(),
                 pid: std::process::id(),
             });
+        }
+    }
+
+    fn look_for_a_pause(&mut self) {
+        let wanted = pause::wanted(&self.sources.db);
+        if wanted == self.pause_told {
+            return;
+        }
+        match self.sources.tell.try_send(SupervisorEvent::Pause(wanted.clone())) {
+            Ok(()) => {
+                tracing::warn!(reason = wanted, "the operator's pause changed");
+                self.pause_told = wanted;
+            }
+            // Tried again at the next look.
+            Err(error) => tracing::error!(%error, "the supervisor does not listen"),
         }
     }
 

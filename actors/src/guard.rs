@@ -98,6 +98,8 @@ pub enum SupervisorEvent {
     },
     /// A validated ledger shows no offer of ours and nothing in flight.
     Flat,
+    /// The operator pauses the session, for this reason, or no longer does.
+    Pause(Option<String>),
     /// Somebody asks the engine to stop.
     StopRequested(EndReason),
 }

@@ -118,13 +118,17 @@ pub struct LedgerDone(
 );
 
 /// The supervisor's orders to the orders actor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub enum OrdersCommand {
     /// No new quotes from now on.
     Quiesce,
     /// Cancel everything and report when a validated ledger proves that nothing is left.
     Withdraw,
+    /// Cancel everything and quote nothing until `Resume`, for this reason. The session goes on.
+    Pause(String),
+    /// Quote again.
+    Resume,
 }
 
 /// Take the final snapshot; the answer is the total value, or why it is unknown.

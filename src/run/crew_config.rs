@@ -63,6 +63,7 @@ pub(super) fn of(
             unsettled: unsettled.collect::<Result<_>>()?,
             settled: settled.collect::<Result<_>>()?,
             adoptable: adoptable(config, store)?,
+            paused: crate::pause::wanted(store.path()),
         },
         checkpoint_every: (config.store.checkpoint == CheckpointOwner::Own)
             .then(|| Duration::from_secs(u64::from(config.store.checkpoint_s))),

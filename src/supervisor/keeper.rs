@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use neo_actors::clock::{monotonic_ms, now};
+use neo_actors::messages::OrdersCommand;
 use neo_actors::{ActorName, SupervisorEvent, panics};
 use neo_store::record::{Fault, Record};
 use neo_store::writer::Writer;
@@ -41,6 +42,8 @@ pub struct Keeper {
     writer: Writer,
     tally: Tally,
     frozen_ms: u64,
+    /// What the orders are still to be told: paused for a reason, or not any more.
+    pause_untold: Option<Option<String>>,
     /// Actors to be started again, and when.
     due: Vec<(ActorName, u64)>,
     next_beat_ms: u64,
@@ -69,6 +72,7 @@ impl Keeper {
             writer,
             tally,
             frozen_ms,
+            pause_untold: None,
             due: Vec::new(),
             next_beat_ms: now_ms,
             looked_ms: now_ms,
@@ -148,6 +152,16 @@ impl Keeper {
         }
     }
 
+    /// A full mailbox is tried again at the next look.
+    fn tell_pause(&mut self) {
+        let Some(wanted) = self.pause_untold.take() else { return };
+        let command = wanted.clone().map_or(OrdersCommand::Resume, OrdersCommand::Pause);
+        if let Err(error) = self.crew.orders().try_send(command) {
+            tracing::warn!(%error, "the orders do not take a pause yet");
+            self.pause_untold = Some(wanted);
+        }
+    }
+
     /// One event.
     pub fn hear(&mut self, event: &SupervisorEvent) -> Decision {
         if is_loss(event) && !self.retired {
@@ -172,6 +186,10 @@ impl Keeper {
         let decision = self.policy.on(event, now_ms);
         if let SupervisorEvent::NodeSeen(seen) = event {
             self.tally.node(*seen);
+        }
+        if let SupervisorEvent::Pause(wanted) = event {
+            self.pause_untold = Some(wanted.clone());
+            self.tell_pause();
         }
         self.orders_lost |= loser(event) == Some(ActorName::Orders);
         match &decision {
@@ -203,6 +221,7 @@ impl Keeper {
     pub fn look(&mut self) -> Vec<SupervisorEvent> {
         let now_ms = monotonic_ms();
         let mut found = self.restart_due(now_ms);
+        self.tell_pause();
         // A process that was stopped or a machine that slept: nobody could answer, so nobody is judged for a while.
         let beat_every_ms = HEARTBEAT_MS.min(self.frozen_ms / 4).max(1);
         if now_ms.saturating_sub(self.looked_ms) > beat_every_ms * 3 {

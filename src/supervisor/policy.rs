@@ -121,7 +121,10 @@ impl Policy {
     /// One event; `now_ms` is monotonic.
     pub fn on(&mut self, event: &SupervisorEvent, now_ms: u64) -> Decision {
         match event {
-            SupervisorEvent::Live | SupervisorEvent::Flat | SupervisorEvent::Mended { .. } => Decision::GoOn,
+            SupervisorEvent::Live
+            | SupervisorEvent::Flat
+            | SupervisorEvent::Pause(_)
+            | SupervisorEvent::Mended { .. } => Decision::GoOn,
             SupervisorEvent::Elapsed => self.stop(EndReason::Elapsed, None),
             SupervisorEvent::Stranger { cause } => self.stop(EndReason::Risk, Some(cause.clone())),
             SupervisorEvent::NodeSeen(seen) => {

@@ -212,6 +212,7 @@ impl Runner {
                 unsettled: known.unsettled,
                 settled: known.settled,
                 adoptable: Vec::new(),
+                paused: None,
             },
             key,
         );

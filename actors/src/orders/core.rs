@@ -49,6 +49,8 @@ pub struct OrdersConfig {
     pub settled: Vec<Hash>,
     /// Offers of earlier sessions to take over where they still stand; any other is cancelled before the first quote.
     pub adoptable: Vec<Adoptable>,
+    /// Why the session begins paused, if it does.
+    pub paused: Option<String>,
 }
 
 /// What happens to the orders.
@@ -178,6 +180,8 @@ pub struct OrdersCore {
     pub(super) next_sequence: u32,
     /// A transaction died: later sequence numbers cannot apply until all in flight are settled.
     pub(super) hole: bool,
+    /// Why nothing is quoted until somebody says otherwise.
+    pub(super) paused: Option<String>,
     pub(super) batch: u64,
     /// The records of each batch that is not known to be durable.
     pub(super) awaited: BTreeMap<u64, Vec<Record>>,
@@ -214,6 +218,7 @@ impl OrdersCore {
         OrdersCore {
             inherited: config.unsettled.iter().copied().collect(),
             settled: config.settled.iter().copied().collect(),
+            paused: config.paused.clone(),
             config,
             key,
             intention: Intention::Quote,
@@ -263,6 +268,8 @@ impl OrdersCore {
                 }
             }
             OrdersInput::Command(OrdersCommand::Withdraw) => {}
+            OrdersInput::Command(OrdersCommand::Pause(reason)) => self.pause(reason, now, &mut effects)?,
+            OrdersInput::Command(OrdersCommand::Resume) => self.resume(),
         }
         self.conclude(&mut effects);
         Ok(effects)
@@ -272,6 +279,27 @@ impl OrdersCore {
         if self.intention == Intention::Quote {
             self.intention = Intention::Hold;
             self.withheld = Some(reason);
+        }
+    }
+
+    /// A stop that runs already withdraws everything itself.
+    fn pause(
+        &mut self,
+        reason: String,
+        now: DateTime<Utc>,
+        effects: &mut Vec<OrdersEffect>,
+    ) -> Result<(), OrdersError> {
+        self.paused = Some(reason.clone());
+        if self.intention != Intention::Quote {
+            return Ok(());
+        }
+        self.withheld = Some(reason);
+        if self.has_seen_a_ledger() { self.withdraw(now, effects) } else { Ok(()) }
+    }
+
+    fn resume(&mut self) {
+        if self.paused.take().is_some() && self.intention == Intention::Quote {
+            self.withheld = Some("resumed: it quotes with the next validated ledger".to_string());
         }
     }
 
@@ -486,6 +514,10 @@ impl OrdersCore {
         self.check_elapsed(effects);
         self.check_stranger(effects);
         match self.intention {
+            Intention::Quote if self.paused.is_some() => {
+                self.withheld.clone_from(&self.paused);
+                self.withdraw(now, effects)
+            }
             Intention::Quote => self.requote(update, now, effects),
             Intention::Hold | Intention::Closed => Ok(()),
             Intention::Withdraw => self.withdraw(now, effects),

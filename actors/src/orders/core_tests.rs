@@ -31,6 +31,7 @@ fn core(levels: u8) -> OrdersCore {
         unsettled: Vec::new(),
         settled: Vec::new(),
         adoptable: Vec::new(),
+        paused: None,
     };
     OrdersCore::new(config, key())
 }
@@ -289,6 +290,46 @@ fn a_failed_replacement_leaves_the_old_offer_ours() {
     let open = bench.core.open_items().0;
     assert!(open.contains(&placed[0].sequence), "the old bid still stands: {open:?}");
     assert!(!open.contains(&replacements[0].sequence), "the new bid never stood: {open:?}");
+}
+
+#[test]
+fn a_pause_withdraws_and_goes_on_and_a_resume_quotes_again() {
+    let (mut bench, placed) = quoting();
+    bench.on(OrdersInput::Command(OrdersCommand::Pause("paused by the file KILL".to_string())));
+    let cancels = bench.acknowledge();
+    assert_eq!(cancels.len(), placed.len());
+    assert!(cancels.iter().all(|intent| intent.purpose == Purpose::Cancel), "{cancels:?}");
+    assert_eq!(bench.core.withheld(), Some("paused by the file KILL"));
+    bench.ledger(&update(105, 3, vec![], None));
+    assert!(bench.acknowledge().is_empty(), "they are in flight");
+    // They die; whatever is left is cancelled again, and nothing else is signed.
+    let mut after = update(130, 3, vec![], None);
+    after.ledger.index = 130;
+    bench.ledger(&after);
+    let again = bench.acknowledge();
+    assert!(!again.is_empty() && again.iter().all(|intent| intent.purpose == Purpose::Cancel), "{again:?}");
+    let ended = |effect: &OrdersEffect| matches!(effect, OrdersEffect::Flat | OrdersEffect::Elapsed);
+    assert!(!bench.effects.iter().any(ended), "the session goes on");
+    bench.on(OrdersInput::Command(OrdersCommand::Resume));
+    assert!(bench.core.withheld().unwrap().contains("resumed"));
+    bench.ledger(&update(150, 3, vec![], Some(vec![])));
+    assert!(bench.acknowledge().iter().any(|intent| intent.purpose == Purpose::Place));
+    assert_eq!(bench.core.withheld(), None);
+}
+
+#[test]
+fn a_session_that_begins_paused_signs_nothing_but_cancels_until_it_is_resumed() {
+    let mut bench = Bench::new(1);
+    bench.core.paused = Some("paused by the file neo.db.pause".to_string());
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    assert!(bench.acknowledge().is_empty());
+    assert_eq!(bench.core.withheld(), Some("paused by the file neo.db.pause"));
+    // A stop in a pause is a stop.
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    bench.on(OrdersInput::Command(OrdersCommand::Resume));
+    assert!(bench.effects.contains(&OrdersEffect::Flat));
+    bench.ledger(&update(101, 1, vec![], None));
+    assert!(bench.acknowledge().is_empty());
 }
 
 #[test]

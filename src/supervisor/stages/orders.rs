@@ -27,7 +27,7 @@ impl EngineStages<'_> {
         }
         if self.stand_in.is_none()
             && self.undriven.is_none()
-            && let Err(error) = self.keeper.crew.orders().try_send(command)
+            && let Err(error) = self.keeper.crew.orders().try_send(command.clone())
         {
             self.lost(Lost::Orders, format!("the orders take nothing: {error}"));
         }
@@ -35,7 +35,7 @@ impl EngineStages<'_> {
             return Err(StageError::Failed(why.clone()));
         }
         let Some(stand_in) = &mut self.stand_in else { return Ok(()) };
-        let done = stand_in.command(command, &mut self.notes.lock());
+        let done = stand_in.command(command.clone(), &mut self.notes.lock());
         done.map_err(|error| StageError::Failed(format!("the orders do not take {command:?}: {error}")))
     }
 
