@@ -333,7 +333,8 @@ mod tests {
 
     #[test]
     fn what_is_not_fit_is_left_and_says_why() {
-        let cases: [(&str, fn(&mut Value)); 6] = [
+        type Change = fn(&mut Value);
+        let cases: [(&str, Change); 6] = [
             ("network 1, not 7", |info| info["network_id"] = json!(1)),
             ("amendment", |info| info["amendment_blocked"] = json!(true)),
             ("syncing", |info| info["server_state"] = json!("syncing")),
