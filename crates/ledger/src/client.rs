@@ -40,13 +40,28 @@ pub enum ClientEvent {
     },
 }
 
+/// A node's address without user, password, path and query: paid nodes carry their access key there.
+#[must_use]
+pub fn shown_url(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
+    let (authority, tail) = rest.find(['/', '?', '#']).and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    let tail = if tail.len() > 1 { "/..." } else { tail };
+    match scheme {
+        Some(scheme) => format!("{scheme}://{host}{tail}"),
+        None => format!("{host}{tail}"),
+    }
+}
+
 /// Opens one connection and serves it until it ends. Dropping the sender of `outgoing` closes it.
 ///
 /// Every event is handed to `on_event` at once, which must not wait: a node closes connections that read slowly.
 /// Pings are answered. There is no reconnection here: the caller decides when to try again.
 pub async fn run(url: String, mut outgoing: UnboundedReceiver<String>, mut on_event: impl FnMut(ClientEvent)) {
+    let shown = shown_url(&url);
     if url.starts_with("wss://") {
-        let error = format!("{url}: TLS is not built in yet; use a node reached by ws://, such as one on this machine");
+        let error =
+            format!("{shown}: TLS is not built in yet; use a node reached by ws://, such as one on this machine");
         on_event(ClientEvent::Failed { error });
         return;
     }
@@ -58,9 +73,9 @@ pub async fn run(url: String, mut outgoing: UnboundedReceiver<String>, mut on_ev
     let connecting = connect_async_with_config(&url, Some(config), true);
     let socket = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
         Ok(Ok((socket, _))) => socket,
-        Ok(Err(e)) => return on_event(ClientEvent::Failed { error: format!("{url}: {e}; check the node's URL") }),
+        Ok(Err(e)) => return on_event(ClientEvent::Failed { error: format!("{shown}: {e}; check the node's URL") }),
         Err(_) => {
-            let error = format!("{url}: no connection within {} s; check the node's URL", CONNECT_TIMEOUT.as_secs());
+            let error = format!("{shown}: no connection within {} s; check the node's URL", CONNECT_TIMEOUT.as_secs());
             return on_event(ClientEvent::Failed { error });
         }
     };

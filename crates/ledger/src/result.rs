@@ -10,6 +10,13 @@ use crate::error::from_value;
 use crate::message::ValidatedTransaction;
 use crate::types::{Address, Amount, Currency, Hash, LedgerTime, drops_text};
 
+/// AccountRoot: the master key must not sign (xrpl.org, "AccountRoot Flags").
+const LSF_DISABLE_MASTER: u32 = 0x0010_0000;
+/// AccountRoot: everything that it issued is frozen.
+const LSF_GLOBAL_FREEZE: u32 = 0x0040_0000;
+/// AccountRoot: trust lines to it need its authorisation.
+pub const LSF_REQUIRE_AUTH: u32 = 0x0004_0000;
+
 /// `account_info`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountInfo {
@@ -23,6 +30,8 @@ pub struct AccountInfo {
     pub owner_count: u32,
     /// Flags of the account.
     pub flags: u32,
+    /// The key that may sign for it beside, or instead of, its master key.
+    pub regular_key: Option<Address>,
     /// The last transaction that changed it.
     pub previous_txn_id: Hash,
     /// Digits of rates of offers for its tokens, when it limits them.
@@ -51,6 +60,7 @@ impl AccountInfo {
             owner_count: u32,
             #[serde(default)]
             flags: u32,
+            regular_key: Option<Address>,
             #[serde(rename = "PreviousTxnID")]
             previous_txn_id: Hash,
             tick_size: Option<u8>,
@@ -71,12 +81,27 @@ impl AccountInfo {
             sequence: data.sequence,
             owner_count: data.owner_count,
             flags: data.flags,
+            regular_key: data.regular_key,
             previous_txn_id: data.previous_txn_id,
             tick_size: data.tick_size,
             transfer_rate: data.transfer_rate,
             ledger_index,
             validated,
         })
+    }
+}
+
+impl AccountInfo {
+    /// True when the master key must not sign any more.
+    #[must_use]
+    pub const fn master_is_disabled(&self) -> bool {
+        self.flags & LSF_DISABLE_MASTER != 0
+    }
+
+    /// True when everything that it issued is frozen.
+    #[must_use]
+    pub const fn has_global_freeze(&self) -> bool {
+        self.flags & LSF_GLOBAL_FREEZE != 0
     }
 }
 
@@ -91,6 +116,8 @@ pub struct ServerInfo {
     pub complete_ledgers: String,
     /// Its state; `full`, `validating` and `proposing` are fit for use.
     pub server_state: String,
+    /// It does not know the network's rules any more: what it says of new ledgers is not to be trusted.
+    pub amendment_blocked: bool,
     /// Multiple of the base fee that it asks now.
     pub load_factor: Option<Dec>,
     /// The newest validated ledger; `None` while it has none.
@@ -135,6 +162,8 @@ impl ServerInfo {
             build_version: String,
             complete_ledgers: String,
             server_state: Option<String>,
+            #[serde(default)]
+            amendment_blocked: bool,
             load_factor: Option<Number>,
             validated_ledger: Option<Ledger>,
         }
@@ -161,6 +190,7 @@ impl ServerInfo {
             complete_ledgers: info.complete_ledgers,
             // Servers that only report from a database (Clio) have no state of their own.
             server_state: info.server_state.unwrap_or_else(|| "full".to_string()),
+            amendment_blocked: info.amendment_blocked,
             load_factor,
             validated,
         })
@@ -211,8 +241,14 @@ pub struct TrustLine {
     pub balance: Dec,
     /// Most it will hold.
     pub limit: Dec,
-    /// True when the other side froze it.
+    /// True when the other side froze it: nothing can be sold, and only sent back to its issuer.
     pub frozen_by_peer: bool,
+    /// True when the other side froze it deeply: nothing can be bought either.
+    pub deep_frozen_by_peer: bool,
+    /// True when its own side froze it.
+    pub frozen: bool,
+    /// True when the other side has authorised it, which some issuers ask for.
+    pub authorized_by_peer: bool,
 }
 
 impl AccountLines {
@@ -230,6 +266,12 @@ impl AccountLines {
             limit: String,
             #[serde(default)]
             freeze_peer: bool,
+            #[serde(default)]
+            deep_freeze_peer: bool,
+            #[serde(default)]
+            freeze: bool,
+            #[serde(default)]
+            peer_authorized: bool,
         }
         #[derive(Deserialize)]
         struct Raw {
@@ -253,6 +295,9 @@ impl AccountLines {
                 balance: number(&line.balance, "balance")?,
                 limit: number(&line.limit, "limit")?,
                 frozen_by_peer: line.freeze_peer,
+                deep_frozen_by_peer: line.deep_freeze_peer,
+                frozen: line.freeze,
+                authorized_by_peer: line.peer_authorized,
             })
         };
         let lines = raw.lines.into_iter().map(line).collect::<Result<_, ProtocolError>>()?;
