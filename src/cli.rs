@@ -44,6 +44,10 @@ pub enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at everything that a session on a real ledger needs, and say what to do. Exit code 0 only when all is well.
+    Preflight(PreflightArgs),
+    /// Make the trust line that the account needs to hold the token, on request.
+    Setup(SetupArgs),
     /// Run the simulated ledger alone, for any client of rippled's WebSocket and JSON-RPC API.
     SimLedger(SimLedgerArgs),
     /// Close the sessions of a predecessor's database: ended_at from the latest fill or snapshot of each.
@@ -112,6 +116,52 @@ pub struct RunArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
+
+/// What to look at.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = PREFLIGHT_HELP)]
+pub struct PreflightArgs {
+    /// The configuration file, such as config/testnet.toml [default: config/sim.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Set any configuration key, e.g. --set network.url=ws://127.0.0.1:6006 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+const PREFLIGHT_HELP: &str = "\
+Looks at the key, the network, the node, the account and its funds and reserve, the trust line, freezes, tick size,
+transfer rate, fee, clock, disk, record and backups; nothing is signed and nothing is changed. The seed comes from
+NEO_WALLET_SEED, or from the file that account.key_file names. A stand-alone node whose ledgers the engine closes
+(network.ledger_accept) is asked for one close.";
+
+/// What to set up.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = SETUP_HELP)]
+pub struct SetupArgs {
+    /// The configuration file, such as config/testnet.toml [default: config/sim.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Most of the token that payments may bring; offers are filled beyond it
+    #[arg(long, value_name = "N", default_value = "1000000")]
+    pub limit: String,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Set any configuration key, e.g. --set network.url=ws://127.0.0.1:6006 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+const SETUP_HELP: &str = "\
+Shows the one transaction (TrustSet), asks, signs it, sends it, and waits until a validated ledger has it or can have it
+no more. A trust line that is there already is left as it is. It costs the fee, and its reserve stays locked with it.";
 
 /// How to supervise.
 #[derive(Clone, Debug, Args)]

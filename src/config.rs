@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use layers::{Origin, environment};
 pub use problem::{ConfigErrors, Problem};
 pub use sections::{
-    Account, Alerts, Feed, LogLevel, LogSettings, Metrics, Network, NetworkKind, Orders, Orphans, Session, Sim, Speed,
-    Stop, StoreSettings, Supervision,
+    Account, Alerts, Feed, KeyType, LogLevel, LogSettings, Metrics, Network, NetworkKind, Orders, Orphans, Session,
+    Sim, Speed, Stop, StoreSettings, Supervision,
 };
 
 use layers::Leaf;

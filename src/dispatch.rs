@@ -9,11 +9,12 @@ use neo_store::{BackupError, LockError, StoreError};
 
 use crate::cli::{Cli, Command, ConfigCheckArgs, ConfigCommand, DbArg, RunArgs};
 use crate::exit::ExitCode;
+use crate::live::{Refusal, key::KeyProblem};
 use crate::output::{Out, last_words};
 use crate::unattended::space::DiskLow;
 use crate::{
-    backfill, backup, config, control, import, pause, recover, report, run, sessions, sim_ledger, supervise, thin,
-    verify,
+    backfill, backup, config, control, import, pause, preflight, recover, report, run, sessions, setup, sim_ledger,
+    supervise, thin, verify,
 };
 
 /// Reads the command line, does what it says, tells an error, and gives the exit code that says how it went. The whole
@@ -43,6 +44,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         }
         Command::Resume(args) => pause::resume(&db_of(&args.db)?, args.json, &mut Out::stdout()),
         Command::Config(ConfigCommand::Check(args)) => config_check(&args),
+        Command::Preflight(args) => preflight::run(&args, &mut Out::stdout()),
+        Command::Setup(args) => setup::run(&args, &mut Out::stdout()),
         Command::SimLedger(args) => sim_ledger::run(&args),
         Command::Backfill(args) => backfill::run(&args, &mut Out::stdout()),
         Command::Import(args) => import::run(&args.old, &db_of(&args.db)?, &mut Out::stdout()),
@@ -85,8 +88,10 @@ fn config_check(args: &ConfigCheckArgs) -> Result<ExitCode> {
 
 /// Which exit code an error stands for.
 fn code_of(error: &anyhow::Error) -> ExitCode {
-    if error.downcast_ref::<config::ConfigErrors>().is_some() {
+    if error.downcast_ref::<config::ConfigErrors>().is_some() || error.downcast_ref::<KeyProblem>().is_some() {
         ExitCode::Usage
+    } else if let Some(refusal) = error.downcast_ref::<Refusal>() {
+        refusal.exit
     } else if let Some(error) = error.downcast_ref::<OldError>() {
         if error.is_usage() { ExitCode::Usage } else { ExitCode::Database }
     } else if error.downcast_ref::<StoreError>().is_some()

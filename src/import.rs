@@ -2,17 +2,16 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
 use neo_actors::clock::now;
 use neo_store::old::{Imported, Mapping};
-use neo_store::record::Mode;
 use neo_store::{Identity, Options, Reader, Store};
 
 use crate::cli::OldArgs;
 use crate::config;
 use crate::exit::ExitCode;
 use crate::output::{Out, printable};
-use crate::simulator;
+use crate::venue;
 
 /// Imports into the record at `db`, which is made if it does not exist.
 ///
@@ -42,14 +41,8 @@ fn identity(db: &Path) -> Result<Identity> {
         return Ok(identity);
     }
     let config = config::load(None, &[])?.config;
-    if config.session.mode != Mode::Sim {
-        bail!(
-            "{} does not exist and mode {} is not in this version; give an existing record with --db",
-            db.display(),
-            config.session.mode
-        );
-    }
-    simulator::identity(&config)
+    venue::identity(&config)
+        .with_context(|| format!("{} does not exist: give an existing record with --db", db.display()))
 }
 
 fn lines(done: &Imported) -> Vec<String> {

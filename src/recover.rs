@@ -16,7 +16,7 @@ use crate::exit::ExitCode;
 use crate::output::{Out, printable, table};
 use crate::progress::Bar;
 use crate::sessions::moment;
-use crate::simulator;
+use crate::venue;
 
 /// What `neo recover --json` prints.
 #[derive(Debug, Serialize)]
@@ -38,7 +38,7 @@ pub fn run(args: &RecoverArgs, out: &mut Out) -> Result<ExitCode> {
     let config = config::load(args.config.as_deref(), &[])?.config;
     let db = args.read.db.db.clone().unwrap_or_else(|| config.session.db_path());
     let outcome = match args.repair {
-        true => Some(mend(&db, &Whose::AsFound(simulator::identity(&config)?))?),
+        true => Some(mend(&db, &Whose::AsFound(venue::identity(&config)?))?),
         false => None,
     };
     let mut sessions = match &outcome {

@@ -14,8 +14,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use neo_actors::clock::{monotonic_us, now};
 use neo_actors::status::Phase;
 use neo_actors::{SharedStatus, Status, SupervisorEvent};
+use neo_ledger::client::shown_url;
 use neo_ledger::keys::Keypair;
-use neo_ledger::types::Token;
 use neo_sim::tape::Tape;
 use neo_store::lock::Lock;
 use neo_store::open::{Options, Store};
@@ -34,7 +34,6 @@ use crate::logging::{self, StderrStyle};
 use crate::notify::Notify;
 use crate::output::{Out, last_words};
 use crate::signals;
-use crate::simulator::{self, Launch, Simulator};
 use crate::supervisor::crew::{Crew, CrewConfig};
 use crate::supervisor::dump::Bell;
 use crate::supervisor::note::NoteBook;
@@ -43,6 +42,7 @@ use crate::supervisor::{Ending, Limits, Supervisor};
 use crate::unattended::space::{MinFree, refuse_low};
 use crate::unattended::tally::Tally;
 use crate::unattended::{self, Unattended};
+use crate::venue::{self, Venue};
 
 /// What the supervisor may have to hear before it reads.
 const EVENTS: usize = 1_024;
@@ -62,9 +62,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
             return Ok(ExitCode::Usage);
         }
     };
-    if loaded.config.session.mode != Mode::Sim {
-        let mode = loaded.config.session.mode;
-        bail!("mode {mode} is not in this version; run with --mode sim");
+    venue::refuse_unknown(loaded.config.session.mode)?;
+    if args.fresh && loaded.config.session.mode != Mode::Sim {
+        bail!("--fresh begins a new simulated world, and a real ledger goes on; for a new record give another --db");
     }
     end_with_the_tape(&mut loaded.config)?;
     let config = &loaded.config;
@@ -88,7 +88,7 @@ fn repair_if_asked(args: &RunArgs, config: &Config, db: &Path) -> Result<()> {
     if !args.repair {
         return Ok(());
     }
-    crate::recover::before_session(db, simulator::identity(config)?, args.json, &mut Out::stdout())
+    crate::recover::before_session(db, venue::identity(config)?, args.json, &mut Out::stdout())
 }
 
 /// Without `--for`, a session on a tape ends with the tape.
@@ -106,9 +106,8 @@ fn end_with_the_tape(config: &mut Config) -> Result<()> {
 struct Prepared {
     store: Store,
     events: (Sender<SupervisorEvent>, Receiver<SupervisorEvent>),
-    simulator: Simulator,
+    venue: Venue,
     key: Keypair,
-    token: Token,
     metrics: Option<TcpListener>,
     // Held while the session lives: another engine on this account is refused.
     _account_lock: Lock,
@@ -117,9 +116,8 @@ struct Prepared {
 impl Prepared {
     /// Everything that may fail before a session exists: locks, the record, the node, the key.
     fn new(config: &Config, db: &Path) -> Result<Prepared> {
-        let key = simulator::key()?;
-        let identity = simulator::identity(config)?;
-        let network = identity.network.clone();
+        let identity = venue::identity(config)?;
+        let key = venue::key(config)?;
         let events = bounded(EVENTS);
         let options = Options {
             on_fault: Some(stop_on_storage_fault(events.0.clone())),
@@ -143,22 +141,16 @@ impl Prepared {
         let metrics = unattended::listen(config)?;
         crate::backup::before_session(&mut store, &config.store)?;
         crate::thin::before_session(&mut store);
-        let account_lock = lock_account(db, &network, &identity.account)?;
-        let launch = Launch {
-            scenario: toml::to_string(&config.sim).context("the scenario")?,
-            seed: config.session.seed,
-            speed: config.session.speed.to_string(),
-        };
-        let simulator = Simulator::ensure(db, &launch)?;
-        let token = config.account.token().unwrap_or_else(|| config.sim.token());
-        Ok(Prepared { store, events, simulator, key, token, metrics, _account_lock: account_lock })
+        let account_lock = venue::lock_account(db, &identity)?;
+        let venue = Venue::open(config, db)?;
+        Ok(Prepared { store, events, venue, key, metrics, _account_lock: account_lock })
     }
 
     /// Begins the session, trades until something ends it, and closes it.
     fn trade(self, config: &Config, json: bool) -> Result<ExitCode> {
-        let Prepared { mut store, events: (tell, hear), simulator, key, token, metrics, _account_lock } = self;
+        let Prepared { mut store, events: (tell, hear), venue, key, metrics, _account_lock } = self;
         let db = store.path().to_path_buf();
-        let mut crew_config = crew_config::of(config, &simulator, &key, token, &store)?;
+        let mut crew_config = crew_config::of(config, &venue, &key, &store)?;
         let bell = Bell::default();
         signals::listen(&tell, &bell)?;
         let new = new_session(config)?;
@@ -172,21 +164,21 @@ impl Prepared {
             Ok(assembled) => assembled,
             Err(error) => {
                 close_unstarted(&db, session, &error);
-                end_world(&simulator);
+                venue.end();
                 return Err(error);
             }
         };
-        screen.session_started(session, &db, simulator.url());
+        screen.session_started(session, &db, &shown_url(venue.url()));
         let (ending, watchdog) = match supervisor.run(&mut screen) {
             Ok(ended) => ended,
             Err(error) => {
                 let error = anyhow!(error).context("no thread for the watchdog");
                 close_unstarted(&db, session, &error);
-                end_world(&simulator);
+                venue.end();
                 return Err(error);
             }
         };
-        end_world(&simulator);
+        venue.end();
         screen.session_closed(&ending, &db, session);
         control.finish(outcome_of(&ending, session));
         watchdog.disarm();
@@ -290,12 +282,6 @@ fn close_unstarted(db: &Path, session: i64, error: &anyhow::Error) {
     }
 }
 
-fn end_world(simulator: &Simulator) {
-    if let Err(error) = simulator.end() {
-        tracing::error!(%error, "the simulated ledger was not ended in order; it ends by itself");
-    }
-}
-
 /// A disk that refuses ends the session: what cannot be recorded must not be traded.
 fn stop_on_storage_fault(tell: Sender<SupervisorEvent>) -> Arc<dyn Fn(WriterFault) + Send + Sync> {
     Arc::new(move |fault| match fault {
@@ -311,16 +297,6 @@ fn stop_on_storage_fault(tell: Sender<SupervisorEvent>) -> Arc<dyn Fn(WriterFaul
     })
 }
 
-/// Another engine of this host on the same account is refused, whatever its database. The simulated account is the same
-/// in every simulated world, so the world's folder is part of the name.
-fn lock_account(db: &Path, network: &str, account: &str) -> Result<Lock> {
-    let world = simulator::folder_of(&std::path::absolute(db).context("the path of the database")?);
-    let digest = Sha256::digest(world.to_string_lossy().as_bytes());
-    let name =
-        format!("neo-{network}-{account}-{:02x}{:02x}{:02x}{:02x}.lock", digest[0], digest[1], digest[2], digest[3]);
-    Ok(Lock::acquire(&std::env::temp_dir().join(name), &format!("account {account} on {network}"))?)
-}
-
 fn new_session(config: &Config) -> Result<NewSession> {
     let text = config.to_toml().context("the configuration as text")?;
     let config_hash = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -329,7 +305,8 @@ fn new_session(config: &Config) -> Result<NewSession> {
         config: text,
         config_hash,
         version: env!("CARGO_PKG_VERSION").to_string(),
-        seed: Some(config.session.seed),
+        // Nothing on a real ledger depends on it.
+        seed: (config.session.mode == Mode::Sim).then_some(config.session.seed),
     })
 }
 

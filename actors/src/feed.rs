@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
 use neo_failpoint::Place;
-use neo_ledger::client::ClientEvent;
+use neo_ledger::client::{self, ClientEvent};
 
 use crate::clock::monotonic_ms;
 use crate::guard::{Guard, SupervisorEvent};
@@ -85,7 +85,7 @@ impl Feed {
             }
             FeedEffect::Update(update) => self.listeners.update(*update, &self.guard),
             FeedEffect::Reply(reply) => self.listeners.reply(reply, &self.guard),
-            FeedEffect::Warn(reason) => tracing::warn!(actor = "feed", reason, url = self.url),
+            FeedEffect::Warn(reason) => tracing::warn!(actor = "feed", reason, url = client::shown_url(&self.url)),
         }
     }
 

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::{Alert, Kind};
+use crate::live::key::SEED_VARIABLE;
 
 /// Alerts that wait for the program.
 const QUEUE: usize = 16;
@@ -56,6 +57,8 @@ pub fn run(argv: &[String], alert: &Alert, limit: Duration) -> Result<(), Failur
     let line = alert.to_line()?;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // No program of others is told the wallet's seed.
+    command.env_remove(SEED_VARIABLE);
     alone(&mut command);
     let mut child = command.spawn().map_err(|source| Failure::Start { program: program.clone(), source })?;
     let fed = feed(&mut child, &line);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use neo_ledger::Currency;
 use neo_market::{Dec, Drops};
 use neo_store::record::Mode;
 
@@ -87,7 +88,7 @@ impl Checks<'_> {
 
     fn network(&mut self, config: &Config) {
         let (mode, network) = (config.session.mode, &config.network);
-        let kind = format!("{:?}", network.kind).to_lowercase();
+        let kind = network.kind.as_str();
         let embedded = network.kind == NetworkKind::Sim;
         match mode {
             Mode::Sim => {
@@ -96,7 +97,7 @@ impl Checks<'_> {
             }
             Mode::Paper | Mode::Live => {
                 let reason = format!("mode {mode} needs a real network, named on purpose");
-                let fix = "use mainnet, testnet, devnet or custom";
+                let fix = "use mainnet, testnet, devnet, standalone or custom";
                 self.require(!embedded, "network.kind", kind, &reason, fix);
                 let fix = "name the node's WebSocket address, such as ws://127.0.0.1:6006";
                 let reason = format!("mode {mode} needs a node");
@@ -118,6 +119,14 @@ impl Checks<'_> {
             let reason = format!("the id of this network is {fixed}");
             self.require(id == fixed, "network.network_id", id, &reason, "leave it out, or set network.kind to custom");
         }
+        let custom = network.kind == NetworkKind::Custom && mode != Mode::Sim;
+        let reason = "a network of one's own is known by its id alone";
+        let fix = "give the id that server_info reports there";
+        self.require(!custom || network.network_id.is_some(), "network.network_id", "(not set)", reason, fix);
+        let interval = (250..=60_000).contains(&network.ledger_accept_ms);
+        let reason = "a ledger must be worked through before the next one, and offers expire in close times";
+        let fix = "use 250 to 60000, such as 4000";
+        self.require(interval, "network.ledger_accept_ms", network.ledger_accept_ms, reason, fix);
         let public = network.kind.network_id().is_some();
         let reason = "no public node lets its ledgers be closed by request";
         self.require(!(public && network.ledger_accept), "network.ledger_accept", true, reason, "use false");
@@ -134,6 +143,14 @@ impl Checks<'_> {
             let reason = "mode live needs the account that the signing key belongs to";
             let fix = "name the account's address (begins with r)";
             self.require(account.address.is_some(), "account.address", "(not set)", reason, fix);
+        }
+        if let (Some(issuer), Some(known)) = (account.issuer, config.network.kind.rlusd_issuer())
+            && account.currency == Currency::RLUSD
+        {
+            let kind = config.network.kind.as_str();
+            let reason = format!("the issuer of RLUSD on {kind} is {known}; any other's is another token");
+            let fix = format!("use {known}, or correct network.kind");
+            self.require(issuer.to_string() == known, "account.issuer", issuer, &reason, &fix);
         }
         if let (Some(address), Some(issuer)) = (account.address, account.issuer) {
             let reason = "an issuer cannot hold its own token";

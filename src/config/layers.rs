@@ -74,7 +74,7 @@ impl Leaf {
     }
 
     pub(super) fn secret_problem(&self) -> Problem {
-        let fix = "remove it here and set NEO_WALLET_SEED in the environment; if this file was shared, change the key";
+        let fix = "remove it here: set NEO_WALLET_SEED in the environment, or name a file in account.key_file; if this file was shared, change the key";
         Problem::new(&self.key, &self.text, "it looks like a secret, which is no configuration", fix, &self.origin)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 
+use neo_ledger::client::shown_url;
 use serde::Serialize;
 
 use super::layers::{self, Leaf, Origin};
@@ -83,7 +84,7 @@ pub(super) fn unknown_key(leaf: &Leaf, known: &BTreeSet<String>) -> Problem {
         _ => key.to_string(),
     };
     let fix = if secret_name {
-        "remove it: the seed of the wallet is read from NEO_WALLET_SEED alone".to_string()
+        "remove it: the seed of the wallet is read from NEO_WALLET_SEED, or from the file account.key_file".to_string()
     } else if let Some(nearest) = nearest(&leaf.key, known) {
         format!("did you mean {}?", name(nearest))
     } else {
@@ -151,6 +152,8 @@ fn example(key: &str) -> Option<&'static str> {
         "network.url" => "wss://xrplcluster.com",
         "account.address" | "account.issuer" => "rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De",
         "risk.max_inventory_xrp" | "risk.min_inventory_xrp" => "5000",
+        "account.key_file" => "/etc/neo-engine/seed",
+        "account.key_type" => "ed25519",
         "log.dir" => "logs",
         _ => return None,
     })
@@ -165,18 +168,6 @@ pub(super) fn shown(key: &str, value: &str) -> String {
     let mut chars = value.chars().map(|c| if c.is_control() { ' ' } else { c });
     let head: String = chars.by_ref().take(SHOWN_CHARS).collect();
     if chars.next().is_some() { format!("{head}...") } else { head }
-}
-
-/// A node's address without user, password, path and query: paid nodes carry their access key there.
-pub(super) fn shown_url(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
-    let (authority, tail) = rest.find(['/', '?', '#']).and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
-    let host = authority.rsplit('@').next().unwrap_or(authority);
-    let tail = if tail.len() > 1 { "/..." } else { tail };
-    match scheme {
-        Some(scheme) => format!("{scheme}://{host}{tail}"),
-        None => format!("{host}{tail}"),
-    }
 }
 
 /// True for what may be a family seed (base58, begins with `s`) or a private key in hex (64 or 66 digits).

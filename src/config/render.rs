@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use neo_ledger::client::shown_url;
 use serde_json::{Value, json};
 
 use super::layers::{Origin, join};
-use super::{Config, Loaded, problem};
+use super::{Config, Loaded};
 
 impl Config {
     /// The configuration as TOML, for the session's record. It holds no secrets: a node's address is cut to its host.
@@ -18,7 +19,7 @@ impl Config {
 
     fn shown(&self) -> Config {
         let mut shown = self.clone();
-        shown.network.url = shown.network.url.map(|url| problem::shown_url(&url));
+        shown.network.url = shown.network.url.map(|url| shown_url(&url));
         shown
     }
 }

@@ -116,6 +116,8 @@ pub enum NetworkKind {
     Testnet,
     /// The public development network.
     Devnet,
+    /// A node that stands alone, such as rippled with `--standalone`: `network_id` names it where it has one.
+    Standalone,
     /// A network of one's own: `network_id` names it.
     Custom,
 }
@@ -128,13 +130,37 @@ impl NetworkKind {
             NetworkKind::Mainnet => Some(0),
             NetworkKind::Testnet => Some(1),
             NetworkKind::Devnet => Some(2),
-            NetworkKind::Sim | NetworkKind::Custom => None,
+            NetworkKind::Sim | NetworkKind::Standalone | NetworkKind::Custom => None,
+        }
+    }
+
+    /// The issuer of RLUSD on this network, where Ripple has named one (docs.ripple.com, "RLUSD on the XRP Ledger"). A
+    /// token of the same code and another issuer is another token: testnet's has no value, and anybody can issue one.
+    #[must_use]
+    pub const fn rlusd_issuer(self) -> Option<&'static str> {
+        match self {
+            NetworkKind::Mainnet => Some("rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De"),
+            NetworkKind::Testnet => Some("rQhWct2fv4Vc4KRjRgMrxa8xPN9Zx9iLKV"),
+            NetworkKind::Devnet | NetworkKind::Sim | NetworkKind::Standalone | NetworkKind::Custom => None,
+        }
+    }
+
+    /// The word in configurations.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            NetworkKind::Sim => "sim",
+            NetworkKind::Mainnet => "mainnet",
+            NetworkKind::Testnet => "testnet",
+            NetworkKind::Devnet => "devnet",
+            NetworkKind::Standalone => "standalone",
+            NetworkKind::Custom => "custom",
         }
     }
 }
 
 /// `[network]`: the node to talk to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
     /// The network; the node must belong to it.
@@ -145,14 +171,33 @@ pub struct Network {
     pub network_id: Option<u32>,
     /// Whether the engine itself closes the node's ledgers with `ledger_accept` (a stand-alone node's admin method).
     pub ledger_accept: bool,
+    /// Milliseconds from one ledger to the next that it closes so.
+    pub ledger_accept_ms: u64,
+}
+
+impl Default for Network {
+    fn default() -> Network {
+        let kind = NetworkKind::default();
+        Network { kind, url: None, network_id: None, ledger_accept: false, ledger_accept_ms: 4_000 }
+    }
 }
 
 impl Network {
-    /// The id that the node must report; `None` when any is accepted, as of the embedded ledger.
+    /// The id that the node must report: a node that reports none has 0. Not asked of the embedded ledger.
     #[must_use]
-    pub fn expected_network_id(&self) -> Option<u32> {
-        self.network_id.or(self.kind.network_id())
+    pub fn expected_network_id(&self) -> u32 {
+        self.network_id.or(self.kind.network_id()).unwrap_or(0)
     }
+}
+
+/// The signature algorithm of a seed whose text does not name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyType {
+    /// ECDSA over secp256k1, which a seed that begins with `s` means by itself.
+    Secp256k1,
+    /// Ed25519, which a seed that begins with `sEd` means by itself.
+    Ed25519,
 }
 
 /// `[account]`: the account that trades, and the token it trades against XRP.
@@ -166,11 +211,15 @@ pub struct Account {
     pub currency: Currency,
     /// The token's issuer; the embedded ledger has one of its own.
     pub issuer: Option<Address>,
+    /// The file with the seed, which only its owner may read; the seed is in `NEO_WALLET_SEED` when absent.
+    pub key_file: Option<PathBuf>,
+    /// The key's algorithm, where the seed's text does not name the right one.
+    pub key_type: Option<KeyType>,
 }
 
 impl Default for Account {
     fn default() -> Account {
-        Account { address: None, currency: Currency::RLUSD, issuer: None }
+        Account { address: None, currency: Currency::RLUSD, issuer: None, key_file: None, key_type: None }
     }
 }
 

@@ -7,23 +7,17 @@ use neo_actors::feed::core::FeedConfig;
 use neo_actors::orders::adopt::Adoptable;
 use neo_actors::orders::core::OrdersConfig;
 use neo_ledger::keys::Keypair;
-use neo_ledger::types::{Hash, LedgerTime, Token};
+use neo_ledger::types::{Hash, LedgerTime};
 use neo_market::{Drops, Rounding};
 use neo_store::OpenOrder;
 use neo_store::open::Store;
 use neo_store::record::CheckpointOwner;
 
-use crate::config::{Config, Orphans, Speed};
-use crate::simulator::Simulator;
+use crate::config::{Config, Orphans};
 use crate::supervisor::crew::CrewConfig;
+use crate::venue::Venue;
 
-pub(super) fn of(
-    config: &Config,
-    simulator: &Simulator,
-    key: &Keypair,
-    token: Token,
-    store: &Store,
-) -> Result<CrewConfig> {
+pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -> Result<CrewConfig> {
     // Ledger time is whole seconds: any part of one is a whole one.
     let seconds = |duration: Duration| u32::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
     let unsettled = store.unsettled_intents()?.into_iter().map(|row| -> Result<(Hash, u32)> {
@@ -34,15 +28,15 @@ pub(super) fn of(
         .settled_since(last_processed.unwrap_or(0))?
         .into_iter()
         .map(|hash| -> Result<Hash> { hash.parse().context("a settled intent's hash in the record") });
-    let network_id = config.sim.network_id;
+    let (token, network_id) = (venue.token, venue.network_id);
     let (depth, dust) = (config.feed.depth, Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?);
     Ok(CrewConfig {
-        url: simulator.url().to_string(),
+        url: venue.url().to_string(),
         feed: FeedConfig {
             account: key.address(),
             token,
             network_id,
-            ledger_accept: config.session.speed == Speed::Max,
+            closes: venue.closes,
             depth,
             dust,
             silence_ms: config.feed.silence_ms,

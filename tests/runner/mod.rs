@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use neo_actors::feed::core::{FeedConfig, FeedCore, FeedEffect, FeedInput};
+use neo_actors::feed::core::{Closes, FeedConfig, FeedCore, FeedEffect, FeedInput};
 use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersInput};
 use neo_actors::valuer::core::{ValuerCore, ValuerState};
@@ -190,7 +190,7 @@ impl Runner {
             account: key.address(),
             token,
             network_id: scenario.network_id,
-            ledger_accept: true,
+            closes: Closes::WhenDone,
             depth: 20,
             dust: Drops::new(1_000_000),
             silence_ms: 20_000,

@@ -30,8 +30,8 @@ pub struct FeedConfig {
     pub token: Token,
     /// The network that the node must be on.
     pub network_id: u32,
-    /// Ask the node to close the next ledger when the engine is done with one (standalone and simulated nodes).
-    pub ledger_accept: bool,
+    /// Who closes the node's ledgers.
+    pub closes: Closes,
     /// Levels of the book that are passed on.
     pub depth: usize,
     /// Offers of others smaller than this do not make a price.
@@ -47,6 +47,17 @@ pub struct FeedConfig {
     /// After a repair: an earlier ledger, from which the history is asked for again. What is in the record already is
     /// recorded once; where the node does not have it, history begins at `last_processed` as ever.
     pub refetch_from: Option<u32>,
+}
+
+/// Who closes the node's ledgers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closes {
+    /// The network.
+    Network,
+    /// The engine, when it is done with one ledger: as fast as it follows.
+    WhenDone,
+    /// The engine, at a pace of so many milliseconds, while a node is followed. Others may close some too.
+    Every(u64),
 }
 
 /// What happens to the feed.
@@ -194,6 +205,8 @@ pub struct FeedCore {
     unreadable: BTreeMap<Hash, u32>,
     /// Why history could not be joined up, for the next update to tell.
     history_lost: Option<String>,
+    /// When the next ledger is to be asked for, at the engine's own pace.
+    close_at_ms: u64,
 }
 
 impl FeedCore {
@@ -225,6 +238,7 @@ impl FeedCore {
             audited_at: 0,
             unreadable: BTreeMap::new(),
             history_lost: None,
+            close_at_ms: 0,
         }
     }
 
@@ -256,7 +270,7 @@ impl FeedCore {
             FeedInput::Tick => self.tick(now_ms, &mut effects),
             FeedInput::Submit(submission) => self.submit(submission, now_ms, &mut effects),
             FeedInput::LedgerDone(index) => {
-                if self.config.ledger_accept && self.is_live() && self.processed == Some(index) {
+                if self.config.closes == Closes::WhenDone && self.is_live() && self.processed == Some(index) {
                     self.expecting_since_ms = Some(now_ms);
                     self.ask(Asked::LedgerAccept, now_ms, &mut effects, request::ledger_accept);
                 }
@@ -321,6 +335,8 @@ impl FeedCore {
                 {
                     self.heard_ms = now_ms;
                     self.leave(&format!("the node has been silent for {} ms", self.config.silence_ms), effects);
+                } else {
+                    self.close_at_own_pace(now_ms, effects);
                 }
             }
         }
@@ -328,7 +344,22 @@ impl FeedCore {
 
     /// Since when the node owes a word. One that closes ledgers when it is asked to owes a live feed none before.
     fn waits_since_ms(&self) -> Option<u64> {
-        if self.config.ledger_accept && self.is_live() { self.expecting_since_ms } else { Some(self.heard_ms) }
+        if self.config.closes == Closes::WhenDone && self.is_live() {
+            self.expecting_since_ms
+        } else {
+            Some(self.heard_ms)
+        }
+    }
+
+    /// Asks a stand-alone node for the next ledger when it is due. While a picture is being read the ledger stands still,
+    /// unless all of it is there and waits for a close.
+    fn close_at_own_pace(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let Closes::Every(interval_ms) = self.config.closes else { return };
+        let reading = self.asked.values().any(|(asked, _)| !matches!(asked, Asked::Submit(_)));
+        if self.is_following() && !reading && now_ms >= self.close_at_ms {
+            self.close_at_ms = now_ms.saturating_add(interval_ms);
+            self.ask(Asked::LedgerAccept, now_ms, effects, request::ledger_accept);
+        }
     }
 
     fn submit(&mut self, submission: Submission, now_ms: u64, effects: &mut Vec<FeedEffect>) {

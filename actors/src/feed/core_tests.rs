@@ -20,7 +20,7 @@ fn core(last_processed: Option<u32>) -> FeedCore {
         account: account(),
         token: token(),
         network_id: 65_001,
-        ledger_accept: false,
+        closes: Closes::Network,
         depth: 10,
         dust: Drops::ZERO,
         silence_ms: 20_000,
@@ -90,12 +90,12 @@ impl FakeNode {
             "account_info" => json!({"ledger_index": self.index, "validated": true, "account_data": {
                 "Account": account().to_string(), "Balance": self.balance.to_string(), "Sequence": 7, "OwnerCount": 0,
                 "Flags": 0, "PreviousTxnID": hash(self.root), "PreviousTxnLgrSeq": 1, "LedgerEntryType": "AccountRoot"}}),
+            "ledger_accept" => json!({"ledger_current_index": self.index + 2}),
             "account_lines" => json!({"ledger_index": self.index, "account": account().to_string(), "lines": []}),
             "account_offers" => json!({"ledger_index": self.index, "account": account().to_string(), "offers": []}),
             "book_offers" => json!({"ledger_index": self.index, "offers": []}),
             "account_tx" => json!({"account": account().to_string(), "ledger_index_min": 1,
                 "ledger_index_max": self.index, "transactions": self.history}),
-            "ledger_accept" => json!({"ledger_current_index": self.index + 2}),
             other => panic!("{other} is not expected"),
         };
         json!({"id": request["id"], "type": "response", "status": "success", "result": result})
@@ -109,6 +109,8 @@ struct Bench {
     updates: Vec<LedgerUpdate>,
     replies: Vec<SubmissionReply>,
     others: Vec<FeedEffect>,
+    /// How often the node was asked to close a ledger.
+    closes_asked: usize,
 }
 
 impl Bench {
@@ -116,7 +118,7 @@ impl Bench {
         let history = Vec::new();
         let node =
             FakeNode { index: 100, balance: 50_000_000, root: ROOT[0], history, has_history: true, history_from: 0 };
-        Bench { core: core(last_processed), node, updates: vec![], replies: vec![], others: vec![] }
+        Bench { core: core(last_processed), node, updates: vec![], replies: vec![], others: vec![], closes_asked: 0 }
     }
 
     /// Connected and live at the node's ledger.
@@ -138,6 +140,7 @@ impl Bench {
             match effect {
                 FeedEffect::Send(text) => {
                     let request: Value = serde_json::from_str(&text).unwrap();
+                    self.closes_asked += usize::from(request["command"] == "ledger_accept");
                     if request["command"] == "submit" {
                         self.others.push(FeedEffect::Send(text));
                         continue;
@@ -224,7 +227,7 @@ fn a_transaction_lost_between_two_that_came_is_noticed_and_read() {
 #[test]
 fn a_ledger_that_was_asked_for_and_is_not_told_of_is_missed() {
     let mut bench = Bench::live(None);
-    bench.core.config.ledger_accept = true;
+    bench.core.config.closes = Closes::WhenDone;
     let silence_ms = bench.core.config.silence_ms;
     bench.on(FeedInput::Tick, 10 * silence_ms);
     assert!(!bench.left(), "nobody asked for a ledger: the node owes none");
@@ -239,7 +242,7 @@ fn a_ledger_that_was_asked_for_and_is_not_told_of_is_missed() {
 #[test]
 fn a_ledger_that_came_is_not_waited_for() {
     let mut bench = Bench::live(None);
-    bench.core.config.ledger_accept = true;
+    bench.core.config.closes = Closes::WhenDone;
     bench.on(FeedInput::LedgerDone(100), 20);
     bench.node.index = 101;
     bench.hear(&closed(101));
@@ -332,6 +335,54 @@ fn a_silent_node_and_an_unanswered_request_are_left() {
     assert!(core.on(FeedInput::Tick, 10_000).unwrap().is_empty());
     let effects = core.on(FeedInput::Tick, 10_001).unwrap();
     assert!(effects.iter().any(|effect| matches!(effect, FeedEffect::Disconnect(_))));
+}
+
+#[test]
+fn a_stand_alone_nodes_ledgers_are_closed_at_the_engines_own_pace() {
+    let mut bench = Bench::new(None);
+    bench.core.config.closes = Closes::Every(1_000);
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    assert_eq!(bench.closes_asked, 0, "nobody closes a ledger while it is being read");
+    for now_ms in [250, 500, 750, 1_000, 1_250, 1_500] {
+        bench.on(FeedInput::Tick, now_ms);
+    }
+    assert_eq!(bench.closes_asked, 2, "at 250 and at 1250 ms");
+    // What the engine has done with a ledger is not waited for.
+    bench.on(FeedInput::LedgerDone(100), 1_600);
+    assert_eq!(bench.closes_asked, 2);
+    bench.on(FeedInput::Disconnected("cut"), 1_700);
+    bench.on(FeedInput::Tick, 2_400);
+    assert_eq!(bench.closes_asked, 2, "nobody is there to close it");
+    // On a network nobody asks.
+    let mut bench = Bench::live(None);
+    bench.on(FeedInput::Tick, 9_000);
+    assert_eq!(bench.closes_asked, 0);
+}
+
+#[test]
+fn a_picture_that_waits_for_a_close_gets_it() {
+    let mut bench = Bench::new(None);
+    bench.core.config.closes = Closes::Every(1_000);
+    bench.on(FeedInput::Tick, 0);
+    // Somebody else closed a ledger between the subscription and the reading, and its message was lost.
+    let greeting = bench.core.on(FeedInput::Connected, 1).unwrap();
+    let answers = |bench: &Bench, effects: &[FeedEffect]| -> Vec<String> {
+        let text = |effect: &FeedEffect| match effect {
+            FeedEffect::Send(text) => Some(bench.node.answer(&serde_json::from_str(text).unwrap()).to_string()),
+            _ => None,
+        };
+        effects.iter().filter_map(text).collect()
+    };
+    let subscribing = bench.core.on(FeedInput::Text(&answers(&bench, &greeting)[0]), 2).unwrap();
+    let reading = bench.core.on(FeedInput::Text(&answers(&bench, &subscribing)[0]), 3).unwrap();
+    bench.node.index = 101;
+    for text in answers(&bench, &reading) {
+        bench.on(FeedInput::Text(&text), 4);
+    }
+    assert!(bench.updates.is_empty() && !bench.core.is_live());
+    bench.on(FeedInput::Tick, 250);
+    assert_eq!(bench.closes_asked, 1, "or both would wait for ever");
 }
 
 #[test]

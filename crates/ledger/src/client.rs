@@ -72,6 +72,19 @@ impl Endpoint {
     }
 }
 
+/// A node's address without user, password, path and query: paid nodes carry their access key there.
+#[must_use]
+pub fn shown_url(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
+    let (authority, tail) = rest.find(['/', '?', '#']).and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    let tail = if tail.len() > 1 { "/..." } else { tail };
+    match scheme {
+        Some(scheme) => format!("{scheme}://{host}{tail}"),
+        None => format!("{host}{tail}"),
+    }
+}
+
 /// Opens one connection and serves it until it ends. Dropping the sender of `outgoing` closes it.
 ///
 /// Every event is handed to `on_event` at once, which must not wait: a node closes connections that read slowly.
@@ -136,8 +149,8 @@ pub async fn run(
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 async fn open(endpoint: &Endpoint) -> Result<Socket, ClientEvent> {
-    let url = &endpoint.url;
-    let failed = |error: String| ClientEvent::Failed { error: format!("{url}: {error}") };
+    let (url, shown) = (&endpoint.url, shown_url(&endpoint.url));
+    let failed = |error: String| ClientEvent::Failed { error: format!("{shown}: {error}") };
     let connector = endpoint.connector().map_err(|error| failed(error.to_string()))?;
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE_BYTES))
@@ -150,7 +163,7 @@ async fn open(endpoint: &Endpoint) -> Result<Socket, ClientEvent> {
         Ok(Err(Error::Http(answer)))
             if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status()) =>
         {
-            Err(ClientEvent::Busy { error: format!("{url}: {}", answer.status()) })
+            Err(ClientEvent::Busy { error: format!("{shown}: {}", answer.status()) })
         }
         Ok(Err(error @ (Error::Tls(_) | Error::Io(_)))) if url.starts_with("wss://") => Err(failed(format!(
             "{error}; check the node's URL, this machine's clock and, for a node of your own, network.ca_file"

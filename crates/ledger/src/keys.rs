@@ -8,6 +8,7 @@ use thiserror::Error;
 use xrpl::constants::CryptoAlgorithm;
 use xrpl::core::addresscodec::{decode_seed, encode_account_public_key, encode_seed};
 use xrpl::core::keypairs::{CryptoImplementation, Ed25519, Secp256k1};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::codec::{self, CodecError};
 use crate::hex;
@@ -34,6 +35,9 @@ pub enum KeyError {
     /// Not a family seed.
     #[error("this is not a family seed (29 to 31 characters beginning with s); copy it again from your wallet")]
     NotASeed,
+    /// The seed names its algorithm, and another one was asked for.
+    #[error("a seed that begins with sEd is an ed25519 one; leave the key type out, or set it to ed25519")]
+    OtherAlgorithm,
     /// The derivation failed.
     #[error("no key can be derived from this seed: {reason}; use another one")]
     Derivation {
@@ -110,12 +114,23 @@ pub fn entropy_of(seed: &str) -> Option<([u8; 16], Algorithm)> {
 
 enum Secret {
     /// "ED" and the private key in hex, the form that the signing code takes.
-    Ed25519(String),
+    Ed25519(Zeroizing<String>),
     Secp256k1(Box<SecretKey>),
 }
 
-/// The key of one account. Neither seed nor private key can be read from it; `Debug` shows the address.
+impl Drop for Secret {
+    fn drop(&mut self) {
+        match self {
+            Secret::Ed25519(private) => private.zeroize(),
+            Secret::Secp256k1(secret) => secret.non_secure_erase(),
+        }
+    }
+}
+
+/// The key that signs for one account. Neither seed nor private key can be read from it; `Debug` shows addresses. Its
+/// memory is erased when it is dropped; copies that the derivation's libraries made on their way are not reached.
 pub struct Keypair {
+    account: Address,
     address: Address,
     public: String,
     secret: Secret,
@@ -123,7 +138,10 @@ pub struct Keypair {
 
 impl fmt::Debug for Keypair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keypair({})", self.address)
+        if self.account == self.address {
+            return write!(f, "Keypair({})", self.address);
+        }
+        write!(f, "Keypair({} for {})", self.address, self.account)
     }
 }
 
@@ -135,6 +153,26 @@ impl Keypair {
     pub fn from_seed(seed: &str) -> Result<Keypair, KeyError> {
         let (entropy, algorithm) = entropy_of(seed.trim()).ok_or(KeyError::NotASeed)?;
         Keypair::from_entropy(entropy, algorithm)
+    }
+
+    /// The key that an algorithm derives from a family seed: other software derives ed25519 keys from seeds whose text
+    /// names no algorithm, too.
+    ///
+    /// # Errors
+    /// [`KeyError`]; its text never holds the seed. [`KeyError::OtherAlgorithm`] for an `sEd` seed and secp256k1.
+    pub fn from_seed_as(seed: &str, algorithm: Algorithm) -> Result<Keypair, KeyError> {
+        let (entropy, named) = entropy_of(seed.trim()).ok_or(KeyError::NotASeed)?;
+        if named == Algorithm::Ed25519 && algorithm == Algorithm::Secp256k1 {
+            return Err(KeyError::OtherAlgorithm);
+        }
+        Keypair::from_entropy(entropy, algorithm)
+    }
+
+    /// The same key, signing for `account`: as that account's regular key where the addresses differ. Whether the ledger
+    /// agrees is not known here.
+    #[must_use]
+    pub fn for_account(self, account: Address) -> Keypair {
+        Keypair { account, ..self }
     }
 
     /// The key of 16 random bytes.
@@ -150,19 +188,26 @@ impl Keypair {
             Algorithm::Secp256k1 => Secp256k1.derive_keypair(&entropy, false),
         }
         .map_err(failed)?;
+        let private = Zeroizing::new(private);
         let secret = match algorithm {
             Algorithm::Ed25519 => Secret::Ed25519(private),
             Algorithm::Secp256k1 => Secret::Secp256k1(Box::new(secp256k1_secret(&private)?)),
         };
         let address = codec::address_of_key(&public).ok_or(KeyError::SelfTest)?;
-        let keys = Keypair { address, public, secret };
+        let keys = Keypair { account: address, address, public, secret };
         let signature = keys.signature(SELF_TEST).map_err(|_| KeyError::SelfTest)?;
         if codec::signature_is_valid(SELF_TEST, &signature, &keys.public) { Ok(keys) } else { Err(KeyError::SelfTest) }
     }
 
-    /// The account of this key (its master key).
+    /// The account that it signs for.
     #[must_use]
     pub const fn address(&self) -> Address {
+        self.account
+    }
+
+    /// The key's own address: that of the account whose master key it is.
+    #[must_use]
+    pub const fn key_address(&self) -> Address {
         self.address
     }
 
@@ -177,8 +222,8 @@ impl Keypair {
     /// # Errors
     /// [`SignError`]; nothing was sent, the sequence is still free.
     pub fn sign(&self, transaction: &Transaction) -> Result<Signed, SignError> {
-        if transaction.account != self.address {
-            return Err(SignError::OtherAccount { account: transaction.account, key: self.address });
+        if transaction.account != self.account {
+            return Err(SignError::OtherAccount { account: transaction.account, key: self.account });
         }
         let mut json = transaction.to_json()?;
         put_text(&mut json, "SigningPubKey", &self.public);
@@ -223,8 +268,9 @@ impl Keypair {
 /// The 32 bytes of a private key that the derivation prints with a leading zero byte.
 fn secp256k1_secret(private: &str) -> Result<SecretKey, KeyError> {
     let wrong = || KeyError::Derivation { reason: "the private key does not have 33 bytes".to_string() };
-    let [_, key @ ..] = hex::decode_array::<33>(private).ok_or_else(wrong)?;
-    SecretKey::from_byte_array(&key).map_err(|e| KeyError::Derivation { reason: e.to_string() })
+    let bytes = Zeroizing::new(hex::decode_array::<33>(private).ok_or_else(wrong)?);
+    let [_, key @ ..] = &*bytes;
+    SecretKey::from_byte_array(key).map_err(|e| KeyError::Derivation { reason: e.to_string() })
 }
 
 fn put_text(json: &mut Value, field: &str, text: &str) {
@@ -324,6 +370,42 @@ mod tests {
             body: Body::OfferCancel { offer_sequence: 3 },
         };
         assert!(matches!(keys.sign(&tx), Err(SignError::OtherAccount { .. })));
+    }
+
+    #[test]
+    fn a_seed_whose_text_names_no_algorithm_gives_a_key_of_either() {
+        // xrpl.org, "Cryptographic Keys": the seed of "masterpassphrase", and the ed25519 key that rippled derives of it.
+        let master = "snoPBrXtMeMyMHUVTgbuqAfg1SUTb";
+        let key = |algorithm| Keypair::from_seed_as(master, algorithm).unwrap();
+        assert_eq!(key(Algorithm::Secp256k1).address().to_string(), "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh");
+        assert_eq!(key(Algorithm::Ed25519).address().to_string(), "rGWrZyQqhTp9Xu7G5Pkayo7bXjH4k4QYpf");
+        let named = "sEdSKaCy2JT7JaM7v95H9SxkhP9wS2r";
+        assert!(Keypair::from_seed_as(named, Algorithm::Ed25519).is_ok());
+        assert_eq!(Keypair::from_seed_as(named, Algorithm::Secp256k1).unwrap_err(), KeyError::OtherAlgorithm);
+    }
+
+    #[test]
+    fn a_regular_key_signs_for_the_account_and_for_no_other() {
+        let account = Keypair::from_entropy([9; 16], Algorithm::Ed25519).unwrap().address();
+        let regular = Keypair::from_entropy([3; 16], Algorithm::Secp256k1).unwrap();
+        let own = regular.address();
+        let regular = regular.for_account(account);
+        assert_eq!((regular.address(), regular.key_address()), (account, own));
+        assert_eq!(format!("{regular:?}"), format!("Keypair({own} for {account})"));
+        let tx = |account| Transaction {
+            account,
+            sequence: 1,
+            ticket_sequence: None,
+            fee: Drops::new(10),
+            flags: 0,
+            last_ledger_sequence: Some(5),
+            network_id: 0,
+            body: Body::OfferCancel { offer_sequence: 3 },
+        };
+        let signed = codec::decode(&regular.sign(&tx(account)).unwrap().blob).unwrap();
+        assert_eq!(signed["Account"], account.to_string());
+        assert_eq!(codec::verify(&signed).unwrap(), own, "the signature is the regular key's");
+        assert!(matches!(regular.sign(&tx(own)), Err(SignError::OtherAccount { .. })));
     }
 
     #[test]

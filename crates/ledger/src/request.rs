@@ -147,6 +147,12 @@ pub fn fee(id: u64) -> String {
     request(id, "fee", json!({}))
 }
 
+/// A ledger's header.
+#[must_use]
+pub fn ledger(id: u64, index: Index) -> String {
+    request(id, "ledger", json!({"ledger_index": index.json()}))
+}
+
 /// A transaction by its hash; with a range the answer says whether the node searched all of it.
 #[must_use]
 pub fn tx(id: u64, hash: Hash, ledgers: Option<(u32, u32)>) -> String {
@@ -198,6 +204,7 @@ mod tests {
             submit(7, "AB", true),
             fee(7),
             tx(7, Hash([0; 32]), Some((1, 2))),
+            ledger(7, Index::Validated),
             ledger_accept(7),
             stop(7),
         ];
