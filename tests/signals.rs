@@ -36,6 +36,7 @@ fn without_nohup_a_closed_terminal_ends_the_session() {
     assert_eq!(running.wait(), 0, "{}", engine.stderr());
     let session = engine.record().session(None).unwrap();
     assert_eq!(session.end_reason, Some(EndReason::TerminalClosed));
+    assert_eq!(log_of(&engine).matches("stop stage done").count(), 8, "each stage's outcome is in the log");
 }
 
 #[test]
@@ -91,13 +92,17 @@ fn dump_in(engine: &Engine) -> Value {
     dumps.remove(0)
 }
 
-fn dumps_in(engine: &Engine) -> Vec<Value> {
+fn log_of(engine: &Engine) -> String {
     let log = std::fs::read_dir(engine.folder())
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .find(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
         .unwrap();
-    let text = std::fs::read_to_string(log).unwrap();
+    std::fs::read_to_string(log).unwrap()
+}
+
+fn dumps_in(engine: &Engine) -> Vec<Value> {
+    let text = log_of(engine);
     let told = text.lines().filter(|line| line.contains("diagnostic dump")).map(|line| {
         let line: Value = serde_json::from_str(line).unwrap();
         let dump = line.pointer("/dump").or_else(|| line.pointer("/fields/dump")).unwrap_or_else(|| panic!("{line}"));

@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
 use neo_failpoint::Place;
-use neo_ledger::client::{self, ClientEvent};
+use neo_ledger::client::{self, ClientEvent, Endpoint};
 
 use crate::clock::monotonic_ms;
 use crate::guard::{Guard, SupervisorEvent};
 use crate::messages::{Beat, LedgerDone, Submission};
 use crate::socket::{self, SocketTask};
-use core::{FeedCore, FeedEffect, FeedInput};
+use core::{FeedCore, FeedEffect, FeedInput, SecondEffect, SecondInput};
 pub use listeners::{Listeners, OrdersLink, Relink, ValuerLink};
+use nodes::Parting;
 
 /// How often time-outs are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -25,14 +26,35 @@ const TICK: Duration = Duration::from_millis(250);
 /// The feed's mailbox.
 pub struct Feed {
     core: FeedCore,
-    url: String,
+    nodes: Vec<Endpoint>,
     guard: Guard,
-    connection: u64,
-    socket: Option<SocketTask>,
+    /// Connections that were opened so far: each has a number of its own.
+    connections: u64,
+    first: Line,
+    second: Line,
     /// A socket's task that shows no sign of life for so long is given up.
     frozen_ms: u64,
     listeners: Listeners,
     live_told: bool,
+}
+
+/// One of the two connections.
+#[derive(Default)]
+struct Line {
+    connection: u64,
+    socket: Option<SocketTask>,
+}
+
+impl Line {
+    fn send(&self, text: String) {
+        if self.socket.as_ref().is_some_and(|socket| !socket.send(text)) {
+            tracing::warn!("the socket is gone; its end is reported by itself");
+        }
+    }
+
+    fn is_frozen(&self, frozen_ms: u64) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.is_frozen(monotonic_ms(), frozen_ms))
+    }
 }
 
 /// Something the socket of one connection said; `None` when its queue ended.
@@ -42,10 +64,11 @@ pub struct FromSocket {
 }
 
 impl Feed {
-    /// A feed that connects to `url` when it starts.
+    /// A feed that connects to one of `nodes` when it starts.
     #[must_use]
-    pub fn new(core: FeedCore, url: String, guard: Guard, frozen_ms: u64, listeners: Listeners) -> Feed {
-        Feed { core, url, guard, connection: 0, socket: None, frozen_ms, listeners, live_told: false }
+    pub fn new(core: FeedCore, nodes: Vec<Endpoint>, guard: Guard, frozen_ms: u64, listeners: Listeners) -> Feed {
+        let (first, second) = (Line::default(), Line::default());
+        Feed { core, nodes, guard, connections: 0, first, second, frozen_ms, listeners, live_told: false }
     }
 
     fn feed(&mut self, input: FeedInput<'_>, ctx: &mut Context<Self>) {
@@ -76,47 +99,102 @@ impl Feed {
 
     fn carry_out(&mut self, effect: FeedEffect, ctx: &mut Context<Self>) {
         match effect {
-            FeedEffect::Connect => self.connect(ctx),
-            FeedEffect::Disconnect(reason) => self.lost(&reason, ctx),
-            FeedEffect::Send(text) => {
-                if self.socket.as_ref().is_some_and(|socket| !socket.send(text)) {
-                    tracing::warn!("the socket is gone; its end is reported by itself");
-                }
+            FeedEffect::Connect(node) => self.first = self.connect(node, ctx),
+            FeedEffect::Disconnect(parting, reason) => self.lost(parting, &reason, ctx),
+            FeedEffect::Send(text) => self.first.send(text),
+            FeedEffect::Second(SecondEffect::Connect(node)) => self.second = self.connect(node, ctx),
+            FeedEffect::Second(SecondEffect::Send(text)) => self.second.send(text),
+            FeedEffect::Second(SecondEffect::Disconnect(parting, reason)) => self.second_lost(parting, &reason, ctx),
+            FeedEffect::Second(SecondEffect::Promote) => {
+                self.first = std::mem::take(&mut self.second);
+                tracing::warn!(actor = "feed", url = self.url(), "the node that stood by is followed now");
+                self.feed(FeedInput::Connected, ctx);
             }
             FeedEffect::Update(update) => self.listeners.update(*update, &self.guard),
             FeedEffect::Reply(reply) => self.listeners.reply(reply, &self.guard),
-            FeedEffect::Warn(reason) => tracing::warn!(actor = "feed", reason, url = client::shown_url(&self.url)),
+            FeedEffect::Warn(reason) => tracing::warn!(actor = "feed", reason, url = self.url()),
         }
     }
 
-    fn connect(&mut self, ctx: &mut Context<Self>) {
-        self.connection += 1;
-        let connection = self.connection;
-        let (socket, events) = SocketTask::start(self.url.clone());
-        self.socket = Some(socket);
+    /// Of the node that is followed, as it may be shown.
+    fn url(&self) -> String {
+        self.nodes.get(self.core.node()).map(|node| client::shown_url(&node.url)).unwrap_or_default()
+    }
+
+    fn connect(&mut self, node: usize, ctx: &mut Context<Self>) -> Line {
+        self.connections += 1;
+        let connection = self.connections;
+        // The core counts the same nodes: there is one of this place.
+        let Some(endpoint) = self.nodes.get(node).cloned() else { return Line::default() };
+        let (socket, events) = SocketTask::start(endpoint);
         ctx.add_stream(futures_util::stream::unfold(Some(events), move |events| async move {
             let mut events = events?;
             let event = events.recv().await;
             let rest = event.is_some().then_some(events);
             Some((FromSocket { connection, event }, rest))
         }));
+        Line { connection, socket: Some(socket) }
     }
 
     /// Dropping the socket ends its task; what it still says belongs to an old connection.
-    fn lost(&mut self, reason: &str, ctx: &mut Context<Self>) {
-        self.socket = None;
-        self.connection += 1;
-        self.feed(FeedInput::Disconnected(reason), ctx);
+    fn lost(&mut self, parting: Parting, reason: &str, ctx: &mut Context<Self>) {
+        self.first = Line::default();
+        self.feed(FeedInput::Disconnected(parting, reason), ctx);
+    }
+
+    fn second_lost(&mut self, parting: Parting, reason: &str, ctx: &mut Context<Self>) {
+        self.second = Line::default();
+        self.feed(FeedInput::Second(SecondInput::Disconnected(parting, reason)), ctx);
     }
 
     /// The socket's task died or froze: that is a fault, and a new connection puts it right.
     fn socket_failed(&mut self, cause: &str, ctx: &mut Context<Self>) {
-        if let Some(socket) = &self.socket {
+        if let Some(socket) = &self.first.socket {
             socket.abort();
         }
         let action = "a new connection is opened, and what was missed is read afresh";
         self.guard.tell(SupervisorEvent::Mended { part: socket::NAME, cause: cause.to_string(), action });
-        self.lost(cause, ctx);
+        self.lost(Parting::Lost, cause, ctx);
+    }
+
+    fn said_on_first(&mut self, event: Option<ClientEvent>, ctx: &mut Context<Self>) {
+        match event {
+            Some(ClientEvent::Connected) => self.feed(FeedInput::Connected, ctx),
+            Some(ClientEvent::Text(text)) => self.feed(FeedInput::Text(&text), ctx),
+            None if self.first.socket.as_ref().is_some_and(SocketTask::is_overrun) => {
+                self.lost(Parting::TooSlow, "the engine fell behind the node's messages", ctx);
+            }
+            None => self.socket_failed("the socket's task ended without a word", ctx),
+            Some(ended) => {
+                let (parting, reason) = how_it_ended(ended);
+                self.lost(parting, &reason, ctx);
+            }
+        }
+    }
+
+    fn said_on_second(&mut self, event: Option<ClientEvent>, ctx: &mut Context<Self>) {
+        match event {
+            Some(ClientEvent::Connected) => self.feed(FeedInput::Second(SecondInput::Connected), ctx),
+            Some(ClientEvent::Text(text)) => self.feed(FeedInput::Second(SecondInput::Text(&text)), ctx),
+            None => self.second_lost(Parting::Lost, "the socket's task ended without a word", ctx),
+            Some(ended) => {
+                let (parting, reason) = how_it_ended(ended);
+                self.second_lost(parting, &reason, ctx);
+            }
+        }
+    }
+}
+
+/// Why a connection is over, from its last event.
+fn how_it_ended(event: ClientEvent) -> (Parting, String) {
+    match event {
+        ClientEvent::Closed { code, reason } => {
+            let shown = code.map_or_else(|| "no code".to_string(), |code| format!("code {code}"));
+            (Parting::of_close(code, &reason), format!("the node closed the connection ({shown}) {reason}"))
+        }
+        ClientEvent::Busy { error } => (Parting::Overloaded, error),
+        ClientEvent::Failed { error } => (Parting::Lost, error),
+        ClientEvent::Connected | ClientEvent::Text(_) => (Parting::Lost, "it goes on".to_string()),
     }
 }
 
@@ -133,9 +211,11 @@ impl Actor for Feed {
 impl Feed {
     /// Re-armed after each run: an interval would fire many times in a row after the machine slept.
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let now_ms = monotonic_ms();
-        if self.socket.as_ref().is_some_and(|socket| socket.is_frozen(now_ms, self.frozen_ms)) {
+        if self.first.is_frozen(self.frozen_ms) {
             self.socket_failed("the socket's task is frozen", ctx);
+        }
+        if self.second.is_frozen(self.frozen_ms) {
+            self.second_lost(Parting::Lost, "the socket's task is frozen", ctx);
         }
         self.feed(FeedInput::Tick, ctx);
         ctx.run_later(TICK, Feed::tick);
@@ -144,21 +224,10 @@ impl Feed {
 
 impl StreamHandler<FromSocket> for Feed {
     fn handle(&mut self, said: FromSocket, ctx: &mut Self::Context) {
-        if said.connection != self.connection {
-            return;
-        }
-        match said.event {
-            Some(ClientEvent::Connected) => self.feed(FeedInput::Connected, ctx),
-            Some(ClientEvent::Text(text)) => self.feed(FeedInput::Text(&text), ctx),
-            Some(ClientEvent::Closed { code, reason }) => {
-                let code = code.map_or_else(|| "no code".to_string(), |code| format!("code {code}"));
-                self.lost(&format!("the node closed the connection ({code}) {reason}"), ctx);
-            }
-            Some(ClientEvent::Busy { error } | ClientEvent::Failed { error }) => self.lost(&error, ctx),
-            None if self.socket.as_ref().is_some_and(SocketTask::is_overrun) => {
-                self.lost("the engine fell behind the node's messages", ctx);
-            }
-            None => self.socket_failed("the socket's task ended without a word", ctx),
+        if said.connection == self.first.connection {
+            self.said_on_first(said.event, ctx);
+        } else if said.connection == self.second.connection {
+            self.said_on_second(said.event, ctx);
         }
     }
 

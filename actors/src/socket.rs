@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use neo_failpoint::Place;
-use neo_ledger::client::{self, ClientEvent};
+use neo_ledger::client::{self, ClientEvent, Endpoint};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -32,13 +32,13 @@ pub struct SocketTask {
 impl SocketTask {
     /// Opens a connection; what happens on it comes out of the queue.
     #[must_use]
-    pub fn start(url: String) -> (SocketTask, mpsc::Receiver<ClientEvent>) {
+    pub fn start(endpoint: Endpoint) -> (SocketTask, mpsc::Receiver<ClientEvent>) {
         let (outgoing, to_send) = mpsc::unbounded_channel();
         let (heard, events) = mpsc::channel(QUEUE);
         let overrun = Arc::new(AtomicBool::new(false));
         // A full queue ends the connection: what is missing is read afresh, never skipped.
         let (mut heard, full) = (Some(heard), Arc::clone(&overrun));
-        let talk = client::run(url, to_send, move |event| {
+        let talk = client::run(endpoint, to_send, move |event| {
             if heard.as_ref().is_some_and(|queue| queue.try_send(event).is_err()) {
                 full.store(true, Ordering::Release);
                 heard = None;
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_task_that_does_nothing_any_more_is_frozen_and_one_that_ended_is_not() {
         actix::System::new().block_on(async {
-            let (task, mut events) = SocketTask::start("ws://127.0.0.1:1".to_string());
+            let (task, mut events) = SocketTask::start("ws://127.0.0.1:1".to_string().into());
             let later_ms = monotonic_ms() + 60_000;
             assert!(task.is_frozen(later_ms, 10_000));
             assert!(!task.is_frozen(monotonic_ms(), 10_000));

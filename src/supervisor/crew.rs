@@ -20,6 +20,7 @@ use neo_actors::valuer::Valuer;
 use neo_actors::valuer::core::ValuerCore;
 use neo_actors::writer::WriterWatch;
 use neo_actors::{ActorName, Guard, SharedStatus, SupervisorEvent, panics};
+use neo_ledger::client::Endpoint;
 use neo_ledger::keys::Keypair;
 use neo_store::record::SessionNumber;
 use neo_store::writer::Writer;
@@ -32,8 +33,8 @@ const CORE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the actors are made from.
 pub struct CrewConfig {
-    /// Where the node is.
-    pub url: String,
+    /// Where the nodes are, in order of preference.
+    pub nodes: Vec<Endpoint>,
     /// How to follow it.
     pub feed: FeedConfig,
     /// What to quote.
@@ -409,6 +410,6 @@ fn start_feed(
     listeners: Listeners,
     events: &Sender<SupervisorEvent>,
 ) -> Member<Feed> {
-    let (url, frozen_ms) = (config.url.clone(), config.frozen_ms);
-    member(ActorName::Feed, events, move |guard| Feed::new(FeedCore::new(feed), url, guard, frozen_ms, listeners))
+    let (nodes, frozen_ms) = (config.nodes.clone(), config.frozen_ms);
+    member(ActorName::Feed, events, move |guard| Feed::new(FeedCore::new(feed), nodes, guard, frozen_ms, listeners))
 }

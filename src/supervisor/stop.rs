@@ -223,6 +223,15 @@ mod tests {
     }
 
     #[test]
+    fn the_ledgers_stages_have_four_fifths_of_the_time_that_is_left() {
+        for stage in [Stage::Settle, Stage::Cancel] {
+            assert_eq!(budget(stage, false, DEADLINES, 0), DEADLINES.whole_ms / 5 * 4);
+            assert_eq!(budget(stage, false, DEADLINES, 10_000), DEADLINES.whole_ms / 5 * 4 - 10_000);
+            assert_eq!(budget(stage, true, DEADLINES, 0), DEADLINES.urgent_ms / 5 * 4);
+        }
+    }
+
+    #[test]
     fn the_ledger_never_eats_the_time_of_the_record() {
         let mut stages = script(None);
         stages.each_ms = 40_000;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use neo_actors::feed::core::{Closes, FeedConfig, FeedCore, FeedEffect, FeedInput};
+use neo_actors::feed::nodes::Parting;
 use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersInput};
 use neo_actors::valuer::core::{ValuerCore, ValuerState};
@@ -190,6 +191,9 @@ impl Runner {
             account: key.address(),
             token,
             network_id: scenario.network_id,
+            nodes: 1,
+            seed: 1,
+            is_public: false,
             closes: Closes::WhenDone,
             depth: 20,
             dust: Drops::new(1_000_000),
@@ -319,7 +323,7 @@ impl Runner {
                     self.node.disconnect(connection);
                 }
                 self.queue.retain(|event| !matches!(event, Event::ToNode(_) | Event::FromNode(_)));
-                self.feed_in(FeedInput::Disconnected("cut"));
+                self.feed_in(FeedInput::Disconnected(Parting::Lost, "cut"));
             }
             Event::ToNode(text) => {
                 if let Some(connection) = self.connection {
@@ -421,8 +425,9 @@ impl Runner {
     fn feed_in(&mut self, input: FeedInput<'_>) {
         for effect in self.feed.on(input, self.now_ms).unwrap() {
             match effect {
-                FeedEffect::Connect => self.queue.push_back(Event::Connect),
-                FeedEffect::Disconnect(_) => self.queue.push_front(Event::Cut),
+                FeedEffect::Connect(_) => self.queue.push_back(Event::Connect),
+                FeedEffect::Disconnect(..) => self.queue.push_front(Event::Cut),
+                FeedEffect::Second(effect) => unreachable!("there is one node: {effect:?}"),
                 FeedEffect::Send(text) => self.queue.push_back(Event::ToNode(text)),
                 FeedEffect::Update(update) => self.queue.push_back(Event::Update(update)),
                 FeedEffect::Reply(reply) => self.queue.push_back(Event::Reply(reply)),

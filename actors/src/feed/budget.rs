@@ -25,17 +25,24 @@ impl Budget {
     /// Charges a submission if there is room for it.
     #[must_use]
     pub fn submits(&mut self, now_ms: u64) -> bool {
-        self.take(MEDIUM, FULL, now_ms)
+        self.forget(now_ms);
+        let after = self.charged.saturating_add(u64::from(MEDIUM) * THOUSAND);
+        let room = after <= u64::from(FULL) * THOUSAND;
+        if room {
+            self.charged = after;
+        }
+        room
     }
 
-    /// Charges a question, or several, that may as well be asked later.
+    /// Whether there is room for questions that may as well be asked later.
     #[must_use]
-    pub fn asks(&mut self, charge: u32, now_ms: u64) -> bool {
-        self.take(charge, FULL / 2, now_ms)
+    pub fn has_room(&mut self, charge: u32, now_ms: u64) -> bool {
+        self.forget(now_ms);
+        self.charged.saturating_add(u64::from(charge) * THOUSAND) <= u64::from(FULL / 2) * THOUSAND
     }
 
-    /// Charges what must be asked.
-    pub fn must_ask(&mut self, charge: u32, now_ms: u64) {
+    /// Charges what is asked.
+    pub fn asks(&mut self, charge: u32, now_ms: u64) {
         self.forget(now_ms);
         self.charged = self.charged.saturating_add(u64::from(charge) * THOUSAND);
     }
@@ -44,16 +51,6 @@ impl Budget {
     pub fn warned(&mut self, now_ms: u64) {
         self.forget(now_ms);
         self.charged = self.charged.max(u64::from(FULL) * THOUSAND);
-    }
-
-    fn take(&mut self, charge: u32, limit: u32, now_ms: u64) -> bool {
-        self.forget(now_ms);
-        let after = self.charged.saturating_add(u64::from(charge) * THOUSAND);
-        let room = after <= u64::from(limit) * THOUSAND;
-        if room {
-            self.charged = after;
-        }
-        room
     }
 
     fn forget(&mut self, now_ms: u64) {
@@ -71,10 +68,12 @@ mod tests {
     #[test]
     fn questions_leave_half_of_it_to_submissions() {
         let mut budget = Budget::default();
-        while budget.asks(MEDIUM, 0) {}
+        while budget.has_room(MEDIUM, 0) {
+            budget.asks(MEDIUM, 0);
+        }
         let submitted = (0..100).take_while(|_| budget.submits(0)).count();
         assert_eq!(submitted, 15);
-        assert!(!budget.submits(0) && !budget.asks(REFERENCE, 0));
+        assert!(!budget.submits(0) && !budget.has_room(REFERENCE, 0));
     }
 
     #[test]
@@ -109,9 +108,9 @@ mod tests {
     fn a_warning_stops_what_can_wait() {
         let mut budget = Budget::default();
         budget.warned(0);
-        assert!(!budget.asks(REFERENCE, 10_000));
-        assert!(budget.asks(REFERENCE, 16_100));
-        budget.must_ask(MEDIUM, 16_100);
-        assert!(!budget.asks(REFERENCE, 16_100));
+        assert!(!budget.has_room(REFERENCE, 10_000));
+        assert!(budget.has_room(REFERENCE, 16_100));
+        budget.asks(MEDIUM, 16_100);
+        assert!(!budget.has_room(REFERENCE, 16_100));
     }
 }

@@ -21,6 +21,9 @@ fn core(last_processed: Option<u32>) -> FeedCore {
         token: token(),
         network_id: 65_001,
         closes: Closes::Network,
+        nodes: 1,
+        seed: 1,
+        is_public: false,
         depth: 10,
         dust: Drops::ZERO,
         silence_ms: 20_000,
@@ -69,6 +72,8 @@ struct FakeNode {
     has_history: bool,
     /// The first ledger that its history has.
     history_from: u64,
+    /// False when it is blocked by an amendment.
+    fit: bool,
 }
 
 impl FakeNode {
@@ -80,7 +85,7 @@ impl FakeNode {
         }
         let result = match request["command"].as_str().unwrap() {
             "server_info" => json!({"info": {"network_id": 65_001, "build_version": "2.6.1", "complete_ledgers": "1-9",
-                "server_state": "full", "validated_ledger": {"seq": self.index, "hash": hash('9'), "age": 1,
+                "server_state": "full", "amendment_blocked": !self.fit, "validated_ledger": {"seq": self.index, "hash": hash('9'), "age": 1,
                 "base_fee_xrp": 0.00001, "reserve_base_xrp": 1, "reserve_inc_xrp": 0.2}}}),
             "subscribe" => {
                 let mut result = closed(self.index);
@@ -116,8 +121,15 @@ struct Bench {
 impl Bench {
     fn new(last_processed: Option<u32>) -> Bench {
         let history = Vec::new();
-        let node =
-            FakeNode { index: 100, balance: 50_000_000, root: ROOT[0], history, has_history: true, history_from: 0 };
+        let node = FakeNode {
+            index: 100,
+            balance: 50_000_000,
+            root: ROOT[0],
+            history,
+            has_history: true,
+            history_from: 0,
+            fit: true,
+        };
         Bench { core: core(last_processed), node, updates: vec![], replies: vec![], others: vec![], closes_asked: 0 }
     }
 
@@ -160,7 +172,7 @@ impl Bench {
     }
 
     fn left(&self) -> bool {
-        self.others.iter().any(|effect| matches!(effect, FeedEffect::Disconnect(_)))
+        self.others.iter().any(|effect| matches!(effect, FeedEffect::Disconnect(..)))
     }
 }
 
@@ -304,21 +316,24 @@ fn a_lost_connection_answers_open_submissions_and_is_tried_again_later_each_time
     let mut bench = Bench::live(None);
     let submission = Submission { hash: Hash([7; 32]), blob: "00".into() };
     bench.on(FeedInput::Submit(submission.clone()), 20);
-    bench.on(FeedInput::Disconnected("reset"), 30);
+    bench.on(FeedInput::Disconnected(Parting::Lost, "reset"), 30);
     assert_eq!(bench.replies.len(), 1);
     assert!(bench.replies[0].result.is_err());
     bench.on(FeedInput::Submit(submission), 40);
     assert_eq!(bench.replies.len(), 2, "without a connection the answer is at once: not sent");
-    let connects = |bench: &Bench| bench.others.iter().filter(|effect| matches!(effect, FeedEffect::Connect)).count();
+    let connects =
+        |bench: &Bench| bench.others.iter().filter(|effect| matches!(effect, FeedEffect::Connect(_))).count();
     let before = connects(&bench);
     bench.on(FeedInput::Tick, 31);
     assert_eq!(connects(&bench), before, "not at once");
-    bench.on(FeedInput::Tick, 531);
-    assert_eq!(connects(&bench), before + 1);
-    bench.on(FeedInput::Disconnected("refused"), 532);
-    bench.on(FeedInput::Tick, 1_100);
+    bench.on(FeedInput::Tick, 529);
+    assert_eq!(connects(&bench), before, "not before half a second is over");
+    bench.on(FeedInput::Tick, 655);
+    assert_eq!(connects(&bench), before + 1, "and a quarter of it");
+    bench.on(FeedInput::Disconnected(Parting::Lost, "refused"), 655);
+    bench.on(FeedInput::Tick, 1_654);
     assert_eq!(connects(&bench), before + 1, "the second wait is longer");
-    bench.on(FeedInput::Tick, 1_532);
+    bench.on(FeedInput::Tick, 1_905);
     assert_eq!(connects(&bench), before + 2);
 }
 
@@ -334,7 +349,7 @@ fn a_silent_node_and_an_unanswered_request_are_left() {
     core.on(FeedInput::Connected, 0).unwrap();
     assert!(core.on(FeedInput::Tick, 10_000).unwrap().is_empty());
     let effects = core.on(FeedInput::Tick, 10_001).unwrap();
-    assert!(effects.iter().any(|effect| matches!(effect, FeedEffect::Disconnect(_))));
+    assert!(effects.iter().any(|effect| matches!(effect, FeedEffect::Disconnect(..))));
 }
 
 #[test]
@@ -351,7 +366,7 @@ fn a_stand_alone_nodes_ledgers_are_closed_at_the_engines_own_pace() {
     // What the engine has done with a ledger is not waited for.
     bench.on(FeedInput::LedgerDone(100), 1_600);
     assert_eq!(bench.closes_asked, 2);
-    bench.on(FeedInput::Disconnected("cut"), 1_700);
+    bench.on(FeedInput::Disconnected(Parting::Lost, "cut"), 1_700);
     bench.on(FeedInput::Tick, 2_400);
     assert_eq!(bench.closes_asked, 2, "nobody is there to close it");
     // On a network nobody asks.
@@ -472,7 +487,7 @@ fn a_transaction_that_is_not_understood_is_read_again_before_its_ledger_is_told(
     assert_eq!(bench.updates.len(), 1, "half a ledger is not told");
     assert!(bench.left());
     bench.node.history = vec![payment(101, ROOT[1], 50_000_000)];
-    bench.on(FeedInput::Disconnected("left"), 20);
+    bench.on(FeedInput::Disconnected(Parting::Lost, "left"), 20);
     bench.on(FeedInput::Tick, 10_000);
     bench.on(FeedInput::Connected, 10_001);
     let update = bench.updates.last().unwrap();
@@ -486,5 +501,155 @@ fn an_absurd_ledger_index_is_a_node_to_leave() {
         bench.hear(&closed(index));
         assert!(bench.left(), "{index}");
         assert_eq!(bench.updates.len(), 1);
+    }
+}
+
+/// What the second connection is asked to do, so far.
+fn second(bench: &Bench) -> Vec<&SecondEffect> {
+    bench
+        .others
+        .iter()
+        .filter_map(|effect| if let FeedEffect::Second(effect) = effect { Some(effect) } else { None })
+        .collect()
+}
+
+/// Answers the newest question to the second node.
+fn second_answers(bench: &mut Bench, now_ms: u64) {
+    let Some(SecondEffect::Send(text)) = second(bench).last().copied().cloned() else { panic!("nothing was asked") };
+    let answer = bench.node.answer(&serde_json::from_str(&text).unwrap()).to_string();
+    bench.on(FeedInput::Second(SecondInput::Text(&answer)), now_ms);
+}
+
+/// Live on the first of two nodes, with the second one warm.
+fn with_a_warm_second() -> Bench {
+    let mut bench = Bench::new(None);
+    (bench.core.config.nodes, bench.core.nodes) = (2, Nodes::new(2, 1));
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    assert!(bench.core.is_live());
+    bench.on(FeedInput::Tick, 2);
+    assert_eq!(second(&bench), [&SecondEffect::Connect(1)]);
+    bench.on(FeedInput::Second(SecondInput::Connected), 3);
+    second_answers(&mut bench, 4);
+    second_answers(&mut bench, 5);
+    assert!(bench.core.second.is_warm());
+    bench
+}
+
+#[test]
+fn the_node_that_stands_by_takes_over_at_once_and_nothing_is_missed() {
+    let mut bench = with_a_warm_second();
+    bench.on(FeedInput::Disconnected(Parting::Lost, "reset"), 1_000);
+    assert_eq!(second(&bench).last(), Some(&&SecondEffect::Promote));
+    assert_eq!(bench.core.node(), 1);
+    // A ledger closed meanwhile, with a payment to us.
+    (bench.node.index, bench.node.balance, bench.node.root) = (102, 50_000_005, ROOT[1]);
+    bench.node.history = vec![payment(101, ROOT[1], 50_000_000)];
+    bench.on(FeedInput::Connected, 1_001);
+    assert!(bench.core.is_live());
+    let update = bench.updates.last().unwrap();
+    assert_eq!((update.ledger.index, update.transactions.len()), (102, 1));
+    // The first one stands by now, after its wait.
+    bench.on(FeedInput::Tick, 1_100);
+    assert_ne!(second(&bench).last(), Some(&&SecondEffect::Connect(0)));
+    bench.on(FeedInput::Tick, 1_700);
+    assert_eq!(second(&bench).last(), Some(&&SecondEffect::Connect(0)));
+}
+
+#[test]
+fn a_first_node_behind_the_second_is_left_and_one_on_another_chain_stops_everything() {
+    let mut bench = with_a_warm_second();
+    for index in [101, 102] {
+        bench.on(FeedInput::Second(SecondInput::Text(&closed(index).to_string())), 1_000);
+    }
+    bench.on(FeedInput::Tick, 1_000);
+    assert!(!bench.left());
+    bench.on(FeedInput::Tick, 13_000);
+    assert!(bench.left());
+
+    let mut bench = with_a_warm_second();
+    let mut other = closed(101);
+    other["ledger_hash"] = json!(hash('8'));
+    bench.on(FeedInput::Second(SecondInput::Text(&other.to_string())), 1_000);
+    bench.node.index = 101;
+    let said = bench.core.on(FeedInput::Text(&closed(101).to_string()), 1_001);
+    assert!(matches!(said, Err(FeedError::Differs { index: 101 })), "{said:?}");
+}
+
+#[test]
+fn a_submission_goes_to_both_nodes_the_same_blob() {
+    let mut bench = with_a_warm_second();
+    bench.on(FeedInput::Submit(Submission { hash: Hash([7; 32]), blob: "AB".into() }), 20);
+    let SecondEffect::Send(text) = second(&bench).last().unwrap() else { panic!("not sent") };
+    let sent: Value = serde_json::from_str(text).unwrap();
+    assert_eq!((&sent["command"], &sent["tx_blob"]), (&json!("submit"), &json!("AB")));
+    // Its answer is nobody's.
+    let answer = json!({"id": sent["id"], "type": "response", "status": "error", "error": "slowDown"}).to_string();
+    bench.on(FeedInput::Second(SecondInput::Text(&answer)), 21);
+    assert!(bench.replies.is_empty() && bench.core.second.is_warm());
+}
+
+#[test]
+fn a_public_nodes_limits_hold_submissions_back_in_order_and_lose_none() {
+    let mut bench = Bench::live(None);
+    bench.core.config.is_public = true;
+    let sent = |bench: &Bench| {
+        let blob = |effect: &FeedEffect| match effect {
+            FeedEffect::Send(text) => {
+                serde_json::from_str::<Value>(text).unwrap()["tx_blob"].as_str().map(str::to_string)
+            }
+            _ => None,
+        };
+        bench.others.iter().filter_map(blob).collect::<Vec<_>>()
+    };
+    let all: Vec<String> = (0..60_u8).map(|n| format!("{n:02X}")).collect();
+    for (n, blob) in all.iter().enumerate() {
+        let hash = Hash([u8::try_from(n).unwrap(); 32]);
+        bench.on(FeedInput::Submit(Submission { hash, blob: blob.clone() }), 20);
+    }
+    let at_once = sent(&bench).len();
+    assert!((20..=30).contains(&at_once), "{at_once}");
+    for now_ms in (20..60_000).step_by(250) {
+        bench.core.heard_ms = now_ms;
+        bench.core.asked.clear();
+        bench.on(FeedInput::Tick, now_ms);
+    }
+    assert_eq!(sent(&bench), all);
+    // What waits when the connection goes is answered as not sent: the orders send the same blob again.
+    for _ in 0..40 {
+        bench.on(FeedInput::Submit(Submission { hash: Hash([99; 32]), blob: "FF".into() }), 60_000);
+    }
+    bench.on(FeedInput::Disconnected(Parting::Lost, "reset"), 60_001);
+    assert_eq!(bench.replies.len(), 40);
+}
+
+#[test]
+fn a_node_that_is_not_fit_is_left_at_its_greeting_and_when_it_becomes_so() {
+    let mut bench = Bench::new(None);
+    bench.on(FeedInput::Tick, 0);
+    bench.node.fit = false;
+    bench.on(FeedInput::Connected, 1);
+    assert!(bench.left() && bench.updates.is_empty());
+
+    let mut bench = Bench::live(None);
+    bench.core.config.audit_ledgers = 1;
+    bench.node.fit = false;
+    bench.node.index = 101;
+    bench.hear(&closed(101));
+    assert!(bench.left());
+}
+
+#[test]
+fn a_node_that_asks_us_to_slow_down_is_left_alone_for_longer_than_one_that_was_lost() {
+    for (parting, wait_ms) in [(Parting::Lost, 625), (Parting::Overloaded, 15_000), (Parting::Unfit, 18_750)] {
+        let mut bench = Bench::live(None);
+        bench.on(FeedInput::Disconnected(parting, "gone"), 0);
+        let connects =
+            |bench: &Bench| bench.others.iter().filter(|effect| matches!(effect, FeedEffect::Connect(_))).count();
+        let before = connects(&bench);
+        bench.on(FeedInput::Tick, wait_ms * 4 / 5 - 1);
+        assert_eq!(connects(&bench), before, "{parting:?}");
+        bench.on(FeedInput::Tick, wait_ms);
+        assert_eq!(connects(&bench), before + 1, "{parting:?}");
     }
 }

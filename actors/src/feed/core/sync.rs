@@ -1,0 +1,197 @@
+//! Reading a fresh picture of one ledger: at the start, after a gap, and for an audit.
+
+use neo_ledger::ProtocolError;
+use neo_ledger::request::{self, Index};
+use neo_ledger::result::{AccountInfo, AccountLines, AccountOffers, AccountTx, BookOffers};
+use neo_ledger::types::Asset;
+use neo_market::Dec;
+
+use super::super::nodes::Parting;
+use super::{Asked, FeedCore, FeedEffect, FeedError, Phase};
+use crate::messages::{AccountState, OpenOffer};
+
+/// A fresh picture of the ledger being put together. Each part says which ledger it is of.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) account: Option<AccountInfo>,
+    pub(super) token: Option<(u32, Dec)>,
+    pub(super) token_pages: Dec,
+    pub(super) offers: Option<(u32, Vec<OpenOffer>)>,
+    pub(super) offer_pages: Vec<OpenOffer>,
+    pub(super) asks: Option<BookOffers>,
+    pub(super) bids: Option<BookOffers>,
+    pub(super) history_done: bool,
+}
+
+impl FeedCore {
+    /// Asks for everything afresh; until it is there and joined up with the history, nobody quotes.
+    pub(super) fn start_sync(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        self.asked.retain(|_, (asked, _)| matches!(asked, Asked::Submit(_) | Asked::LedgerAccept | Asked::Health));
+        self.charge_picture(now_ms);
+        self.proof = None;
+        let snapshot = Snapshot { history_done: self.processed.is_none(), ..Snapshot::default() };
+        self.phase = Phase::Syncing(Box::new(snapshot));
+        let account = self.config.account;
+        self.ask(Asked::Account, now_ms, effects, |id| request::account_info(id, account, Index::Validated));
+        self.ask_state(now_ms, effects);
+        if let Some(processed) = self.processed {
+            // From the last processed ledger on, itself included: a range that begins after the newest ledger is an
+            // error, and what is in the record already is left out by its index.
+            self.ask(Asked::History, now_ms, effects, |id| {
+                request::account_tx(id, account, processed, None, None, true)
+            });
+        }
+    }
+
+    /// The parts of a fresh picture that are also compared in an audit.
+    fn ask_state(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let (account, token) = (self.config.account, self.config.token);
+        self.ask(Asked::Lines, now_ms, effects, |id| {
+            request::account_lines(id, account, Some(token.issuer), Index::Validated, None)
+        });
+        self.ask(Asked::Offers, now_ms, effects, |id| request::account_offers(id, account, Index::Validated, None));
+        self.ask(Asked::Asks, now_ms, effects, |id| {
+            request::book_offers(id, Asset::Xrp, Asset::Token(token), None, 200)
+        });
+        self.ask(Asked::Bids, now_ms, effects, |id| {
+            request::book_offers(id, Asset::Token(token), Asset::Xrp, None, 200)
+        });
+    }
+
+    pub(super) fn read_part(
+        &mut self,
+        asked: &Asked,
+        value: &serde_json::Value,
+        now_ms: u64,
+        effects: &mut Vec<FeedEffect>,
+    ) -> Result<(), ProtocolError> {
+        match asked {
+            Asked::History => return self.read_history(value, now_ms, effects),
+            Asked::Account => {
+                let info = AccountInfo::from_value(value)?;
+                match &mut self.phase {
+                    Phase::Syncing(snapshot) => snapshot.account = Some(info),
+                    _ => self.proof = Some(info),
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+        let (account, token) = (self.config.account, self.config.token);
+        let mut more = None;
+        let Phase::Syncing(snapshot) = &mut self.phase else { return Ok(()) };
+        match asked {
+            Asked::Lines => {
+                let lines = AccountLines::from_value(value)?;
+                let held = lines.lines.iter().find(|line| line.currency == token.currency && line.peer == token.issuer);
+                if let Some(line) = held {
+                    snapshot.token_pages = line.balance;
+                }
+                match lines.marker {
+                    Some(marker) => more = Some((Asked::Lines, marker)),
+                    None => {
+                        snapshot.token = Some((of_ledger(lines.ledger_index, "account_lines")?, snapshot.token_pages))
+                    }
+                }
+            }
+            Asked::Offers => {
+                let page = AccountOffers::from_value(value)?;
+                snapshot.offer_pages.extend(page.offers.iter().map(|offer| OpenOffer {
+                    sequence: offer.seq,
+                    taker_gets: offer.taker_gets,
+                    taker_pays: offer.taker_pays,
+                }));
+                match page.marker {
+                    Some(marker) => more = Some((Asked::Offers, marker)),
+                    None => {
+                        snapshot.offers = Some((
+                            of_ledger(page.ledger_index, "account_offers")?,
+                            std::mem::take(&mut snapshot.offer_pages),
+                        ))
+                    }
+                }
+            }
+            Asked::Asks => snapshot.asks = Some(BookOffers::from_value(value)?),
+            Asked::Bids => snapshot.bids = Some(BookOffers::from_value(value)?),
+            _ => {}
+        }
+        match more {
+            Some((Asked::Lines, marker)) => self.ask(Asked::Lines, now_ms, effects, |id| {
+                request::account_lines(id, account, Some(token.issuer), Index::Validated, Some(&marker))
+            }),
+            Some((asked, marker)) => self.ask(asked, now_ms, effects, |id| {
+                request::account_offers(id, account, Index::Validated, Some(&marker))
+            }),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn read_history(
+        &mut self,
+        value: &serde_json::Value,
+        now_ms: u64,
+        effects: &mut Vec<FeedEffect>,
+    ) -> Result<(), ProtocolError> {
+        let page = AccountTx::from_value(value)?;
+        for transaction in page.transactions {
+            self.keep(transaction);
+        }
+        if let Some(marker) = page.marker {
+            let (account, from) = (self.config.account, self.processed.unwrap_or(0));
+            self.ask(Asked::History, now_ms, effects, |id| {
+                request::account_tx(id, account, from, None, Some(&marker), true)
+            });
+        } else if let Phase::Syncing(snapshot) = &mut self.phase {
+            snapshot.history_done = true;
+        }
+        Ok(())
+    }
+
+    /// When all parts are there and of one ledger, goes live with them; parts of different ledgers are read again.
+    pub(super) fn complete_sync(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) -> Result<(), FeedError> {
+        let Phase::Syncing(snapshot) = &mut self.phase else { return Ok(()) };
+        let (Some(info), Some((token_at, token)), Some((offers_at, _)), Some(asks), Some(bids), true) = (
+            &snapshot.account,
+            &snapshot.token,
+            &snapshot.offers,
+            &snapshot.asks,
+            &snapshot.bids,
+            snapshot.history_done,
+        ) else {
+            return Ok(());
+        };
+        let index = info.ledger_index;
+        if [*token_at, *offers_at, asks.ledger_index, bids.ledger_index].iter().any(|at| *at != index) {
+            self.start_sync(now_ms, effects);
+            return Ok(());
+        }
+        if let Err(error) = self.book.reset(index, &asks.offers, &bids.offers) {
+            self.leave(Parting::Unfit, &format!("the node's book is not understood: {error}"), effects);
+            return Ok(());
+        }
+        let account =
+            AccountState { xrp: info.balance, rlusd: *token, sequence: info.sequence, owner_count: info.owner_count };
+        let root = info.previous_txn_id;
+        let Some(header) = self.header(index) else { return Ok(()) };
+        let offers = snapshot_offers(&mut self.phase);
+        self.account = Some(account);
+        self.root_txn = Some(root);
+        self.audited_at = index;
+        self.phase = Phase::Live;
+        self.nodes.serves(self.node);
+        self.emit(header, offers, true, effects)
+    }
+}
+
+/// A part of a picture is of no use without the ledger that it is of.
+fn of_ledger(index: Option<u32>, what: &'static str) -> Result<u32, ProtocolError> {
+    index.ok_or(ProtocolError::Missing { what, field: "ledger_index".into() })
+}
+
+fn snapshot_offers(phase: &mut Phase) -> Option<Vec<OpenOffer>> {
+    match phase {
+        Phase::Syncing(snapshot) => snapshot.offers.take().map(|(_, offers)| offers),
+        _ => None,
+    }
+}
