@@ -205,6 +205,14 @@ impl Keypair {
         Ok(Signed { hash: codec::transaction_hash(&blob)?, blob })
     }
 
+    /// Signs bytes that are no transaction; upper-case hex.
+    ///
+    /// # Errors
+    /// [`SignError::Failed`].
+    pub fn sign_message(&self, message: &[u8]) -> Result<String, SignError> {
+        self.signature(message)
+    }
+
     fn signature(&self, message: &[u8]) -> Result<String, SignError> {
         let bytes = match &self.secret {
             Secret::Ed25519(private) => {
