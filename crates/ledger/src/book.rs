@@ -115,7 +115,8 @@ impl Book {
         let mut fresh = Book { ledger_index, ..Book::new(self.token, self.own) };
         for (side, offers) in [(Side::Ask, asks), (Side::Bid, bids)] {
             let listed = offers.iter().map(|offer| from_value(offer, WHAT)).collect::<Result<Vec<Listed>, _>>()?;
-            let deliverable = deliverable(side, &listed).map_err(|e| wrong_offer("taker_gets_funded", e.to_string()))?;
+            let deliverable =
+                deliverable(side, &listed).map_err(|e| wrong_offer("taker_gets_funded", e.to_string()))?;
             for offer in listed {
                 fresh.list(side, offer)?;
             }

@@ -82,7 +82,7 @@ fn from_codec_hex(text: &str) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// [`CodecError::Refused`] when a field's value does not encode.
 pub fn encode(json: &Value) -> Result<Vec<u8>, CodecError> {
-    with_tokens(json, |json| binarycodec::encode(json))
+    with_tokens(json, binarycodec::encode)
 }
 
 /// Runs an encoder with the token amounts taken out and put back.
@@ -102,7 +102,7 @@ fn with_tokens(
 /// # Errors
 /// [`CodecError::Refused`] when a field's value does not encode.
 pub fn encode_for_signing(json: &Value) -> Result<Vec<u8>, CodecError> {
-    with_tokens(json, |json| binarycodec::encode_for_signing(json))
+    with_tokens(json, binarycodec::encode_for_signing)
 }
 
 /// The JSON of a blob in hex from anyone: cut-off, nested or oversized blobs are errors.

@@ -220,7 +220,11 @@ impl ValidatedTransaction {
     /// [`ProtocolError`] with the field's name; also when the entry is not validated.
     pub fn from_account_tx(entry: &Value) -> Result<ValidatedTransaction, ProtocolError> {
         let mut raw: RawTransaction = from_value(entry, ACCOUNT_TX)?;
-        if raw.tx_json.is_none() && raw.transaction.is_none() && raw.tx.is_none() && entry.get("TransactionType").is_some() {
+        if raw.tx_json.is_none()
+            && raw.transaction.is_none()
+            && raw.tx.is_none()
+            && entry.get("TransactionType").is_some()
+        {
             // `tx` in API version 1 has the transaction's fields beside the others.
             raw.tx = Some(from_value(entry, ACCOUNT_TX)?);
         }

@@ -107,10 +107,7 @@ fn d8_what_was_asked_for_is_never_what_was_traded() {
 
 #[test]
 fn d9_a_fill_whose_other_side_rounds_to_nothing_is_a_fill() {
-    let nodes = [
-        ask("ModifiedNode", 5, ("999", "1"), json!({ "TakerGets": "1000" })),
-        root(US, "999", Some("1000")),
-    ];
+    let nodes = [ask("ModifiedNode", 5, ("999", "1"), json!({ "TakerGets": "1000" })), root(US, "999", Some("1000"))];
     let read = own(&tx(THEM, "OfferCreate", "tesSUCCESS", &nodes));
     let fill = read.fills.first().unwrap();
     assert_eq!((fill.offer_sequence, fill.xrp, fill.token), (5, Drops::new(1), Dec::zero()));
@@ -158,7 +155,8 @@ fn d15_the_owner_count_is_the_ledgers_and_lines_have_pages() {
 #[test]
 fn d20_offers_of_one_price_are_summed_and_an_owners_funds_are_spread_over_them() {
     let offer = |account: &str, sequence: u32, funds: Option<&str>| {
-        let mut offer = json!({ "Account": account, "Sequence": sequence, "TakerGets": "1000000", "TakerPays": rlusd("2") });
+        let mut offer =
+            json!({ "Account": account, "Sequence": sequence, "TakerGets": "1000000", "TakerPays": rlusd("2") });
         if let Some(funds) = funds {
             offer["owner_funds"] = json!(funds);
         }
@@ -181,7 +179,8 @@ fn d20_offers_of_one_price_are_summed_and_an_owners_funds_are_spread_over_them()
 fn d20_what_the_node_calls_funded_goes_before_the_owners_balance() {
     // An issuer that takes 25 % for each transfer: of 100 the owner can deliver 80.
     let bid = |sequence: u32, funds: Option<&str>, funded: Option<(&str, &str)>| {
-        let mut bid = json!({ "Account": THEM, "Sequence": sequence, "TakerGets": rlusd("60"), "TakerPays": "30000000" });
+        let mut bid =
+            json!({ "Account": THEM, "Sequence": sequence, "TakerGets": rlusd("60"), "TakerPays": "30000000" });
         if let Some(funds) = funds {
             bid["owner_funds"] = json!(funds);
         }

@@ -87,9 +87,12 @@ fn written(value: Dec, currency: Currency, issuer: Address) -> Result<[u8; TOKEN
 /// Puts the real bytes in the stand-ins' places.
 pub(super) fn put_back(bytes: &mut [u8], places: &[Place]) -> Result<(), CodecError> {
     for place in places {
-        let mut found = (0..bytes.len()).filter(|at| bytes.get(*at..at + TOKEN_BYTES) == Some(&place.stand_in));
+        let mut found =
+            (0..bytes.len()).filter(|at| bytes.get(*at..at + TOKEN_BYTES) == Some(place.stand_in.as_slice()));
         let (Some(at), None) = (found.next(), found.next()) else {
-            return Err(refused("an amount of a token did not come out of the codec once; change its value".to_string()));
+            return Err(refused(
+                "an amount of a token did not come out of the codec once; change its value".to_string(),
+            ));
         };
         if let Some(here) = bytes.get_mut(at..at + TOKEN_BYTES) {
             here.copy_from_slice(&place.real);
@@ -115,7 +118,8 @@ pub(super) fn cover(bytes: &mut [u8], offsets: &[usize]) -> Result<Vec<Said>, Co
         let number_bytes = <[u8; 8]>::try_from(head).map_err(|_| wrong("an amount is cut off"))?;
         let currency = Currency(<[u8; 20]>::try_from(code).map_err(|_| wrong("an amount is cut off"))?);
         let issuer = Address(<[u8; 20]>::try_from(issuer).map_err(|_| wrong("an amount is cut off"))?);
-        let value = value_of(u64::from_be_bytes(number_bytes)).ok_or_else(|| wrong("a token's value is out of range"))?;
+        let value =
+            value_of(u64::from_be_bytes(number_bytes)).ok_or_else(|| wrong("a token's value is out of range"))?;
         all.push(Said { value, currency: currency.to_string() });
         here.copy_from_slice(&stand_in(number, issuer));
     }
