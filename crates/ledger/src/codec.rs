@@ -236,6 +236,9 @@ mod tests {
         let tx = json!({"TransactionType": "TrustSet", "LimitAmount":
             {"currency": "USD", "issuer": "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh", "value": "1.2345678901234567"}});
         assert!(encode(&tx).is_err(), "17 digits");
+        let amount = json!({"currency": "USD", "issuer": "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh", "value": "1"});
+        let unknown = json!({"TransactionType": "Payment", "DeliverMax": amount});
+        assert_eq!(encode(&unknown).unwrap(), [0x12, 0, 0], "a field that the ledger does not know is left out");
     }
 
     #[test]
