@@ -161,14 +161,11 @@ impl Reader<'_> {
     /// XRP in 8 bytes, a token in 48, a multi-purpose token in 33; the first byte tells which.
     fn amount(&mut self) -> Result<(), CodecError> {
         let first = self.peek().ok_or_else(|| self.wrong("it ends too early"))?;
-        self.skip(if first & 0x80 != 0 {
+        if first & 0x80 != 0 {
             self.tokens.push(self.at);
-            super::tokens::TOKEN_BYTES
-        } else if first & 0x20 != 0 {
-            33
-        } else {
-            8
-        })
+            return self.skip(super::tokens::TOKEN_BYTES);
+        }
+        self.skip(if first & 0x20 != 0 { 33 } else { 8 })
     }
 
     /// A currency, and unless it is XRP an issuer; a multi-purpose token has 44 bytes with a marker for the issuer.
