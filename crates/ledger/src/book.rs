@@ -114,16 +114,20 @@ impl Book {
     pub fn reset(&mut self, ledger_index: u32, asks: &[Value], bids: &[Value]) -> Result<(), ProtocolError> {
         let mut fresh = Book { ledger_index, ..Book::new(self.token, self.own) };
         for (side, offers) in [(Side::Ask, asks), (Side::Bid, bids)] {
-            for offer in offers {
-                fresh.list(side, from_value(offer, WHAT)?)?;
+            let listed = offers.iter().map(|offer| from_value(offer, WHAT)).collect::<Result<Vec<Listed>, _>>()?;
+            let deliverable =
+                deliverable(side, &listed).map_err(|e| wrong_offer("taker_gets_funded", e.to_string()))?;
+            for offer in listed {
+                fresh.list(side, offer)?;
             }
+            fresh.funds.extend(deliverable);
         }
         *self = fresh;
         Ok(())
     }
 
     fn list(&mut self, side: Side, listed: Listed) -> Result<(), ProtocolError> {
-        let wrong = |field: &str, reason: String| ProtocolError::Wrong { what: WHAT, field: field.to_string(), reason };
+        let wrong = wrong_offer;
         if side_of(&listed.taker_gets, &listed.taker_pays, self.token) != Some(side) {
             let reason = format!("the offer is not an {} of {} against XRP", side.as_str(), self.token);
             return Err(wrong("TakerGets", reason));
@@ -136,13 +140,6 @@ impl Book {
             };
             // Given with an owner's best offer only.
             self.funds.entry((owner, side)).or_insert(funds.map_err(|e| wrong("owner_funds", e.to_string()))?);
-        } else if let (Some(funded), false) = (listed.taker_gets_funded, self.funds.contains_key(&(owner, side))) {
-            // A node that says what is funded but not of how much: this much is there at least.
-            let funds = match funded {
-                Amount::Xrp(drops) => Funds::Xrp(drops),
-                Amount::Token { value, .. } => Funds::Token(value),
-            };
-            self.funds.insert((owner, side), funds);
         }
         let index = offer_index(owner, listed.sequence);
         let amounts = (listed.taker_gets, listed.taker_pays);
@@ -320,6 +317,29 @@ impl Book {
         levels.truncate(depth);
         Ok(levels)
     }
+}
+
+fn wrong_offer(field: &str, reason: String) -> ProtocolError {
+    ProtocolError::Wrong { what: WHAT, field: field.to_string(), reason }
+}
+
+/// What owners can deliver of whom the node says that an offer is not funded in full: the sum of what it says is funded.
+///
+/// It is less than the owner's balance where the issuer takes a transfer fee, which the owner pays beside.
+fn deliverable(side: Side, listed: &[Listed]) -> Result<HashMap<(Address, Side), Funds>, AmountError> {
+    let mut all: HashMap<(Address, Side), Funds> = HashMap::new();
+    let partly = listed.iter().filter(|offer| offer.taker_gets_funded.is_some()).map(|offer| offer.account);
+    let partly: std::collections::HashSet<Address> = partly.collect();
+    for offer in listed.iter().filter(|offer| partly.contains(&offer.account)) {
+        let sum = match (offer.taker_gets_funded.unwrap_or(offer.taker_gets), all.get(&(offer.account, side))) {
+            (Amount::Xrp(more), Some(Funds::Xrp(so_far))) => Funds::Xrp(so_far.add(more)?),
+            (Amount::Token { value: more, .. }, Some(Funds::Token(so_far))) => Funds::Token(so_far.add(more)?),
+            (Amount::Xrp(more), _) => Funds::Xrp(more),
+            (Amount::Token { value: more, .. }, _) => Funds::Token(more),
+        };
+        all.insert((offer.account, side), sum);
+    }
+    Ok(all)
 }
 
 fn drop_dust(levels: &mut Vec<BookLevel>, dust: Drops) {

@@ -4,6 +4,7 @@
 //! it: its decoder panics on input that is cut off, so a blob's frame is checked before it is decoded.
 
 mod frame;
+mod tokens;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -81,7 +82,19 @@ fn from_codec_hex(text: &str) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// [`CodecError::Refused`] when a field's value does not encode.
 pub fn encode(json: &Value) -> Result<Vec<u8>, CodecError> {
-    from_codec_hex(&guarded(|| binarycodec::encode(json))?)
+    with_tokens(json, binarycodec::encode)
+}
+
+/// Runs an encoder with the token amounts taken out and put back.
+fn with_tokens(
+    json: &Value,
+    encoder: impl FnOnce(&Value) -> xrpl::core::exceptions::XRPLCoreResult<String>,
+) -> Result<Vec<u8>, CodecError> {
+    let (mut json, mut places) = (json.clone(), Vec::new());
+    tokens::take_out(&mut json, &mut places)?;
+    let mut bytes = from_codec_hex(&guarded(|| encoder(&json))?)?;
+    tokens::put_back(&mut bytes, &places)?;
+    Ok(bytes)
 }
 
 /// The bytes that are signed: the prefix "STX" and the fields without the signature.
@@ -89,7 +102,7 @@ pub fn encode(json: &Value) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// [`CodecError::Refused`] when a field's value does not encode.
 pub fn encode_for_signing(json: &Value) -> Result<Vec<u8>, CodecError> {
-    from_codec_hex(&guarded(|| binarycodec::encode_for_signing(json))?)
+    with_tokens(json, binarycodec::encode_for_signing)
 }
 
 /// The JSON of a blob in hex from anyone: cut-off, nested or oversized blobs are errors.
@@ -97,8 +110,12 @@ pub fn encode_for_signing(json: &Value) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// [`CodecError::NotHex`], [`CodecError::TooLarge`], [`CodecError::Malformed`], [`CodecError::Refused`].
 pub fn decode(blob: &str) -> Result<Value, CodecError> {
-    frame::check(&blob_bytes(blob)?)?;
-    guarded(|| binarycodec::decode(blob))
+    let mut bytes = blob_bytes(blob)?;
+    let offsets = frame::check(&bytes)?;
+    let said = tokens::cover(&mut bytes, &offsets)?;
+    let mut json = guarded(|| binarycodec::decode(&hex::encode_upper(&bytes)))?;
+    tokens::uncover(&mut json, &said);
+    Ok(json)
 }
 
 /// The hash by which the ledger knows a signed transaction.
@@ -193,6 +210,35 @@ mod tests {
             assert!(decode(junk).is_err(), "{junk}");
         }
         assert!(matches!(decode(&"00".repeat(MAX_BLOB_BYTES + 1)), Err(CodecError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn every_token_amount_that_the_ledger_holds_encodes_and_decodes() {
+        let lp = "03AABBCCDDEEFF00112233445553444455667788";
+        for (value, currency, bytes) in [
+            ("9999999999999999e80", "USD", "EC6386F26FC0FFFF"),
+            ("1e-81", "USD", "C0438D7EA4C68000"),
+            ("-1.5e-7", "$<>", "92C5543DF729C000"),
+            ("0", "usd", "8000000000000000"),
+            ("1.000000000000001", lp, "D4838D7EA4C68001"),
+        ] {
+            let amount = json!({"currency": currency, "issuer": "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh", "value": value});
+            let tx = json!({"TransactionType": "TrustSet", "LimitAmount": amount, "SendMax": amount});
+            let blob = hex::encode_upper(&encode(&tx).unwrap());
+            assert!(blob.contains(&format!("63{bytes}")) && blob.contains(&format!("69{bytes}")), "{value}: {blob}");
+            let back = decode(&blob).unwrap();
+            for field in ["LimitAmount", "SendMax"] {
+                let read = |json: &Value| serde_json::from_value::<crate::Amount>(json.clone()).unwrap();
+                assert_eq!(read(&back[field]), read(&amount));
+                assert_eq!(back[field]["currency"], currency);
+            }
+        }
+        let tx = json!({"TransactionType": "TrustSet", "LimitAmount":
+            {"currency": "USD", "issuer": "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh", "value": "1.2345678901234567"}});
+        assert!(encode(&tx).is_err(), "17 digits");
+        let amount = json!({"currency": "USD", "issuer": "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh", "value": "1"});
+        let unknown = json!({"TransactionType": "Payment", "DeliverMax": amount});
+        assert_eq!(encode(&unknown).unwrap(), [0x12, 0, 0], "a field that the ledger does not know is left out");
     }
 
     #[test]

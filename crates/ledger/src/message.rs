@@ -214,12 +214,20 @@ impl RawTransaction {
 }
 
 impl ValidatedTransaction {
-    /// Reads an entry of `account_tx`, or the answer to `tx` in API version 2.
+    /// Reads an entry of `account_tx`, or the answer to `tx`, of either API version.
     ///
     /// # Errors
     /// [`ProtocolError`] with the field's name; also when the entry is not validated.
     pub fn from_account_tx(entry: &Value) -> Result<ValidatedTransaction, ProtocolError> {
-        let raw: RawTransaction = from_value(entry, ACCOUNT_TX)?;
+        let mut raw: RawTransaction = from_value(entry, ACCOUNT_TX)?;
+        if raw.tx_json.is_none()
+            && raw.transaction.is_none()
+            && raw.tx.is_none()
+            && entry.get("TransactionType").is_some()
+        {
+            // `tx` in API version 1 has the transaction's fields beside the others.
+            raw.tx = Some(from_value(entry, ACCOUNT_TX)?);
+        }
         if raw.validated != Some(true) {
             let reason = "it is not true, so the transaction is not final".to_string();
             return Err(match raw.validated {
@@ -367,6 +375,16 @@ mod tests {
         // Spaces, as some servers write them, take the slower way to the same end.
         let pretty = serde_json::to_string_pretty(&v2).unwrap();
         assert!(matches!(parse(&pretty).unwrap(), Message::Transaction(tx) if *tx == read));
+    }
+
+    #[test]
+    fn an_answer_to_tx_reads_the_same_in_both_api_versions() {
+        let v2 = stream_v2();
+        let mut v1 = v2.clone();
+        let fields = v1.as_object_mut().unwrap().remove("tx_json").unwrap();
+        v1.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let read = ValidatedTransaction::from_account_tx(&v2).unwrap();
+        assert_eq!(ValidatedTransaction::from_account_tx(&v1).unwrap(), read);
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn every_cut_of_real_blobs_is_handled() {
 #[test]
 fn signing_vectors_give_the_published_blobs() {
     let Some(folder) = fixtures("keys") else { return };
-    let (mut typed, mut refused) = (0, 0);
+    let mut typed = 0;
     for case in read_json(&folder, "keys/signing-vectors.json").as_array().unwrap() {
         let keys = Keypair::from_seed(case["seed"].as_str().unwrap()).unwrap();
         assert_eq!(keys.address().to_string(), case["address"].as_str().unwrap());
@@ -87,12 +87,6 @@ fn signing_vectors_give_the_published_blobs() {
         let blob = case["signed_blob"].as_str().unwrap();
         assert_eq!(codec::transaction_hash(blob).unwrap().to_string(), case["hash"].as_str().unwrap());
         let unsigned = &case["tx_unsigned"];
-        if unsigned["LimitAmount"]["value"] == "9999999999999999e80" {
-            // The codec refuses the largest value of all: an error, never a wrong blob.
-            assert!(keys.sign_json(unsigned).is_err());
-            refused += 1;
-            continue;
-        }
         let signed = keys.sign_json(unsigned).unwrap();
         assert_eq!(signed.blob, blob);
         assert_eq!(codec::verify(&codec::decode(blob).unwrap()).unwrap(), keys.address());
@@ -104,7 +98,7 @@ fn signing_vectors_give_the_published_blobs() {
             typed += 1;
         }
     }
-    assert!(typed >= 15 && refused < 10, "{typed} typed, {refused} refused");
+    assert!(typed >= 15, "{typed} typed");
 }
 
 #[test]

@@ -11,18 +11,22 @@ const OBJECT_END: (u8, u8) = (14, 1);
 /// Type and field code of the end of an array.
 const ARRAY_END: (u8, u8) = (15, 1);
 
-/// Checks that the bytes are one object whose fields are in canonical order, known in size, and complete.
-pub(super) fn check(bytes: &[u8]) -> Result<(), CodecError> {
-    let mut reader = Reader { bytes, at: 0 };
+/// Checks that the bytes are one object whose fields are in canonical order, known in size, and complete; gives the places
+/// of its token amounts.
+pub(super) fn check(bytes: &[u8]) -> Result<Vec<usize>, CodecError> {
+    let mut reader = Reader { bytes, at: 0, tokens: Vec::new() };
     if bytes.is_empty() {
         return Err(reader.wrong("it is empty"));
     }
-    reader.object(0)
+    reader.object(0)?;
+    Ok(reader.tokens)
 }
 
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where amounts of tokens begin.
+    tokens: Vec<usize>,
 }
 
 impl Reader<'_> {
@@ -148,6 +152,8 @@ impl Reader<'_> {
     fn account(&mut self) -> Result<(), CodecError> {
         match self.length()? {
             20 => self.skip(20),
+            // The pseudo-transactions of validators have an empty account (rippled, `STAccount`).
+            0 => Ok(()),
             _ => Err(self.wrong("an account does not have 20 bytes")),
         }
     }
@@ -155,13 +161,11 @@ impl Reader<'_> {
     /// XRP in 8 bytes, a token in 48, a multi-purpose token in 33; the first byte tells which.
     fn amount(&mut self) -> Result<(), CodecError> {
         let first = self.peek().ok_or_else(|| self.wrong("it ends too early"))?;
-        self.skip(if first & 0x80 != 0 {
-            48
-        } else if first & 0x20 != 0 {
-            33
-        } else {
-            8
-        })
+        if first & 0x80 != 0 {
+            self.tokens.push(self.at);
+            return self.skip(super::tokens::TOKEN_BYTES);
+        }
+        self.skip(if first & 0x20 != 0 { 33 } else { 8 })
     }
 
     /// A currency, and unless it is XRP an issuer; a multi-purpose token has 44 bytes with a marker for the issuer.
