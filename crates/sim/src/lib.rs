@@ -22,6 +22,7 @@ pub mod keylet;
 pub mod ledger;
 pub mod node;
 pub mod number;
+pub mod queue;
 pub mod rng;
 pub mod scenario;
 pub mod server;
