@@ -3,6 +3,9 @@
 
 mod runner;
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
 use neo_sim::Scenario;
 use neo_sim::faults::{FaultPlan, Times};
 use neo_store::record::{FlowCause, Record};
@@ -24,9 +27,13 @@ fn sessions(change: impl Fn(&mut FaultPlan)) -> usize {
 fn sessions_on(place: impl Fn(Runner) -> Runner, change: impl Fn(&mut FaultPlan)) -> usize {
     let mut scenario = Scenario::default();
     change(&mut scenario.faults);
+    sessions_in(&scenario, place, |_| {})
+}
+
+fn sessions_in(scenario: &Scenario, place: impl Fn(Runner) -> Runner, look: impl Fn(&Runner)) -> usize {
     (1..=3)
         .map(|seed| {
-            let mut runner = place(Runner::new(&scenario, seed, TRADE_FOR_S));
+            let mut runner = place(Runner::new(scenario, seed, TRADE_FOR_S));
             let flat = runner.run(MAX_STEPS);
             let lines: Vec<&str> = runner.log.lines().collect();
             let tail: Vec<String> =
@@ -37,6 +44,7 @@ fn sessions_on(place: impl Fn(Runner) -> Runner, change: impl Fn(&mut FaultPlan)
                     assert_eq!(flow.cause, FlowCause::Fee, "seed {seed}: {flow:?}");
                 }
             }
+            look(&runner);
             runner.records.iter().filter(|record| matches!(record, Record::Fill(_))).count()
         })
         .sum()
@@ -86,6 +94,40 @@ fn transactions_that_never_get_in() {
 #[test]
 fn a_fee_that_rises() {
     sessions(|plan| (plan.fee_spike, plan.fee_spike_factor) = (rate(0.03, 10), 50));
+}
+
+/// Nothing is in the record twice, and nothing of ours is on the ledger.
+fn is_whole(runner: &Runner) {
+    let fills = runner.records.iter().filter_map(|record| match record {
+        Record::Fill(fill) => Some((fill.tx_hash.clone(), fill.offer_sequence)),
+        _ => None,
+    });
+    let (mut seen, mut count) = (BTreeSet::new(), 0);
+    fills.for_each(|fill| {
+        seen.insert(fill);
+        count += 1;
+    });
+    assert_eq!(seen.len(), count, "a fill is recorded twice");
+    let maker = runner.node.scenario().maker().unwrap();
+    assert_eq!(runner.node.validated_state().offers_of(maker).count(), 0);
+}
+
+#[test]
+fn a_ledger_that_others_fill() {
+    for (each, refusal) in [(10, "terQUEUED"), (2, "telCAN_NOT_QUEUE_FULL")] {
+        let mut scenario = Scenario::default();
+        let queue = &mut scenario.queue;
+        (queue.minimum_txn_in_ledger, queue.target_txn_in_ledger, queue.maximum_txn_in_ledger) = (40, 40, Some(40));
+        queue.maximum_txn_per_account = each;
+        (scenario.faults.crowd, scenario.faults.crowd_transactions) = (rate(0.1, 4), 60);
+        let met = Cell::new(0);
+        let fills = sessions_in(&scenario, Runner::on_a_network, |runner| {
+            is_whole(runner);
+            met.set(met.get() + runner.log.matches(refusal).count());
+        });
+        assert!(met.get() > 0, "the engine never met {refusal}");
+        assert!(fills > 0);
+    }
 }
 
 #[test]

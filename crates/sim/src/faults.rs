@@ -142,10 +142,16 @@ impl Faults {
         self.is_on("forgets", &self.plan.forgets, ledger).then_some(self.plan.forgets_keep)
     }
 
-    /// How many times the reference fee this ledger costs while it is open.
+    /// How many times the reference fee this ledger costs while it is open, at least.
     #[must_use]
     pub fn load_factor(&self, ledger: u32) -> u32 {
         if self.is_on("fee_spike", &self.plan.fee_spike, ledger) { self.plan.fee_spike_factor } else { 1 }
+    }
+
+    /// How many transactions other accounts send as this ledger opens.
+    #[must_use]
+    pub fn crowd(&self, ledger: u32) -> u32 {
+        if self.is_on("crowd", &self.plan.crowd, ledger) { self.plan.crowd_transactions } else { 0 }
     }
 
     /// The reserves of this ledger, base and for each entry, when they are not the scenario's.

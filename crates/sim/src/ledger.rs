@@ -5,9 +5,11 @@
 //! an order that changes with every ledger, an account's own by sequence, then its tickets), in up to three passes as rippled does, so
 //! that the final result may differ from the provisional one.
 
+mod entry;
 mod load;
+mod locals;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use neo_ledger::{Address, Hash, LedgerTime, sha512_half};
 use serde::{Deserialize, Serialize};
@@ -15,19 +17,15 @@ use serde::{Deserialize, Serialize};
 use crate::apply::tx::Tx;
 use crate::apply::{Applied, Context, Metadata, Rules, apply};
 use crate::digest::StateDigest;
+use crate::queue::{Queue, QueueSetup};
 use crate::state::{Mark, State};
 use crate::ter::Ter;
+use locals::Locals;
 
 /// Passes over a closing ledger's transactions (rippled, `LEDGER_TOTAL_PASSES`).
 const TOTAL_PASSES: u32 = 3;
 /// The pass after which failures are final (rippled, `LEDGER_RETRY_PASSES`).
 const RETRY_PASSES: u32 = 1;
-/// Ledgers for which a transaction without LastLedgerSequence is held.
-const HOLD_LEDGERS: u32 = 20;
-/// Transactions held for one account.
-const MAX_HELD_PER_ACCOUNT: usize = 16;
-/// Transactions held in all.
-const MAX_HELD: usize = 4_096;
 
 /// A closed ledger's header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +57,7 @@ pub struct Submitted {
     pub result: Ter,
     /// True when the open ledger has it.
     pub applied: bool,
-    /// True when the node will try it again by itself.
+    /// True when it waits, or the node will try it again by itself.
     pub held: bool,
 }
 
@@ -78,13 +76,6 @@ pub struct ClosedTx {
     pub meta: Metadata,
 }
 
-/// A transaction that waits for one before it.
-#[derive(Clone, Debug)]
-struct Held {
-    tx: Tx,
-    until: u32,
-}
-
 /// The chain: the last closed state, the open one, and what waits.
 #[derive(Clone, Debug)]
 pub struct Chain {
@@ -94,14 +85,16 @@ pub struct Chain {
     header: Header,
     digest: StateDigest,
     open_txs: Vec<Tx>,
-    /// By account, sequences before tickets.
-    held: BTreeMap<(Address, bool, u32), Held>,
+    queue: Queue,
+    locals: Locals,
     /// The account of the next pool, where a test must have a certain one.
     pub(crate) pool_account: Option<Address>,
     /// What the open ledger took, until somebody asks.
     proposed: Vec<(Tx, Ter)>,
-    /// How many times the reference fee the open ledger costs.
+    /// How many times the reference fee the open ledger costs at least.
     load_factor: u32,
+    /// True when the ledger that closes next took too long.
+    slow: bool,
     /// Transactions that no closed ledger takes.
     never_in: BTreeSet<Hash>,
 }
@@ -138,10 +131,12 @@ impl Chain {
             header,
             digest,
             open_txs: Vec::new(),
-            held: BTreeMap::new(),
+            queue: Queue::new(QueueSetup::default()),
+            locals: Locals::default(),
             pool_account: None,
             proposed: Vec::new(),
             load_factor: 1,
+            slow: false,
             never_in: BTreeSet::new(),
         }
     }
@@ -188,11 +183,11 @@ impl Chain {
         &self.open_txs
     }
 
-    /// A transaction that waits for its ledger to close, or for one before it.
+    /// A transaction that waits for its ledger to close, in the queue, or to be tried again.
     #[must_use]
     pub fn pending(&self, hash: Hash) -> Option<&Tx> {
-        let held = self.held.values().map(|held| &held.tx);
-        self.open_txs.iter().chain(held).find(|tx| tx.hash == hash)
+        let queued = self.queue.in_order().map(|waits| &waits.tx);
+        self.open_txs.iter().chain(queued).chain(self.locals.all()).find(|tx| tx.hash == hash)
     }
 
     /// What the open ledger took since the last call, with the provisional results.
@@ -218,76 +213,9 @@ impl Chain {
         applied
     }
 
-    /// Applies a transaction to the open ledger.
-    pub fn submit(&mut self, tx: Tx, fail_hard: bool) -> Submitted {
-        if let Some(queued) = self.queue(&tx, fail_hard) {
-            return queued;
-        }
-        let applied = self.apply_open(&tx, fail_hard);
-        if applied.applied {
-            self.open_txs.push(tx.clone());
-            self.release_held(tx.account);
-        }
-        let may_come = [Ter::TER_PRE_SEQ, Ter::TER_PRE_TICKET].contains(&applied.result);
-        let held = may_come && !fail_hard && self.hold(tx);
-        Submitted { held, ..applied }
-    }
-
-    fn apply_open(&mut self, tx: &Tx, fail_hard: bool) -> Submitted {
-        let context = Context {
-            rules: &self.rules,
-            ledger_index: self.header.index.saturating_add(1),
-            parent_close_time: self.header.close_time,
-            open: true,
-            retry: false,
-            fail_hard,
-            transaction_index: 0,
-            pool_account: self.pool_account,
-        };
-        let applied = apply(&mut self.open, tx, &context);
-        if applied.applied {
-            self.proposed.push((tx.clone(), applied.result));
-        }
-        Submitted { result: applied.result, applied: applied.applied, held: false }
-    }
-
-    fn hold(&mut self, tx: Tx) -> bool {
-        let first = (tx.account, false, 0);
-        let of_account = self.held.range(first..=(tx.account, true, u32::MAX)).count();
-        if of_account >= MAX_HELD_PER_ACCOUNT || self.held.len() >= MAX_HELD {
-            return false;
-        }
-        let until = tx.last_ledger_sequence.unwrap_or_else(|| self.open_index().saturating_add(HOLD_LEDGERS));
-        self.held.insert((tx.account, tx.has_ticket, tx.sequence), Held { tx, until });
-        true
-    }
-
-    /// Applies what waited for this account's gap to fill, or for its tickets.
-    fn release_held(&mut self, account: Address) {
-        while let Some(key) = self.next_held(account) {
-            if self.held.get(&key).is_some_and(|held| self.is_outbid(&held.tx)) {
-                break;
-            }
-            let Some(held) = self.held.remove(&key) else { break };
-            if self.apply_open(&held.tx, false).applied {
-                self.open_txs.push(held.tx);
-            }
-        }
-    }
-
-    /// A transaction of the account that waited and need not wait any longer.
-    fn next_held(&self, account: Address) -> Option<(Address, bool, u32)> {
-        let sequence = self.open.account(account)?.sequence;
-        let due = (account, false, sequence);
-        if self.held.contains_key(&due) {
-            return Some(due);
-        }
-        let tickets = (account, true, 0)..(account, true, sequence);
-        self.held.range(tickets).next().map(|(key, _)| *key)
-    }
-
     /// Closes the open ledger: its transactions, in their final order, with results and metadata.
     pub fn close(&mut self, salt: u64, close_time: LedgerTime) -> Vec<ClosedTx> {
+        self.try_held();
         // Nobody asked in time.
         self.proposed.clear();
         self.drop_kept_out();
@@ -300,6 +228,8 @@ impl Chain {
         touched.extend(self.validated.touched(Mark::default()));
         self.open.copy_from(&self.validated, &touched);
         self.validated.commit();
+        let levels = closed.iter().map(|closed| self.level_paid(&self.validated, &closed.tx)).collect();
+        self.queue.ledger_closed(self.header.index, levels, std::mem::take(&mut self.slow));
         self.reopen(left);
         closed
     }
@@ -393,21 +323,6 @@ impl Chain {
     fn count_changes(&mut self) {
         for (key, former) in self.validated.formers(Mark::default()) {
             self.digest.change(key, former.as_ref(), self.validated.entry(key).as_ref());
-        }
-    }
-
-    /// Tries again in the new open ledger what did not get into the closed one.
-    fn reopen(&mut self, left: Vec<Tx>) {
-        let next = self.open_index();
-        for tx in left {
-            if tx.last_ledger_sequence.is_none_or(|last| last >= next) {
-                self.submit(tx, false);
-            }
-        }
-        self.held.retain(|_, held| held.until >= next);
-        let waiting: Vec<Address> = self.held.keys().map(|(account, ..)| *account).collect();
-        for account in waiting {
-            self.release_held(account);
         }
     }
 }

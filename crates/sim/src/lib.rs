@@ -3,8 +3,8 @@
 //! [`Node`] is the pure, deterministic core: text in, text out, with one seed for everything that is random. [`serve`]
 //! is the thin server around it. What is modelled: accounts, keys, tickets, trust lines, offers, pools, Payment, TrustSet,
 //! AccountSet, SetRegularKey, TicketCreate, Clawback, OfferCreate, OfferCancel, AMMCreate, AMMDeposit, AMMWithdraw, AMMVote,
-//! reserves, fees, canonical order and metadata. What is not: directories, AMMBid, AMMDelete, AMMClawback, fee
-//! escalation, multi-signing, and the hashes of a real ledger.
+//! reserves, fees, the open ledger's cost under load and the queue, canonical order and metadata. What is not: directories,
+//! AMMBid, AMMDelete, AMMClawback, a node's own load, multi-signing, and the hashes of a real ledger.
 
 pub mod amendment;
 pub mod amm;
@@ -22,6 +22,7 @@ pub mod keylet;
 pub mod ledger;
 pub mod node;
 pub mod number;
+pub mod queue;
 pub mod rng;
 pub mod scenario;
 pub mod server;

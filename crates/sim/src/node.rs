@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::api::connection::Connection;
+use crate::api::load::Load;
 use crate::faults::{Cut, Faults};
 use crate::generator::{Generator, GeneratorState};
 use crate::history::History;
@@ -101,6 +102,8 @@ pub struct Node {
     pub(crate) missed: u32,
     /// Requests refused for their load since the last ledger.
     pub(crate) refused: u32,
+    /// What the stream `server` was told last.
+    pub(crate) last_load: Option<Load>,
     cuts: Vec<(ConnectionId, Cut)>,
     randoms: u64,
     generator: Generator,
@@ -122,6 +125,7 @@ impl Node {
         // A stand-alone rippled begins with its second ledger closed.
         let first = if scenario.market { 1 } else { 2 };
         let chain = Chain::new(scenario.rules(), state, first, LedgerTime(scenario.start_time_s));
+        let chain = chain.with_queue(scenario.queue.clone());
         let mut history = History::new(scenario.history_ledgers);
         history.close(chain.header().clone(), Vec::new());
         let generator = Generator::new(scenario, tape, seed);
@@ -154,6 +158,7 @@ impl Node {
             faults: Faults::new(scenario.faults.clone(), generator.seed()),
             missed: 0,
             refused: 0,
+            last_load: None,
             cuts: Vec::new(),
             randoms: 0,
             generator,
@@ -204,7 +209,7 @@ impl Node {
                 scenario.issuer()
             )));
         }
-        let chain = Chain::resume(scenario.rules(), saved.state, saved.header);
+        let chain = Chain::resume(scenario.rules(), saved.state, saved.header).with_queue(scenario.queue.clone());
         let mut generator = Generator::new(scenario, tape, saved.seed);
         generator.restore(saved.generator);
         let mut history = saved.history;

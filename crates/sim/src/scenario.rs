@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::apply::Rules;
 use crate::faults::FaultPlan;
+use crate::queue::QueueSetup;
 use crate::tape::TapeError;
 pub use market::{Makers, Pool, Price, PriceKind, Takers};
 
@@ -111,6 +112,8 @@ pub struct Scenario {
     pub makers: Makers,
     /// A pool beside the books.
     pub amm: Pool,
+    /// How much a ledger takes before it costs more, and the queue.
+    pub queue: QueueSetup,
     /// What goes wrong.
     pub faults: FaultPlan,
 }
@@ -139,6 +142,7 @@ impl Default for Scenario {
             price: Price::default(),
             makers: Makers::default(),
             amm: Pool::default(),
+            queue: QueueSetup::default(),
             faults: FaultPlan::default(),
             tape: None,
             tape_loop: false,
@@ -226,6 +230,7 @@ impl Scenario {
         let rate_ok = rate == 0 || (1_000_000_000..=2_000_000_000).contains(&rate);
         check(rate_ok, "transfer_rate", rate.to_string(), "give 0 or 1000000000 to 2000000000");
         self.check_market(&mut check);
+        self.queue.check(&mut check);
         self.faults.check(&mut check);
         problems
     }

@@ -81,6 +81,15 @@ results! {
     TEL_INSUF_FEE_P = -394, "telINSUF_FEE_P", "Fee insufficient.";
     TEL_NO_DST_PARTIAL = -393, "telNO_DST_PARTIAL", "Partial payment to create account not allowed.";
     TEL_CAN_NOT_QUEUE = -392, "telCAN_NOT_QUEUE", "Can not queue at this time.";
+    TEL_CAN_NOT_QUEUE_BALANCE = -391, "telCAN_NOT_QUEUE_BALANCE",
+        "Can not queue at this time: insufficient balance to pay all queued fees.";
+    TEL_CAN_NOT_QUEUE_BLOCKS = -390, "telCAN_NOT_QUEUE_BLOCKS",
+        "Can not queue at this time: would block later queued transaction(s).";
+    TEL_CAN_NOT_QUEUE_BLOCKED = -389, "telCAN_NOT_QUEUE_BLOCKED",
+        "Can not queue at this time: blocking transaction in queue.";
+    TEL_CAN_NOT_QUEUE_FEE = -388, "telCAN_NOT_QUEUE_FEE",
+        "Can not queue at this time: fee insufficient to replace queued transaction.";
+    TEL_CAN_NOT_QUEUE_FULL = -387, "telCAN_NOT_QUEUE_FULL", "Can not queue at this time: queue is full.";
     TEL_WRONG_NETWORK = -386, "telWRONG_NETWORK",
         "Transaction specifies a Network ID that differs from that of the local node.";
     TEL_REQUIRES_NETWORK_ID = -385, "telREQUIRES_NETWORK_ID",
@@ -147,6 +156,18 @@ impl Ter {
     #[must_use]
     pub const fn is_malformed(self) -> bool {
         self.code >= -299 && self.code < -199
+    }
+
+    /// True for a tel: this node alone did not want it.
+    #[must_use]
+    pub const fn is_local(self) -> bool {
+        self.code >= -399 && self.code < -299
+    }
+
+    /// True for a tef: it cannot go in as the ledger is.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        self.code >= -199 && self.code < -99
     }
 
     /// True for a ter: it may go in later.

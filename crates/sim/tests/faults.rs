@@ -250,8 +250,8 @@ fn a_fee_spike_queues_what_offers_too_little() {
         assert_eq!((&said["applied"], &said["open_ledger_cost"]), (&json!(false), &json!("500")));
     }
     let after_a_hole = offer(&node, next + 5, 10, None);
-    assert_eq!(submit(&mut node, id, &after_a_hole)["engine_result"], "terPRE_SEQ");
-    assert_eq!(result(&mut node, id, json!({ "command": "fee" }))["current_queue_size"], "3");
+    assert_eq!(submit(&mut node, id, &after_a_hole)["engine_result"], "telCAN_NOT_QUEUE");
+    assert_eq!(result(&mut node, id, json!({ "command": "fee" }))["current_queue_size"], "2");
     for _ in 0..3 {
         close(&mut node);
         assert!(!is_validated(&mut node, id, &queued[0]));

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::error::ApiError;
 use super::objects::{self, Object};
 use super::select::{self, Selected};
-use super::{Fields, Request, fields};
+use super::{Fields, Request, fields, load};
 use crate::amount::Value;
 use crate::apply::meta::{amount_json, whole_entry};
 use crate::node::Node;
@@ -61,7 +61,7 @@ pub(super) fn account_info(node: &Node, request: &Request) -> Result<Fields, Api
     }
     result.insert("account_data".to_string(), Json::Object(data));
     if queue {
-        result.insert("queue_data".to_string(), json!({ "txn_count": 0 }));
+        result.insert("queue_data".to_string(), load::of_account(node, account));
     }
     Ok(result)
 }

@@ -7,8 +7,8 @@ use super::accounts::owner_funds;
 use super::error::ApiError;
 use super::select::{self, Found};
 use super::transactions::{around, blobs, parse, shown_tx};
-use super::{Fields, Request, fields};
-use crate::apply::tx::Body;
+use super::{Fields, Request, fields, load};
+use crate::apply::tx::{Body, Tx};
 use crate::calendar;
 use crate::history::Record;
 use crate::ledger::Header;
@@ -36,7 +36,7 @@ pub(super) fn ledger(node: &Node, request: &Request) -> Result<Fields, ApiError>
     };
     if request.flag("transactions") {
         let transactions = match &found {
-            Found::Open => open_transactions(node, request)?,
+            Found::Open => open_transactions(node, request),
             Found::Closed(header) => closed_transactions(node, request, header)?,
         };
         shown.insert("transactions".to_string(), json!(transactions));
@@ -46,7 +46,11 @@ pub(super) fn ledger(node: &Node, request: &Request) -> Result<Fields, ApiError>
         if !matches!(found, Found::Open) {
             return Err(ApiError::bad_params());
         }
-        result.insert("queue_data".to_string(), json!([]));
+        // Without anybody in the queue nothing is said of it.
+        if !node.chain.queue().is_empty() {
+            let rows = load::queue_rows(node, request, |waits| open_row(node, request, &waits.tx));
+            result.insert("queue_data".to_string(), json!(rows));
+        }
     }
     Ok(result)
 }
@@ -103,27 +107,26 @@ pub(super) fn header_json(header: &Header) -> Fields {
     }))
 }
 
-fn open_transactions(node: &Node, request: &Request) -> Result<Vec<Json>, ApiError> {
-    let mut rows = Vec::new();
-    for tx in node.chain.open_txs() {
-        if !request.flag("expand") {
-            rows.push(json!(tx.hash));
-            continue;
-        }
-        let mut shown = shown_tx(&tx.json, request.version);
-        if let (true, Body::OfferCreate { taker_gets, .. }) = (request.flag("owner_funds"), &tx.body)
-            && let Some(funds) = owner_funds(node, node.chain.open(), tx.account, taker_gets.1)
-        {
-            shown.insert("owner_funds".to_string(), json!(funds.text()));
-        }
-        if request.version > 1 {
-            rows.push(json!({ "hash": tx.hash, "tx_json": shown, "validated": false }));
-        } else {
-            shown.insert("hash".to_string(), json!(tx.hash));
-            rows.push(Json::Object(shown));
-        }
+fn open_transactions(node: &Node, request: &Request) -> Vec<Json> {
+    node.chain.open_txs().iter().map(|tx| open_row(node, request, tx)).collect()
+}
+
+/// A transaction that is in no closed ledger.
+fn open_row(node: &Node, request: &Request, tx: &Tx) -> Json {
+    if !request.flag("expand") {
+        return json!(tx.hash);
     }
-    Ok(rows)
+    let mut shown = shown_tx(&tx.json, request.version);
+    if let (true, Body::OfferCreate { taker_gets, .. }) = (request.flag("owner_funds"), &tx.body)
+        && let Some(funds) = owner_funds(node, node.chain.open(), tx.account, taker_gets.1)
+    {
+        shown.insert("owner_funds".to_string(), json!(funds.text()));
+    }
+    if request.version > 1 {
+        return json!({ "hash": tx.hash, "tx_json": shown, "validated": false });
+    }
+    shown.insert("hash".to_string(), json!(tx.hash));
+    Json::Object(shown)
 }
 
 fn closed_transactions(node: &Node, request: &Request, header: &Header) -> Result<Vec<Json>, ApiError> {

@@ -13,6 +13,7 @@ mod error;
 mod history;
 mod jsonrpc;
 mod ledgers;
+pub(crate) mod load;
 mod objects;
 mod select;
 mod server;
@@ -249,7 +250,7 @@ fn read(node: &Node, command: &str, request: &Request) -> Result<Fields, ApiErro
         "server_state" => Ok(server::server_state(node)),
         "feature" => amendments::feature(request),
         "version" => Ok(server::version()),
-        "fee" => Ok(server::fee(node)),
+        "fee" => Ok(load::fee(node)),
         "ledger_current" => Ok(server::ledger_current(node)),
         "ledger_closed" => Ok(server::ledger_closed(node)),
         "ledger" => ledgers::ledger(node, request),

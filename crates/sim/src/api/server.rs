@@ -1,26 +1,21 @@
-//! server_info, server_state, fee, ledger_current, ledger_closed.
+//! server_info, server_state, ledger_current, ledger_closed.
 
 use serde_json::{Value as Json, json};
 
+use super::load::Load;
 use super::{Fields, fields};
 use crate::calendar;
 use crate::faults::Health;
 use crate::ledger::Header;
 use crate::node::Node;
+use crate::queue::BASE_LEVEL;
 
 /// The release whose behaviour this node follows.
 const BUILD_VERSION: &str = "2.6.1";
 /// A node key's text; this node has none of its own.
 const NODE_KEY: &str = "n9KA9w2fgvRY7Yjiddq8xQ3PqrnvEy92qqheZM2buSmjeqksbPFY";
-/// Load levels are counted in 256ths.
-const REFERENCE_LEVEL: u32 = 256;
 /// rippled, `ErrorCodes.h`, `warnRPC_AMENDMENT_BLOCKED`.
 const WARN_AMENDMENT_BLOCKED: u32 = 1002;
-
-/// What the open ledger costs, as a load level.
-fn open_level(node: &Node) -> u64 {
-    u64::from(REFERENCE_LEVEL) * u64::from(node.chain.load_factor())
-}
 
 /// The closed ledgers that are remembered, as `first-last`.
 pub(super) fn complete_ledgers(node: &Node) -> String {
@@ -86,13 +81,10 @@ fn xrp_number(drops: i64) -> Json {
 pub(super) fn server_info(node: &Node) -> Fields {
     let (header, rules) = (node.chain.header(), node.chain.rules());
     let mut info = common(node);
-    if node.chain.load_factor() > 1 {
-        info.insert("load_factor_fee_escalation".to_string(), json!(node.chain.load_factor()));
-    }
+    info.extend(Load::of(node).factors());
     info.extend(fields(json!({
         "hostid": "SIM",
         "last_close": { "converge_time_s": 0.1, "proposers": 0 },
-        "load_factor": node.chain.load_factor(),
         "validated_ledger": {
             "age": node.validated_age_s(),
             "base_fee_xrp": xrp_number(rules.base_fee_drops),
@@ -108,14 +100,9 @@ pub(super) fn server_info(node: &Node) -> Fields {
 pub(super) fn server_state(node: &Node) -> Fields {
     let (header, rules) = (node.chain.header(), node.chain.rules());
     let mut state = common(node);
+    state.extend(Load::of(node).levels());
     state.extend(fields(json!({
         "last_close": { "converge_time": 100, "proposers": 0 },
-        "load_base": REFERENCE_LEVEL,
-        "load_factor": open_level(node),
-        "load_factor_fee_escalation": open_level(node),
-        "load_factor_fee_queue": REFERENCE_LEVEL,
-        "load_factor_fee_reference": REFERENCE_LEVEL,
-        "load_factor_server": REFERENCE_LEVEL,
         "validated_ledger": {
             "base_fee": rules.base_fee_drops,
             "close_time": header.close_time,
@@ -126,28 +113,6 @@ pub(super) fn server_state(node: &Node) -> Fields {
         },
     })));
     fields(json!({ "state": state }))
-}
-
-pub(super) fn fee(node: &Node) -> Fields {
-    let base = node.chain.rules().base_fee_drops;
-    let (level, median) = (REFERENCE_LEVEL.to_string(), (REFERENCE_LEVEL * 500).to_string());
-    fields(json!({
-        "current_ledger_size": node.chain.open_count().to_string(),
-        "current_queue_size": node.chain.queued_count().to_string(),
-        "drops": {
-            "base_fee": base.to_string(),
-            "median_fee": base.saturating_mul(500).to_string(),
-            "minimum_fee": base.to_string(),
-            "open_ledger_fee": node.chain.open_ledger_fee().to_string(),
-        },
-        "expected_ledger_size": "1000",
-        "ledger_current_index": node.chain.open_index(),
-        "levels": {
-            "median_level": median, "minimum_level": level, "open_ledger_level": open_level(node).to_string(),
-            "reference_level": level,
-        },
-        "max_queue_size": "20000",
-    }))
 }
 
 pub(super) fn ledger_current(node: &Node) -> Fields {
@@ -183,8 +148,8 @@ pub(super) fn version() -> Fields {
 pub(super) fn server_stream_fields(node: &mut Node) -> Fields {
     fields(json!({
         "hostid": "SIM",
-        "load_base": REFERENCE_LEVEL,
-        "load_factor": open_level(node),
+        "load_base": BASE_LEVEL,
+        "load_factor": Load::of(node).open,
         "pubkey_node": NODE_KEY,
         "random": node.random(),
         "server_status": node.health().server_state(),

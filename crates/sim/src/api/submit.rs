@@ -4,7 +4,7 @@ use neo_ledger::codec;
 use serde_json::{Value as Json, json};
 
 use super::error::ApiError;
-use super::{Fields, Request, fields, select, stream};
+use super::{Fields, Request, fields, load, select, stream};
 use crate::apply::tx::{Signer, Tx};
 use crate::node::{Node, Outgoing};
 use crate::ter::Ter;
@@ -25,25 +25,31 @@ pub(super) fn submit(node: &mut Node, request: &Request) -> (Vec<Outgoing>, Resu
     let fail_hard = request.flag("fail_hard");
     let (account, shown) = (tx.account, with_hash(&tx));
     let hash = tx.hash;
-    let submitted = node.chain.submit(tx, fail_hard);
+    let submitted = node.chain.submit(tx.clone(), fail_hard);
+    // What it costs now, with the transaction in it.
+    let cost = node.chain.open_cost_drops(&tx);
     if node.faults.never_in(hash) {
         node.chain.keep_out(hash);
     }
-    let outgoing = stream::proposed_messages(node);
+    let mut outgoing = stream::proposed_messages(node);
+    if submitted.applied {
+        outgoing.extend(load::server_status(node));
+    }
     let sequence = node.chain.open().account(account).map_or(0, |root| root.sequence);
+    let is_queued = submitted.result == Ter::TER_QUEUED;
     let dropped = fail_hard && !submitted.applied;
     let result = fields(json!({
         "accepted": !dropped,
-        "account_sequence_available": sequence,
+        "account_sequence_available": node.chain.queue().next_sequence(account, sequence),
         "account_sequence_next": sequence,
         "applied": submitted.applied,
-        "broadcast": submitted.applied || submitted.held,
+        "broadcast": submitted.applied || is_queued,
         "engine_result": submitted.result.token,
         "engine_result_code": submitted.result.code,
         "engine_result_message": submitted.result.message,
         "kept": !dropped,
-        "open_ledger_cost": node.chain.open_ledger_fee().to_string(),
-        "queued": submitted.result == Ter::TER_QUEUED,
+        "open_ledger_cost": cost.to_string(),
+        "queued": is_queued,
         "tx_blob": blob,
         "tx_json": shown,
         "validated_ledger_index": node.chain.header().index,

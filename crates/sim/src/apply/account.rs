@@ -65,6 +65,14 @@ const MIN_TICK_SIZE: u8 = 3;
 /// Largest tick size, which is the same as none (rippled, `Quality::maxTickSize`).
 const MAX_TICK_SIZE: u8 = 16;
 
+/// True when it changes who may sign for the account or who may hold what it issues, so that the queue lets nothing wait
+/// behind it (rippled, `SetAccount::makeTxConsequences`).
+pub(crate) fn changes_authority(set: &AccountSet, flags: u32) -> bool {
+    let blocks = |asf: u32| [ASF_REQUIRE_AUTH, ASF_DISABLE_MASTER, ASF_ACCOUNT_TXN_ID].contains(&asf);
+    let legacy = LEGACY.iter().any(|legacy| legacy.0 == ASF_REQUIRE_AUTH && flags & (legacy.1 | legacy.2) != 0);
+    legacy || blocks(set.set_flag) || blocks(set.clear_flag)
+}
+
 /// What an AccountSet asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AccountSet {

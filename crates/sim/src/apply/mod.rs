@@ -191,7 +191,7 @@ fn note_transaction(state: &mut State, tx: &Tx) {
 }
 
 /// The least that a transaction must offer to burn, without load, in drops (rippled, `calculateBaseFee`).
-fn base_fee(tx: &Tx, root: &AccountRoot, rules: &Rules) -> i64 {
+pub(crate) fn base_fee(tx: &Tx, root: &AccountRoot, rules: &Rules) -> i64 {
     match &tx.body {
         Body::SetRegularKey { .. } if account::key_change_is_free(tx, root) => 0,
         Body::Amm(request) => amm::base_fee(request, rules),
@@ -218,7 +218,8 @@ pub(crate) fn is_nobody(account: Address) -> bool {
     start == [0; 19] && last <= 1
 }
 
-fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
+/// Checks that need no ledger, but the network's id and amendments.
+pub(crate) fn preflight(tx: &Tx, context: &Context<'_>) -> Ter {
     let network = context.rules.network_id;
     match tx.network_id {
         Some(_) if network <= LAST_LEGACY_NETWORK_ID => return Ter::TEL_NETWORK_ID_MAKES_TX_NON_CANONICAL,
@@ -232,7 +233,12 @@ fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
     if matches!(tx.body, Body::Amm(_)) && !amm::is_enabled(context.rules) {
         return Ter::TEM_DISABLED;
     }
-    let malformed = tx.preflight(context);
+    tx.preflight(context)
+}
+
+/// Whether a transaction would claim its fee: success or a tec, or why it would not go in.
+pub(crate) fn preclaim(state: &State, tx: &Tx, context: &Context<'_>) -> Ter {
+    let malformed = preflight(tx, context);
     if !malformed.is_success() {
         return malformed;
     }

@@ -89,6 +89,11 @@ pub struct FaultPlan {
     pub fee_spike: Times,
     /// How many times the reference fee.
     pub fee_spike_factor: u32,
+    /// The scenario's takers send `crowd_transactions` transactions that change nothing the moment a ledger opens, so that
+    /// its cost rises as the table `queue` says.
+    pub crowd: Times,
+    /// How many.
+    pub crowd_transactions: u32,
     /// The node is amendment-blocked.
     pub amendment_blocked: Times,
     /// Part of the submitted transactions that are accepted and never get into a ledger, 0 to 1.
@@ -128,6 +133,8 @@ impl Default for FaultPlan {
             gap: Times::default(),
             fee_spike: Times::default(),
             fee_spike_factor: 100,
+            crowd: Times::default(),
+            crowd_transactions: 1_500,
             amendment_blocked: Times::default(),
             never_in: 0.0,
             messages: Messages::default(),
@@ -155,6 +162,7 @@ impl FaultPlan {
             ("faults.forgets", &self.forgets),
             ("faults.gap", &self.gap),
             ("faults.fee_spike", &self.fee_spike),
+            ("faults.crowd", &self.crowd),
             ("faults.amendment_blocked", &self.amendment_blocked),
             ("faults.clawback", &self.clawback),
             ("faults.line_freeze", &self.line_freeze),
@@ -185,6 +193,8 @@ impl FaultPlan {
         let factor = self.fee_spike_factor;
         let fix = "give 1 to 1000000";
         check((1..=1_000_000).contains(&factor), "faults.fee_spike_factor", factor.to_string(), fix);
+        let crowd = self.crowd_transactions;
+        check(crowd <= 100_000, "faults.crowd_transactions", crowd.to_string(), "give 0 to 100000");
         let tick = self.tick_size_to;
         check((3..=15).contains(&tick), "faults.tick_size_to", tick.to_string(), "give 3 to 15");
         let clawed = self.clawback_rlusd;

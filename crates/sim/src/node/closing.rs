@@ -6,14 +6,21 @@ use serde_json::{Map, Value as Json, json};
 
 use super::founding::object;
 use super::{ConnectionId, Node, Outgoing};
-use crate::api::stream;
+use crate::api::{load, stream};
 use crate::apply::account::ASF_GLOBAL_FREEZE;
 use crate::apply::trust::{TF_CLEAR_FREEZE, TF_SET_FREEZE};
 use crate::apply::tx::{Signer, Tx};
 use crate::faults::{Cut, Health, IssuerAct, chance};
-use crate::generator::Draft;
+use crate::generator::{Draft, Generator};
 use crate::history::Record;
 use crate::ledger::ClosedTx;
+
+/// How long a ledger stays open at least (rippled, `ConsensusParms`, `ledgerMIN_CLOSE`).
+const OPEN_MS: u32 = 2_000;
+/// How long the nodes usually take to agree.
+const USUAL_ROUND_MS: u32 = 2_000;
+/// When they took too long.
+const SLOW_ROUND_MS: u32 = 5_000;
 
 impl Node {
     /// The market's participants act, the open ledger closes, and the streams go out. While the node is behind nothing
@@ -89,9 +96,11 @@ impl Node {
             self.history.forget_all_but(keep);
         }
         sent.extend(stream::ledger_messages(self, &closed));
-        // What waits goes into the new open ledger.
-        sent.extend(stream::proposed_messages(self));
         self.set_conditions();
+        self.crowd_comes();
+        // What waited goes into the new open ledger.
+        sent.extend(stream::proposed_messages(self));
+        sent.extend(load::server_status(self));
         if !self.faults.is_gap(index) {
             outgoing.extend(self.faults.mail.send(index, sent));
         }
@@ -107,6 +116,16 @@ impl Node {
         for connection in connections {
             self.disconnect(connection);
             self.cuts.push((connection, cut));
+        }
+    }
+
+    /// Other accounts fill the ledger that has just opened.
+    fn crowd_comes(&mut self) {
+        let count = self.faults.crowd(self.chain.open_index());
+        let accounts = Generator::taker_accounts();
+        for account in accounts.iter().cycle().take(count as usize) {
+            let fields = object(json!({ "TransactionType": "AccountSet" }));
+            self.send_draft(Draft { account: *account, fields, slot: None });
         }
     }
 
@@ -150,10 +169,18 @@ impl Node {
         let planned = self.scenario.start_time_s.saturating_add(u32::try_from(seconds).unwrap_or(u32::MAX));
         // Close times rise by at least a second, as on a real network.
         let close_time = LedgerTime(planned.max(parent.close_time.plus_s(1).0));
+        self.chain.set_slow(self.took_too_long(late_ms));
         let closed = self.chain.close(self.seed, close_time);
         let records = closed.iter().map(Record::of).collect();
         self.history.close(self.chain.header().clone(), records);
         closed
+    }
+
+    /// True when the nodes took more than five seconds to agree (rippled, `RCLConsensus::buildLCL`, `timeLeap`). A
+    /// ledger on time takes what is over of its interval, at most two seconds of it; one that is late takes longer.
+    fn took_too_long(&self, late_ms: u32) -> bool {
+        let on_time = self.scenario.close_interval_ms.saturating_sub(OPEN_MS).min(USUAL_ROUND_MS);
+        on_time.saturating_add(late_ms) > SLOW_ROUND_MS
     }
 
     /// Sends what a participant decided, with the next sequence and the reference fee, unsigned.
