@@ -64,7 +64,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     };
     venue::refuse_unknown(loaded.config.session.mode)?;
     if args.fresh && loaded.config.session.mode != Mode::Sim {
-        let text = "--fresh begins a new simulated world, and a real ledger goes on; for a new record give another --db";
+        let text =
+            "--fresh begins a new simulated world, and a real ledger goes on; for a new record give another --db";
         return Err(Refusal { exit: ExitCode::Usage, text: text.to_string() }.into());
     }
     end_with_the_tape(&mut loaded.config)?;

@@ -285,7 +285,7 @@ fn what_must_not_be_traded_on_is_refused_before_there_is_a_record() {
     assert!(unasked.status.code() == Some(1) && stderr(&unasked).contains("--yes"), "{}", stderr(&unasked));
     assert_eq!(node.history(account).len(), 1, "the payment that funded it, and nothing of its own");
     // A node that is not there, and one that lets nobody close its ledgers.
-    refused(1, "not reached", &config, seed, &["--set", "network.url=ws://127.0.0.1:1"]);
+    refused(70, "not reached", &config, seed, &["--set", "network.url=ws://127.0.0.1:1"]);
     let engine = Engine::new();
     let node = StandAlone::start(&engine, &["--speed", "1"], 65_001, "");
     let config = node.config(&engine, account, "");
@@ -322,7 +322,8 @@ fn preflight_tells_everything_that_is_wrong_at_once_and_in_json() {
         let told: Value = serde_json::from_str(&stdout(&run)).unwrap();
         assert_eq!(told["verdict"], "problems");
         let rows = told["checks"].as_array().unwrap().clone();
-        let bad = rows.iter().filter(|row| row["verdict"] != "ok").map(|row| row["check"].as_str().unwrap().to_string());
+        let bad =
+            rows.iter().filter(|row| row["verdict"] != "ok").map(|row| row["check"].as_str().unwrap().to_string());
         bad.collect::<Vec<_>>()
     };
     assert_eq!(wrong(Some(SECP256K1)), ["trust line", "funds"]);

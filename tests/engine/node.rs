@@ -80,10 +80,7 @@ impl StandAlone {
     /// XRP from the master account.
     pub fn fund(&mut self, account: Address, drops: u64) -> String {
         let master = Keypair::from_seed(MASTER_SEED).unwrap();
-        self.submit(
-            &master,
-            json!({"TransactionType": "Payment", "Destination": account, "Amount": drops.to_string()}),
-        )
+        self.submit(&master, json!({"TransactionType": "Payment", "Destination": account, "Amount": drops.to_string()}))
     }
 
     /// RLUSD from its issuer.

@@ -1,12 +1,14 @@
 //! One WebSocket connection to a node: text out, text in, until it ends. It decides nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{Connector, connect_async_tls_with_config};
 
 use crate::error::MAX_MESSAGE_BYTES;
 
@@ -56,21 +58,41 @@ pub fn shown_url(url: &str) -> String {
 /// Opens one connection and serves it until it ends. Dropping the sender of `outgoing` closes it.
 ///
 /// Every event is handed to `on_event` at once, which must not wait: a node closes connections that read slowly.
-/// Pings are answered. There is no reconnection here: the caller decides when to try again.
-pub async fn run(url: String, mut outgoing: UnboundedReceiver<String>, mut on_event: impl FnMut(ClientEvent)) {
+/// Pings are answered. There is no reconnection here: the caller decides when to try again. With `wss://` the node must
+/// show a certificate for its name that a public authority vouches for.
+pub async fn run(url: String, outgoing: UnboundedReceiver<String>, mut on_event: impl FnMut(ClientEvent)) {
+    let connector = if url.starts_with("wss://") {
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        match trusting(roots) {
+            Ok(tls) => Connector::Rustls(tls),
+            Err(error) => return on_event(ClientEvent::Failed { error: format!("no TLS: {error}") }),
+        }
+    } else {
+        Connector::Plain
+    };
+    run_over(connector, url, outgoing, on_event).await;
+}
+
+/// TLS that believes who these authorities vouch for.
+fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+}
+
+async fn run_over(
+    connector: Connector,
+    url: String,
+    mut outgoing: UnboundedReceiver<String>,
+    mut on_event: impl FnMut(ClientEvent),
+) {
     let shown = shown_url(&url);
-    if url.starts_with("wss://") {
-        let error =
-            format!("{shown}: TLS is not built in yet; use a node reached by ws://, such as one on this machine");
-        on_event(ClientEvent::Failed { error });
-        return;
-    }
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
         .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES);
     // Small requests leave at once: the delay of batching would be a delay of quotes.
-    let connecting = connect_async_with_config(&url, Some(config), true);
+    let connecting = connect_async_tls_with_config(&url, Some(config), true, Some(connector));
     let socket = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
         Ok(Ok((socket, _))) => socket,
         Ok(Err(e)) => return on_event(ClientEvent::Failed { error: format!("{shown}: {e}; check the node's URL") }),
@@ -210,9 +232,75 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_spoken_with_a_node_that_somebody_trusted_vouches_for_and_with_no_other() {
+        use tokio_rustls::TlsAcceptor;
+        use tokio_rustls::rustls::ServerConfig;
+        use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+        let own = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        let private = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], private).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let mut roots = RootCertStore::empty();
+        roots.add(own.cert.der().clone()).unwrap();
+        let trusted = trusting(roots).unwrap();
+        block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let node = async {
+                loop {
+                    let Ok(stream) = acceptor.accept(listener.accept().await.unwrap().0).await else { continue };
+                    let mut socket = accept_async(stream).await.unwrap();
+                    let request = socket.next().await.unwrap().unwrap();
+                    socket.send(request).await.unwrap();
+                    socket.close(None).await.unwrap();
+                    while let Some(Ok(_)) = socket.next().await {}
+                }
+            };
+            let talk = async {
+                let said = |connector: Option<Connector>, host: &str| {
+                    let url = format!("wss://{host}:{port}");
+                    async move {
+                        let (sender, outgoing) = unbounded_channel();
+                        sender.send("hello".to_string()).unwrap();
+                        let mut events = Vec::new();
+                        match connector {
+                            Some(connector) => run_over(connector, url, outgoing, |event| events.push(event)).await,
+                            None => run(url, outgoing, |event| events.push(event)).await,
+                        }
+                        events
+                    }
+                };
+                let tls = || Some(Connector::Rustls(Arc::clone(&trusted)));
+                let known = said(tls(), "localhost").await;
+                assert_eq!(known[..2], [ClientEvent::Connected, ClientEvent::Text("hello".to_string())], "{known:?}");
+                // Nobody public vouches for it; and the certificate is of another name.
+                for refused in [said(None, "localhost").await, said(tls(), "127.0.0.1").await] {
+                    assert!(matches!(&refused[..], [ClientEvent::Failed { .. }]), "{refused:?}");
+                }
+            };
+            tokio::select! {
+                () = node => {}
+                () = talk => {}
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_secret_in_an_address_is_not_told() {
+        block_on(async {
+            let (_sender, outgoing) = unbounded_channel();
+            let events = events("ws://127.0.0.1:1/secret-of-a-paid-node".to_string(), outgoing).await;
+            let text = format!("{events:?}");
+            assert!(text.contains("ws://127.0.0.1:1/...") && !text.contains("secret"), "{text}");
+        });
+    }
+
+    #[test]
     fn what_cannot_be_reached_fails_with_its_url() {
         block_on(async {
-            for url in ["wss://node.example", "ws://127.0.0.1:1", "http://127.0.0.1:1", "", "ws://[", "junk"] {
+            for url in ["wss://127.0.0.1:1", "ws://127.0.0.1:1", "http://127.0.0.1:1", "", "ws://[", "junk"] {
                 let (_sender, outgoing) = unbounded_channel();
                 let events = events(url.to_string(), outgoing).await;
                 assert!(matches!(&events[..], [ClientEvent::Failed { error }] if error.contains(url)), "{events:?}");
