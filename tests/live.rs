@@ -9,14 +9,19 @@ use std::process::{Command, Output};
 
 use engine::node::{StandAlone, until};
 use engine::{Engine, Running, stderr, stdout};
-use neo_ledger::keys::entropy_of;
-use neo_ledger::{Address, Keypair};
+use neo_ledger::keys::{entropy_of, written};
+use neo_ledger::{Address, Algorithm, Keypair};
 use neo_market::{Dec, Drops, Side};
 use neo_store::record::{EndReason, EndedAtSource, FlowCause, Role};
 use serde_json::{Value, json};
 
-/// Throw-away seeds of either algorithm.
-const SECP256K1: &str = "sn259rEFXrQrWyx3Q7XneWcwV6dfL";
+/// A throw-away seed, another one for each test: one account has one engine on a machine.
+fn seed_of(n: u8) -> String {
+    let pair = Keypair::from_entropy([n; 16], Algorithm::Secp256k1).unwrap();
+    written([n; 16], &pair).unwrap().0
+}
+
+/// One that names the other algorithm.
 const ED25519: &str = "sEdSKaCy2JT7JaM7v95H9SxkhP9wS2r";
 const XRP: u64 = 1_000_000;
 
@@ -140,15 +145,16 @@ fn nothing_tells_the_key(engine: &Engine, seed: &str, printed: &[&[u8]]) {
 #[test]
 fn on_a_node_that_closes_on_request_a_session_trades_and_records_what_the_ledger_did() {
     let engine = Engine::new();
+    let seed = seed_of(101);
     let mut node = StandAlone::start(&engine, &["--manual"], 65_001, "");
-    let config = node.config(&engine, key(SECP256K1).address(), "[log]\nlevel = \"trace\"\n");
-    let account = ready(&engine, &mut node, SECP256K1, &config);
-    let preflight = neo(&engine, &["preflight"], &config, Some(SECP256K1));
+    let config = node.config(&engine, key(&seed).address(), "[log]\nlevel = \"trace\"\n");
+    let account = ready(&engine, &mut node, &seed, &config);
+    let preflight = neo(&engine, &["preflight"], &config, Some(seed.as_str()));
     assert_eq!(preflight.status.code(), Some(0), "{}{}", stdout(&preflight), stderr(&preflight));
-    let again = neo(&engine, &["setup", "--yes"], &config, Some(SECP256K1));
+    let again = neo(&engine, &["setup", "--yes"], &config, Some(seed.as_str()));
     assert!(again.status.success() && stdout(&again).contains("nothing to do"), "{}", stdout(&again));
 
-    let mut running = start(&engine, &config, Some(SECP256K1), &["--for", "60s", "--json"]);
+    let mut running = start(&engine, &config, Some(seed.as_str()), &["--for", "60s", "--json"]);
     let status = running.until_it_quotes();
     assert_eq!((&status["mode"], status["withheld_reason"].is_null()), (&json!("live"), true), "{status}");
     // What nobody announced.
@@ -187,7 +193,7 @@ fn on_a_node_that_closes_on_request_a_session_trades_and_records_what_the_ledger
     let checked = engine.command(&["config", "check", config.to_str().unwrap()]).output().unwrap();
     let report = engine.neo("report", &["--json"]);
     let printed = [&status.stdout, &status_json.stdout, &checked.stdout, &report.stdout, &preflight.stdout];
-    nothing_tells_the_key(&engine, SECP256K1, &printed.map(Vec::as_slice));
+    nothing_tells_the_key(&engine, &seed, &printed.map(Vec::as_slice));
 }
 
 #[cfg(unix)]
@@ -225,17 +231,18 @@ fn on_a_node_that_closes_by_itself_a_stop_leaves_nothing_and_a_key_file_does() {
 #[test]
 fn a_regular_key_trades_for_the_account_and_a_disabled_master_key_does_not() {
     let engine = Engine::new();
+    let seed = seed_of(102);
     let mut node = StandAlone::start(&engine, &["--manual"], 65_001, "");
-    let config = node.config(&engine, key(SECP256K1).address(), "");
-    let account = ready(&engine, &mut node, SECP256K1, &config);
+    let config = node.config(&engine, key(&seed).address(), "");
+    let account = ready(&engine, &mut node, &seed, &config);
     let stranger = neo(&engine, &["run", "--for", "10s"], &config, Some(ED25519));
     assert_eq!(stranger.status.code(), Some(2), "{}", stderr(&stranger));
     assert!(stderr(&stranger).contains("no regular key"), "{}", stderr(&stranger));
 
     let regular = key(ED25519).address();
-    node.submit(&key(SECP256K1), json!({"TransactionType": "SetRegularKey", "RegularKey": regular}));
-    node.submit(&key(SECP256K1), json!({"TransactionType": "AccountSet", "SetFlag": 4}));
-    let master = neo(&engine, &["run", "--for", "10s"], &config, Some(SECP256K1));
+    node.submit(&key(&seed), json!({"TransactionType": "SetRegularKey", "RegularKey": regular}));
+    node.submit(&key(&seed), json!({"TransactionType": "AccountSet", "SetFlag": 4}));
+    let master = neo(&engine, &["run", "--for", "10s"], &config, Some(seed.as_str()));
     assert_eq!(master.status.code(), Some(2), "{}", stderr(&master));
     assert!(stderr(&master).contains("disabled"), "{}", stderr(&master));
     assert!(!engine.db().exists(), "a refused start makes no record");
@@ -254,8 +261,9 @@ fn a_regular_key_trades_for_the_account_and_a_disabled_master_key_does_not() {
 #[test]
 fn what_must_not_be_traded_on_is_refused_before_there_is_a_record() {
     let engine = Engine::new();
+    let seed = seed_of(103);
     let mut node = StandAlone::start(&engine, &["--manual"], 65_001, "");
-    let account = key(SECP256K1).address();
+    let account = key(&seed).address();
     let config = node.config(&engine, account, "");
     let refused = |exit: i32, says: &str, config: &Path, seed: Option<&str>, more: &[&str]| {
         let mut arguments = vec!["run", "--for", "10s"];
@@ -266,7 +274,7 @@ fn what_must_not_be_traded_on_is_refused_before_there_is_a_record() {
         assert!(said.contains(says), "{says}: {said}");
         assert!(!engine.db().exists(), "{says}: a record was made");
     };
-    let seed = Some(SECP256K1);
+    let seed = Some(seed.as_str());
     refused(2, "NEO_WALLET_SEED", &config, None, &[]);
     refused(2, "not a family seed", &config, Some("sn259rEFXrQrWyx3Q7XneWcwV6dfM"), &[]);
     refused(2, "sEd", &config, Some(ED25519), &["--set", "account.key_type=secp256k1"]);
@@ -297,12 +305,13 @@ fn what_must_not_be_traded_on_is_refused_before_there_is_a_record() {
 #[test]
 fn a_node_that_is_amendment_blocked_is_refused() {
     let engine = Engine::new();
+    let seed = seed_of(104);
     let blocked = "[faults]\namendment_blocked = { per_ledger = 1.0 }\n";
     let mut node = StandAlone::start(&engine, &["--manual"], 65_001, blocked);
     node.close();
-    let config = node.config(&engine, key(SECP256K1).address(), "");
+    let config = node.config(&engine, key(&seed).address(), "");
     for command in ["run", "preflight"] {
-        let run = neo(&engine, &[command], &config, Some(SECP256K1));
+        let run = neo(&engine, &[command], &config, Some(seed.as_str()));
         assert_eq!(run.status.code(), Some(1), "{}{}", stdout(&run), stderr(&run));
         let said = format!("{}{}", stdout(&run), stderr(&run));
         assert!(said.contains("amendment blocked"), "{said}");
@@ -313,9 +322,10 @@ fn a_node_that_is_amendment_blocked_is_refused() {
 #[test]
 fn preflight_tells_everything_that_is_wrong_at_once_and_in_json() {
     let engine = Engine::new();
+    let seed = seed_of(105);
     let mut node = StandAlone::start(&engine, &["--manual"], 65_001, "tick_size = 5\ntransfer_rate = 1002000000\n");
-    let config = node.config(&engine, key(SECP256K1).address(), "");
-    node.fund(key(SECP256K1).address(), 2 * XRP);
+    let config = node.config(&engine, key(&seed).address(), "");
+    node.fund(key(&seed).address(), 2 * XRP);
     let wrong = |seed: Option<&str>| {
         let run = neo(&engine, &["preflight", "--json"], &config, seed);
         assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
@@ -326,10 +336,10 @@ fn preflight_tells_everything_that_is_wrong_at_once_and_in_json() {
             rows.iter().filter(|row| row["verdict"] != "ok").map(|row| row["check"].as_str().unwrap().to_string());
         bad.collect::<Vec<_>>()
     };
-    assert_eq!(wrong(Some(SECP256K1)), ["trust line", "funds"]);
+    assert_eq!(wrong(Some(seed.as_str())), ["trust line", "funds"]);
     assert_eq!(wrong(Some(ED25519)), ["key", "trust line", "funds"]);
     assert_eq!(wrong(None), ["key", "trust line", "funds"]);
-    ready(&engine, &mut node, SECP256K1, &config);
-    assert_eq!(wrong(Some(SECP256K1)), ["transfer rate"]);
+    ready(&engine, &mut node, &seed, &config);
+    assert_eq!(wrong(Some(seed.as_str())), ["transfer rate"]);
     assert!(!engine.db().exists(), "preflight makes nothing");
 }

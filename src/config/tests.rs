@@ -182,7 +182,7 @@ fn secrets_are_neither_read_nor_repeated() {
 
 #[test]
 fn a_node_address_is_shown_without_its_access_key() {
-    let text = "[session]\nmode = \"replay\"\n[network]\nkind = \"custom\"\n\
+    let text = "[session]\nmode = \"replay\"\n[network]\nkind = \"custom\"\nnetwork_id = 7\n\
                 url = \"wss://node.example:51233/key123?t=key123\"\n";
     let loaded = load(text, &[], &[]).unwrap();
     assert!(loaded.config.network.url.as_deref().unwrap().contains("key123"));
