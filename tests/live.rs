@@ -98,6 +98,10 @@ fn record_is_the_ledgers(engine: &Engine, node: &mut StandAlone, account: Addres
     };
     for fill in record.fills(session.number).unwrap() {
         let fill = fill.record;
+        // What an earlier session missed is recorded by the next one.
+        if fill.ledger_index <= first {
+            continue;
+        }
         match fill.side {
             Side::Bid => add(&fill.tx_hash, fill.xrp, fill.rlusd.neg()),
             Side::Ask => add(&fill.tx_hash, Drops::ZERO.sub(fill.xrp).unwrap(), fill.rlusd),
@@ -225,6 +229,15 @@ fn on_a_node_that_closes_by_itself_a_stop_leaves_nothing_and_a_key_file_does() {
         let fields = node.fields(&intent.intent.tx_hash);
         assert!(fields.get("NetworkID").is_none(), "{fields}");
     }
+    // Killed, it leaves its offers; the next session finds and cancels them, and records what they were filled with.
+    let mut running = start(&engine, &config, None, &[]);
+    running.until_it_quotes();
+    running.kill();
+    assert!(node.offers(account) > 0);
+    let next = neo(&engine, &["run", "--for", "20s"], &config, None);
+    assert_eq!(next.status.code(), Some(0), "{}", stderr(&next));
+    assert_eq!(engine.record().session(None).unwrap().resumed_from, Some(2));
+    record_is_the_ledgers(&engine, &mut node, account);
     nothing_tells_the_key(&engine, ED25519, &[]);
 }
 
