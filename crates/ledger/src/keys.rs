@@ -131,17 +131,17 @@ impl Drop for Secret {
 /// memory is erased when it is dropped; copies that the derivation's libraries made on their way are not reached.
 pub struct Keypair {
     account: Address,
-    address: Address,
+    key_address: Address,
     public: String,
     secret: Secret,
 }
 
 impl fmt::Debug for Keypair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.account == self.address {
-            return write!(f, "Keypair({})", self.address);
+        if self.account == self.key_address {
+            return write!(f, "Keypair({})", self.key_address);
         }
-        write!(f, "Keypair({} for {})", self.address, self.account)
+        write!(f, "Keypair({} for {})", self.key_address, self.account)
     }
 }
 
@@ -194,7 +194,7 @@ impl Keypair {
             Algorithm::Secp256k1 => Secret::Secp256k1(Box::new(secp256k1_secret(&private)?)),
         };
         let address = codec::address_of_key(&public).ok_or(KeyError::SelfTest)?;
-        let keys = Keypair { account: address, address, public, secret };
+        let keys = Keypair { account: address, key_address: address, public, secret };
         let signature = keys.signature(SELF_TEST).map_err(|_| KeyError::SelfTest)?;
         if codec::signature_is_valid(SELF_TEST, &signature, &keys.public) { Ok(keys) } else { Err(KeyError::SelfTest) }
     }
@@ -208,7 +208,7 @@ impl Keypair {
     /// The key's own address: that of the account whose master key it is.
     #[must_use]
     pub const fn key_address(&self) -> Address {
-        self.address
+        self.key_address
     }
 
     /// The public key, 33 bytes in upper-case hex.
