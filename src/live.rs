@@ -30,7 +30,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{text}")]
 pub struct Refusal {
-    /// [`ExitCode::Usage`] where the configuration must be corrected, else [`ExitCode::Failed`].
+    /// [`ExitCode::Usage`] where the configuration must be corrected, [`ExitCode::Fault`] where no node was reached, else
+    /// [`ExitCode::Failed`].
     pub exit: ExitCode,
     /// What is wrong and what to do.
     pub text: String,
@@ -38,7 +39,12 @@ pub struct Refusal {
 
 impl From<LinkError> for Refusal {
     fn from(error: LinkError) -> Refusal {
-        Refusal { exit: ExitCode::Failed, text: error.to_string() }
+        let exit = match error {
+            // A node that starts with the machine comes: whoever supervises the engine tries again.
+            LinkError::Ended(_) | LinkError::Silent { .. } => ExitCode::Fault,
+            LinkError::Refused { .. } | LinkError::NotUnderstood { .. } => ExitCode::Failed,
+        };
+        Refusal { exit, text: error.to_string() }
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use chrono::{DateTime, Utc};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use neo_actors::clock::{monotonic_us, now};
@@ -30,6 +30,7 @@ use crate::config::{self, Config};
 use crate::control::{ControlServer, Outcome};
 use crate::dashboard::Dashboard;
 use crate::exit::ExitCode;
+use crate::live::Refusal;
 use crate::logging::{self, StderrStyle};
 use crate::notify::Notify;
 use crate::output::{Out, last_words};
@@ -64,7 +65,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     };
     venue::refuse_unknown(loaded.config.session.mode)?;
     if args.fresh && loaded.config.session.mode != Mode::Sim {
-        bail!("--fresh begins a new simulated world, and a real ledger goes on; for a new record give another --db");
+        let text =
+            "--fresh begins a new simulated world, and a real ledger goes on; for a new record give another --db";
+        return Err(Refusal { exit: ExitCode::Usage, text: text.to_string() }.into());
     }
     end_with_the_tape(&mut loaded.config)?;
     let config = &loaded.config;

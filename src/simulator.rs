@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::exit::ExitCode;
+use crate::live::key::SEED_VARIABLE;
 use crate::output::printable;
 
 /// How long a new ledger may take until it answers.
@@ -314,7 +315,9 @@ fn start(folder: &Path, launch: &Launch) -> Result<Started> {
         .arg(endpoint_file(folder))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(log);
+        .stderr(log)
+        // It has no use for a wallet's seed.
+        .env_remove(SEED_VARIABLE);
     detach(&mut command);
     let child = command.spawn().context("starting the simulated ledger")?;
     Ok(Started { child, log: log_path, log_from })

@@ -26,6 +26,8 @@ use crate::alerts::tell_crash_loop;
 use crate::cli::{Cli, Command, RunArgs, SuperviseArgs};
 use crate::config::{self, Alerts};
 use crate::exit::ExitCode;
+use crate::live::harden::no_core_dumps;
+use crate::live::key::SEED_VARIABLE;
 use crate::logging::{self, StderrStyle};
 use crate::notify::Notify;
 use crate::output::Out;
@@ -50,6 +52,12 @@ pub fn run(args: &SuperviseArgs) -> Result<ExitCode> {
             return Ok(exit);
         }
     };
+    // The engine's seed is in this process's environment too.
+    if std::env::var_os(SEED_VARIABLE).is_some()
+        && let Err(refused) = no_core_dumps()
+    {
+        Out::stderr().line(&format!("core dumps of the supervisor cannot be forbidden: {refused}"))?;
+    }
     let settings = run.settings().map_err(anyhow::Error::msg)?;
     let config = match config::load(run.config.as_deref(), &settings) {
         Ok(loaded) => loaded.config,

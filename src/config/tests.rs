@@ -182,7 +182,7 @@ fn secrets_are_neither_read_nor_repeated() {
 
 #[test]
 fn a_node_address_is_shown_without_its_access_key() {
-    let text = "[session]\nmode = \"replay\"\n[network]\nkind = \"custom\"\n\
+    let text = "[session]\nmode = \"replay\"\n[network]\nkind = \"custom\"\nnetwork_id = 7\n\
                 url = \"wss://node.example:51233/key123?t=key123\"\n";
     let loaded = load(text, &[], &[]).unwrap();
     assert!(loaded.config.network.url.as_deref().unwrap().contains("key123"));
@@ -190,6 +190,48 @@ fn a_node_address_is_shown_without_its_access_key() {
     assert!(shown.iter().all(|text| text.contains("wss://node.example:51233/...") && !text.contains("key123")));
     let user = only(problems(&text.replace("wss://", "wss://key123:key123@")));
     assert!(!user.to_string().contains("key123"), "{user}");
+}
+
+#[test]
+fn the_example_of_each_network_loads_and_its_issuer_is_that_network_s() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    for (name, kind, id) in [
+        ("standalone", NetworkKind::Standalone, 0),
+        ("testnet", NetworkKind::Testnet, 1),
+        ("mainnet", NetworkKind::Mainnet, 0),
+    ] {
+        let loaded = Config::load(Some(&folder.join(format!("{name}.toml"))), std::iter::empty(), &[]).unwrap();
+        let Config { network, account, session, .. } = loaded.config;
+        assert_eq!((network.kind, network.expected_network_id()), (kind, id), "{name}");
+        assert_eq!(session.mode.to_string(), "live", "{name}");
+        let issuer = account.issuer.unwrap().to_string();
+        assert!(kind.rlusd_issuer().is_none_or(|known| known == issuer), "{name}");
+        assert_eq!(network.ledger_accept, kind == NetworkKind::Standalone, "{name}");
+    }
+}
+
+#[test]
+fn an_issuer_of_another_network_is_another_token() {
+    let live = |kind: &str, issuer: &str, currency: &str| {
+        problems_of(&format!(
+            "[session]\nmode = \"live\"\n[network]\nkind = \"{kind}\"\nurl = \"ws://localhost:6006\"\n\
+             network_id = {}\n[account]\naddress = \"rrrrrrrrrrrrrrrrrrrrBZbvji\"\nissuer = \"{issuer}\"\n\
+             currency = \"{currency}\"\n",
+            if kind == "mainnet" { 0 } else { 1 }
+        ))
+    };
+    let (mainnet, testnet) = ("rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De", "rQhWct2fv4Vc4KRjRgMrxa8xPN9Zx9iLKV");
+    assert!(live("mainnet", mainnet, "RLUSD").is_empty() && live("testnet", testnet, "RLUSD").is_empty());
+    for (kind, issuer, right) in [("mainnet", testnet, mainnet), ("testnet", mainnet, testnet)] {
+        let problem = only(live(kind, issuer, "RLUSD"));
+        assert!(problem.key == "account.issuer" && problem.fix.contains(right), "{problem:?}");
+    }
+    // Of other tokens nothing is known, nor of RLUSD on a network of one's own.
+    assert!(live("mainnet", testnet, "USD").is_empty() && live("custom", testnet, "RLUSD").is_empty());
+}
+
+fn problems_of(text: &str) -> Vec<Problem> {
+    load(text, &[], &[]).map_or_else(|errors| errors.0, |_| Vec::new())
 }
 
 #[test]

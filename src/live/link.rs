@@ -122,6 +122,7 @@ impl Link {
 
     /// Lets the connection go on for a while, as its pings need.
     pub fn wait(&mut self, time: Duration) {
-        self.runtime.block_on(tokio::time::sleep(time));
+        // The timer is made inside the runtime, or there is none.
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 }

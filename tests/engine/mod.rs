@@ -9,6 +9,7 @@
 )]
 
 pub mod mounted;
+pub mod node;
 #[cfg(unix)]
 pub mod pty;
 pub mod witness;

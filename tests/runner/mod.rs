@@ -427,7 +427,7 @@ impl Runner {
             match effect {
                 FeedEffect::Connect(_) => self.queue.push_back(Event::Connect),
                 FeedEffect::Disconnect(..) => self.queue.push_front(Event::Cut),
-                FeedEffect::Second(effect) => unreachable!("there is one node: {effect:?}"),
+                FeedEffect::Second(effect) => panic!("there is one node: {effect:?}"),
                 FeedEffect::Send(text) => self.queue.push_back(Event::ToNode(text)),
                 FeedEffect::Update(update) => self.queue.push_back(Event::Update(update)),
                 FeedEffect::Reply(reply) => self.queue.push_back(Event::Reply(reply)),

@@ -339,6 +339,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_secret_in_an_address_is_not_told() {
+        block_on(async {
+            let (_sender, outgoing) = unbounded_channel();
+            let events = events("ws://127.0.0.1:1/secret-of-a-paid-node".to_string(), outgoing).await;
+            let text = format!("{events:?}");
+            assert!(text.contains("ws://127.0.0.1:1/...") && !text.contains("secret"), "{text}");
+        });
+    }
+
+    #[test]
     fn what_cannot_be_reached_fails_with_its_url() {
         block_on(async {
             for url in ["wss://127.0.0.1:1", "ws://127.0.0.1:1", "http://127.0.0.1:1", "", "ws://[", "junk"] {
