@@ -5,6 +5,7 @@
 pub mod adopt;
 pub mod core;
 mod quoting;
+mod refusals;
 mod sending;
 mod settle;
 mod stranger;

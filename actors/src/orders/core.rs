@@ -5,7 +5,7 @@
 //! open, that level signs nothing new.
 //!
 //! Here are the state and the order of work; `settle` reads what a ledger proves, `adopt` takes over what still stands,
-//! `stranger` is what others did with our key, `quoting` decides what to change, `sending` signs and sends.
+//! `stranger` is what others did with our key, `quoting` decides what to change, `refusals` what waits, `sending` signs and sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,7 @@ use neo_store::record::{Fault, IntentState, OrderState, Processor, Purpose, Reco
 use thiserror::Error;
 
 use super::adopt::Adoptable;
+use super::refusals::Refusals;
 use super::settle::intent_update;
 use crate::clock::to_utc;
 use crate::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
@@ -196,6 +197,7 @@ pub struct OrdersCore {
     pub(super) open_ledger_cost: Option<Drops>,
     pub(super) mid: Option<Dec>,
     pub(super) withheld: Option<String>,
+    pub(super) refusals: Refusals,
     pub(super) failed_transactions: u64,
     pub(super) fills: (u64, u64),
     /// What earlier sessions left unsettled: hash and LastLedgerSequence.
@@ -239,6 +241,7 @@ impl OrdersCore {
             open_ledger_cost: None,
             mid: None,
             withheld: Some("waiting for the first validated ledger".to_string()),
+            refusals: Refusals::default(),
             failed_transactions: 0,
             fills: (0, 0),
             strange: BTreeSet::new(),

@@ -686,3 +686,39 @@ fn offers_of_an_earlier_session_are_taken_over_where_the_policy_says_so_and_the_
     let cancels: Vec<Option<u32>> = bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect();
     assert_eq!(cancels, [Some(5)], "an adopted offer is withdrawn as any other");
 }
+
+/// A frozen trust line: the balance is there, and the bid is refused.
+#[test]
+fn a_side_that_the_ledger_refuses_is_withdrawn_waits_and_says_why() {
+    let (mut bench, placed) = quoting();
+    let mut moved = update(110, 3, vec![], None);
+    let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
+    moved.view = MarketView { ledger_index: 110, bids: level("2.36"), asks: level("2.38") };
+    // The market falls: the bid is replaced before the new ask could meet it.
+    bench.ledger(&moved);
+    let replacements = bench.acknowledge();
+    let ask = change(replacements[1].sequence, Side::Ask, OfferChangeKind::Created);
+    let old_ask = change(placed[1].sequence, Side::Ask, OfferChangeKind::Removed(Removal::Replaced));
+    moved.ledger.index = 111;
+    moved.view.ledger_index = 111;
+    moved.account.sequence = 5;
+    moved.transactions = vec![
+        included(&replacements[0], 111, "tecUNFUNDED_OFFER", vec![]),
+        included(&replacements[1], 111, "tesSUCCESS", vec![old_ask, ask]),
+    ];
+    bench.ledger(&moved);
+    let cancels = bench.acknowledge();
+    assert_eq!(cancels.iter().map(|intent| intent.purpose).collect::<Vec<_>>(), [Purpose::Cancel]);
+    let reason = bench.core.withheld().unwrap();
+    assert!(reason.contains("our bids (tecUNFUNDED_OFFER") && reason.contains("frozen"), "{reason}");
+    moved.ledger.index = 112;
+    moved.view.ledger_index = 112;
+    moved.account.sequence = 6;
+    let gone = change(placed[0].sequence, Side::Bid, OfferChangeKind::Removed(Removal::Cancelled));
+    moved.transactions = vec![included(&cancels[0], 112, "tesSUCCESS", vec![gone])];
+    bench.ledger(&moved);
+    // The wait is over: one more attempt, and the reason stays until it stands.
+    let again = bench.acknowledge();
+    assert_eq!(again.iter().map(|intent| intent.purpose).collect::<Vec<_>>(), [Purpose::Place]);
+    assert!(bench.core.withheld().is_some());
+}

@@ -33,8 +33,17 @@ impl OrdersCore {
         let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
         funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
         let desired = match quote::desired(&update.view, &funds, &self.config.quote) {
-            Ok(desired) => {
+            Ok(mut desired) => {
                 self.withheld = desired.quotes.is_empty().then(|| "no quote is possible with these funds".to_string());
+                for side in [Side::Bid, Side::Ask] {
+                    // What cannot be renewed is withdrawn: it would come back at an old price with the thaw.
+                    desired
+                        .quotes
+                        .retain(|quote| quote.side != side || !self.refusals.must_wait(side, self.ledger_index));
+                    if let Some(reason) = self.refusals.reason(side) {
+                        self.withheld = Some(reason);
+                    }
+                }
                 Some(desired)
             }
             Err(reason) => {

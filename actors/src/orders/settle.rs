@@ -65,6 +65,9 @@ impl OrdersCore {
             self.settle_cancel(flight, succeeded);
             return;
         }
+        if let Some((side, _)) = flight.level {
+            self.refusals.hear(side, &transaction.result, transaction.ledger_index);
+        }
         self.settle_offer(transaction, now, records);
     }
 

@@ -56,6 +56,8 @@ pub enum IssuerAct {
     Clawback,
     /// Freezes the maker's line, or thaws it.
     FreezeLine(bool),
+    /// Freezes the maker's line both ways, or thaws it.
+    FreezeDeep(bool),
     /// Freezes everything it issued, or thaws it.
     FreezeAll(bool),
     /// Sets the tick size to the fault's, or back to the scenario's.
@@ -175,8 +177,9 @@ impl Faults {
             acts.push(IssuerAct::Clawback);
         }
         type Act = fn(bool) -> IssuerAct;
-        let lasting: [(&str, &Times, Act); 3] = [
+        let lasting: [(&str, &Times, Act); 4] = [
             ("line_freeze", &self.plan.line_freeze, IssuerAct::FreezeLine),
+            ("deep_freeze", &self.plan.deep_freeze, IssuerAct::FreezeDeep),
             ("global_freeze", &self.plan.global_freeze, IssuerAct::FreezeAll),
             ("tick_size", &self.plan.tick_size, IssuerAct::TickSize),
         ];

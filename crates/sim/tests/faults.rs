@@ -289,37 +289,45 @@ fn an_amendment_blocked_node_says_so_and_serves_no_more() {
 }
 
 #[test]
-fn the_issuer_freezes_a_line_and_everything() {
-    for everything in [false, true] {
+fn the_issuer_freezes_a_line_one_way_and_both_ways_and_everything() {
+    let (one_way, both_ways, all) = ("freeze_peer", "deep_freeze_peer", "globalFreeze");
+    for freeze in [one_way, both_ways, all] {
         let mut node = node(|plan| {
-            let which = if everything { &mut plan.global_freeze } else { &mut plan.line_freeze };
+            let which = match freeze {
+                "freeze_peer" => &mut plan.line_freeze,
+                "deep_freeze_peer" => &mut plan.deep_freeze,
+                _ => &mut plan.global_freeze,
+            };
             *which = Times::at(&[SOON], 10);
         });
         let id = node.connect();
         let frozen = |node: &mut Node| {
-            if everything {
+            if freeze == all {
                 let issuer = node.scenario().issuer();
                 let asked = json!({ "command": "account_info", "account": issuer });
-                result(node, id, asked)["account_flags"]["globalFreeze"] == true
+                result(node, id, asked)["account_flags"][freeze] == true
             } else {
                 let asked = json!({ "command": "account_lines", "account": maker().1 });
-                result(node, id, asked)["lines"][0]["freeze_peer"] == true
+                result(node, id, asked)["lines"][0][freeze] == true
             }
         };
         close_until(&mut node, SOON - 1);
         assert!(!frozen(&mut node));
         close_until(&mut node, SOON);
-        assert!(frozen(&mut node), "{everything}");
-        // Frozen RLUSD buys nothing.
+        assert!(frozen(&mut node), "{freeze}");
+        // Frozen RLUSD buys nothing; that it cannot be bought either takes more than a freeze one way.
         let token = node.scenario().token();
-        let bid = json!({
-            "TransactionType": "OfferCreate", "TakerPays": "1000000", "Account": maker().1,
-            "TakerGets": { "currency": token.currency, "issuer": token.issuer, "value": "1" },
-            "Sequence": sequence(&node), "NetworkID": node.scenario().network_id, "Fee": "10",
-        });
-        let said = submit(&mut node, id, &maker().0.sign_json(&bid).unwrap());
-        let expected = if everything { "tecFROZEN" } else { "tecUNFUNDED_OFFER" };
-        assert_eq!(said["engine_result"], expected);
+        let rlusd = json!({ "currency": token.currency, "issuer": token.issuer, "value": "1" });
+        let mut offers = |gets: &Json, pays: &Json, ahead: u64| {
+            let offer = json!({
+                "TransactionType": "OfferCreate", "TakerPays": pays, "TakerGets": gets, "Account": maker().1,
+                "Sequence": sequence(&node) + ahead, "NetworkID": node.scenario().network_id, "Fee": "10",
+            });
+            submit(&mut node, id, &maker().0.sign_json(&offer).unwrap())["engine_result"].clone()
+        };
+        let (bid, ask) = (offers(&rlusd, &json!("1000000"), 0), offers(&json!("1000000"), &rlusd, 1));
+        assert_eq!(bid, if freeze == all { "tecFROZEN" } else { "tecUNFUNDED_OFFER" }, "{freeze}");
+        assert_eq!(ask, if freeze == one_way { "tesSUCCESS" } else { "tecFROZEN" }, "{freeze}");
         close_until(&mut node, SOON + 10);
         assert!(!frozen(&mut node));
     }

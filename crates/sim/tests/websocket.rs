@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use neo_ledger::keys::Keypair;
+use neo_sim::faults::Times;
 use neo_sim::server::visiting_path;
 use neo_sim::{Node, Scenario, ServeOptions, Speed, maker_seed, serve};
 use serde_json::{Value as Json, json};
@@ -28,11 +29,15 @@ struct Server {
 
 impl Server {
     async fn start(scenario: Scenario, linger: Option<Duration>) -> Server {
+        Server::at(Speed::Manual, scenario, linger).await
+    }
+
+    async fn at(speed: Speed, scenario: Scenario, linger: Option<Duration>) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let node = new_node(&scenario);
         let endpoint = folder.path().join("endpoint.json");
         let options = ServeOptions {
-            speed: Speed::Manual,
+            speed,
             linger,
             state_file: Some(folder.path().join("world.json")),
             endpoint_file: Some(endpoint.clone()),
@@ -286,4 +291,73 @@ async fn read_to_the_close(socket: &mut WebSocketStream<TcpStream>) -> (u64, Opt
         }
     }
     (texts, None)
+}
+
+/// A line that breaks: no close frame, whatever was on its way is gone, and the ledger is there for whoever comes again.
+#[tokio::test]
+async fn a_line_that_breaks_ends_without_a_word_and_the_ledger_goes_on() {
+    let mut scenario = Scenario::default();
+    let breaks_at = new_node(&scenario).ledger_index() + 3;
+    scenario.faults.disconnect = Times::at(&[breaks_at], 1);
+    let server = Server::start(scenario, None).await;
+    let (mut asks, mut listens) = (server.connect().await, server.connect().await);
+    send(&mut listens, json!({ "id": 1, "command": "subscribe", "streams": ["ledger"] })).await;
+    until_response(&mut listens, 1).await;
+    for id in 2..4 {
+        send(&mut asks, json!({ "id": id, "command": "ledger_accept" })).await;
+        until_response(&mut asks, id).await;
+        assert_eq!(next(&mut listens).await["type"], "ledgerClosed");
+    }
+    send(&mut asks, json!({ "id": 4, "command": "ledger_accept" })).await;
+    for socket in [&mut asks, &mut listens] {
+        match socket.next().await {
+            None | Some(Err(_)) => {}
+            Some(Ok(said)) => panic!("a broken line said {said:?}"),
+        }
+    }
+    let mut again = server.connect().await;
+    send(&mut again, json!({ "id": 5, "command": "ledger_closed" })).await;
+    assert_eq!(next(&mut again).await["result"]["ledger_index"], breaks_at);
+    send(&mut again, json!({ "id": 6, "command": "ledger_accept" })).await;
+    assert_eq!(until_response(&mut again, 6).await.last().unwrap()["result"]["ledger_current_index"], breaks_at + 2);
+    send(&mut again, json!({ "id": 7, "command": "stop" })).await;
+    server.ended().await;
+}
+
+/// Close times on the stream are those of the seed, however fast the clock runs.
+#[tokio::test]
+async fn the_jitter_of_the_close_reaches_the_stream() {
+    const LEDGERS: usize = 30;
+    let even = Scenario { close_interval_ms: 4_000, ..Scenario::default() };
+    let jittery = Scenario { close_jitter_ms: 4_000, ..even.clone() };
+    let expected = |scenario: &Scenario, from: u64| {
+        let mut node = new_node(scenario);
+        let mut times = Vec::new();
+        while times.len() < LEDGERS {
+            node.close_ledger();
+            if u64::from(node.ledger_index()) >= from {
+                times.push(u64::from(node.close_time().0));
+            }
+        }
+        times
+    };
+    // A thousand times real time: a ledger each few milliseconds.
+    let server = Server::at(Speed::Times(1_000.0), jittery.clone(), None).await;
+    let mut socket = server.connect().await;
+    send(&mut socket, json!({ "id": 1, "command": "subscribe", "streams": ["ledger"] })).await;
+    let (mut indexes, mut times) = (Vec::new(), Vec::new());
+    while times.len() < LEDGERS {
+        let message = next(&mut socket).await;
+        if message["type"] == "ledgerClosed" {
+            indexes.push(message["ledger_index"].as_u64().unwrap());
+            times.push(message["ledger_time"].as_u64().unwrap());
+        }
+    }
+    assert!(indexes.is_sorted_by(|one, two| one + 1 == *two), "{indexes:?}");
+    assert_eq!(times, expected(&jittery, indexes[0]));
+    assert_ne!(times, expected(&even, indexes[0]), "no jitter");
+    let gaps: std::collections::BTreeSet<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.len() >= 4 && gaps.iter().all(|gap| (1..=8).contains(gap)), "{gaps:?}");
+    send(&mut socket, json!({ "id": 2, "command": "stop" })).await;
+    server.ended().await;
 }

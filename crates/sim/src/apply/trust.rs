@@ -25,9 +25,9 @@ pub(crate) const TF_SET_FREEZE: u32 = 0x0010_0000;
 /// Thaw it.
 pub(crate) const TF_CLEAR_FREEZE: u32 = 0x0020_0000;
 /// Freeze it so that nothing comes in either.
-const TF_SET_DEEP_FREEZE: u32 = 0x0040_0000;
+pub(crate) const TF_SET_DEEP_FREEZE: u32 = 0x0040_0000;
 /// Let in again.
-const TF_CLEAR_DEEP_FREEZE: u32 = 0x0080_0000;
+pub(crate) const TF_CLEAR_DEEP_FREEZE: u32 = 0x0080_0000;
 /// Flags that a TrustSet may carry.
 pub(super) const FLAGS: u32 = TF_SET_AUTH
     | TF_SET_NO_RIPPLE

@@ -107,6 +107,8 @@ pub struct FaultPlan {
     pub clawback_rlusd: Dec,
     /// The issuer freezes the maker's trust line.
     pub line_freeze: Times,
+    /// The issuer freezes the maker's trust line both ways: he can neither send nor get.
+    pub deep_freeze: Times,
     /// The issuer freezes all that it issued.
     pub global_freeze: Times,
     /// The issuer sets its tick size to `tick_size_to`, and afterwards to the scenario's again.
@@ -141,6 +143,7 @@ impl Default for FaultPlan {
             clawback: Times::default(),
             clawback_rlusd: Dec::from_i64(1_000),
             line_freeze: Times::default(),
+            deep_freeze: Times::default(),
             global_freeze: Times::default(),
             tick_size: Times::default(),
             tick_size_to: 5,
@@ -166,6 +169,7 @@ impl FaultPlan {
             ("faults.amendment_blocked", &self.amendment_blocked),
             ("faults.clawback", &self.clawback),
             ("faults.line_freeze", &self.line_freeze),
+            ("faults.deep_freeze", &self.deep_freeze),
             ("faults.global_freeze", &self.global_freeze),
             ("faults.tick_size", &self.tick_size),
             ("faults.reserve", &self.reserve),

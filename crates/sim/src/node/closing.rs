@@ -8,7 +8,7 @@ use super::founding::object;
 use super::{ConnectionId, Node, Outgoing};
 use crate::api::{load, stream};
 use crate::apply::account::ASF_GLOBAL_FREEZE;
-use crate::apply::trust::{TF_CLEAR_FREEZE, TF_SET_FREEZE};
+use crate::apply::trust::{TF_CLEAR_DEEP_FREEZE, TF_CLEAR_FREEZE, TF_SET_DEEP_FREEZE, TF_SET_FREEZE};
 use crate::apply::tx::{Signer, Tx};
 use crate::faults::{Cut, Health, IssuerAct, chance};
 use crate::generator::{Draft, Generator};
@@ -147,6 +147,10 @@ impl Node {
             IssuerAct::FreezeLine(on) => json!({
                 "TransactionType": "TrustSet", "LimitAmount": of_maker(Dec::default()),
                 "Flags": if on { TF_SET_FREEZE } else { TF_CLEAR_FREEZE },
+            }),
+            IssuerAct::FreezeDeep(on) => json!({
+                "TransactionType": "TrustSet", "LimitAmount": of_maker(Dec::default()),
+                "Flags": if on { TF_SET_FREEZE | TF_SET_DEEP_FREEZE } else { TF_CLEAR_FREEZE | TF_CLEAR_DEEP_FREEZE },
             }),
             IssuerAct::FreezeAll(on) => {
                 json!({ "TransactionType": "AccountSet", if on { "SetFlag" } else { "ClearFlag" }: ASF_GLOBAL_FREEZE })

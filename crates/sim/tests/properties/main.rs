@@ -11,7 +11,11 @@
 )]
 #![allow(clippy::print_stderr, reason = "the figures of the run")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod moves;
+mod pools;
+mod tokens;
 
 use std::collections::BTreeMap;
 
@@ -24,8 +28,10 @@ use neo_sim::image;
 use neo_sim::ledger::{Chain, ClosedTx};
 use neo_sim::rng::Rng;
 use neo_sim::state::{
-    AccountRoot, Book, Entry, Key, LSF_DEFAULT_RIPPLE, LSF_HIGH_RESERVE, LSF_LOW_RESERVE, Offer, State,
+    AccountRoot, Book, Entry, Key, LSF_DEFAULT_RIPPLE, LSF_GLOBAL_FREEZE, LSF_HIGH_RESERVE, LSF_LOW_RESERVE, Offer,
+    State,
 };
+use pools::{Pools, Told};
 use serde_json::{Map, Value as Json, json};
 
 const TRADERS: u8 = 6;
@@ -50,8 +56,10 @@ struct World {
     rng: Rng,
     sent: u64,
     results: BTreeMap<&'static str, u64>,
-    /// Every entry as the metadata of all transactions so far tells it.
-    told: BTreeMap<String, Map<String, Json>>,
+    /// Transactions that succeeded, by type.
+    done: BTreeMap<String, u64>,
+    told: Told,
+    pools: Pools,
 }
 
 impl World {
@@ -79,117 +87,19 @@ impl World {
         });
         let told = told.collect();
         let chain = Chain::new(rules, state, 5, LedgerTime(1_000));
-        World { chain, rng: Rng::new(seed), sent: 0, results: BTreeMap::new(), told }
+        World {
+            chain,
+            rng: Rng::new(seed),
+            sent: 0,
+            results: BTreeMap::new(),
+            done: BTreeMap::new(),
+            told,
+            pools: Pools::default(),
+        }
     }
 
     fn below(&mut self, limit: u64) -> u64 {
         self.rng.bits() % limit
-    }
-
-    fn amount(&mut self) -> Json {
-        let digits = 1 + self.below(9_999);
-        match self.below(5) {
-            // XRP is in half of the markets.
-            0 | 1 => json!((digits * 10_u64.pow(u32::try_from(self.below(7)).unwrap())).to_string()),
-            which => {
-                let token = tokens()[usize::try_from(which - 2).unwrap()];
-                let value = if self.below(20) == 0 {
-                    format!("{digits}e-14")
-                } else {
-                    format!("{digits}.{}", self.below(1_000_000))
-                };
-                json!({ "currency": token.currency, "issuer": token.issuer, "value": value })
-            }
-        }
-    }
-
-    fn transaction(&mut self) -> (Address, Json) {
-        let (account, other) = (trader(self.rng.bits()), trader(self.rng.bits()));
-        let kind = self.below(100);
-        let fields = match kind {
-            0..45 => {
-                let flags = [0, 0, 0, 0x0001_0000, 0x0002_0000, 0x0004_0000, 0x0008_0000, 0x000A_0000];
-                let mut offer = json!({ "TransactionType": "OfferCreate", "TakerGets": self.amount(), "TakerPays": self.amount(),
-                    "Flags": flags[usize::try_from(self.below(8)).unwrap()] });
-                if self.below(8) == 0 {
-                    offer["Expiration"] =
-                        json!(self.chain.header().close_time.0 + u32::try_from(self.below(60)).unwrap());
-                }
-                if self.below(6) == 0 {
-                    offer["OfferSequence"] = json!(1 + self.below(200));
-                }
-                offer
-            }
-            45..50 => {
-                let of = self.chain.open().offers_of(account).map(|(key, _)| key.sequence).collect::<Vec<_>>();
-                let pick = usize::try_from(self.rng.bits() % 1_000).unwrap();
-                let sequence = if of.is_empty() { 1 } else { of[pick % of.len()] };
-                json!({ "TransactionType": "OfferCancel", "OfferSequence": sequence })
-            }
-            50..70 => {
-                let mut payment =
-                    json!({ "TransactionType": "Payment", "Destination": other, "Amount": self.amount() });
-                if self.below(2) == 0 {
-                    payment["SendMax"] = self.amount();
-                    if self.below(2) == 0 {
-                        payment["Flags"] = json!(0x0002_0000);
-                    }
-                }
-                payment
-            }
-            70..78 => {
-                let token = tokens()[usize::try_from(self.below(3)).unwrap()];
-                let limit = ["0", "1000", "1000000000"][usize::try_from(self.below(10).min(2)).unwrap()];
-                json!({ "TransactionType": "TrustSet",
-                    "LimitAmount": { "currency": token.currency, "issuer": token.issuer, "value": limit } })
-            }
-            78..86 => return self.of_an_issuer(other),
-            86..88 => json!({ "TransactionType": "TicketCreate", "TicketCount": 1 + self.below(3) }),
-            88..89 if self.below(4) == 0 => json!({ "TransactionType": "AccountSet", "SetFlag": 1 }),
-            88..89 => json!({ "TransactionType": "AccountSet", "ClearFlag": 1 }),
-            89..91 => json!({ "TransactionType": "SetRegularKey", "RegularKey": Address([77; 20]) }),
-            _ => self.of_a_pool(),
-        };
-        (account, fields)
-    }
-
-    fn of_an_issuer(&mut self, holder: Address) -> (Address, Json) {
-        let token = tokens()[usize::try_from(self.below(3)).unwrap()];
-        let value = |value: String| json!({ "currency": token.currency, "issuer": token.issuer, "value": value });
-        let fields = match self.below(10) {
-            0 => {
-                json!({ "TransactionType": "TrustSet", "Flags": ([0x0010_0000, 0x0020_0000][usize::try_from(self.below(2)).unwrap()]),
-                "LimitAmount": { "currency": token.currency, "issuer": holder, "value": "0" } })
-            }
-            1 => {
-                json!({ "TransactionType": "AccountSet", "TickSize": ([0, 5, 8][usize::try_from(self.below(3)).unwrap()]) })
-            }
-            _ => {
-                json!({ "TransactionType": "Payment", "Destination": holder, "Amount": value((1 + self.below(100_000)).to_string()) })
-            }
-        };
-        (token.issuer, fields)
-    }
-
-    fn of_a_pool(&mut self) -> Json {
-        let token = tokens()[usize::try_from(self.below(2)).unwrap()];
-        let asset2 = json!({ "currency": token.currency, "issuer": token.issuer });
-        let value =
-            |value: u64| json!({ "currency": token.currency, "issuer": token.issuer, "value": value.to_string() });
-        let drops = json!((1 + self.below(1_000_000_000)).to_string());
-        let pool = |kind: &str, flags: u32| json!({ "TransactionType": kind, "Asset": { "currency": "XRP" }, "Asset2": asset2, "Flags": flags });
-        match self.below(6) {
-            0 => json!({ "TransactionType": "AMMCreate", "Amount": drops, "Amount2": value(1 + self.below(10_000)),
-                "TradingFee": self.below(1_001), "Fee": "200000" }),
-            1 => common::with(
-                pool("AMMDeposit", 0x0010_0000),
-                json!({ "Amount": drops, "Amount2": value(1 + self.below(5_000)) }),
-            ),
-            2 => common::with(pool("AMMDeposit", 0x0008_0000), json!({ "Amount": value(1 + self.below(1_000)) })),
-            3 => common::with(pool("AMMWithdraw", 0x0008_0000), json!({ "Amount": drops })),
-            4 => pool("AMMWithdraw", 0x0002_0000),
-            _ => common::with(pool("AMMVote", 0), json!({ "TradingFee": self.below(1_001) })),
-        }
     }
 
     fn send(&mut self) {
@@ -206,9 +116,14 @@ impl World {
         }
         let hash = sha512_half(&[fields.to_string().as_bytes(), &self.sent.to_be_bytes()]);
         self.sent += 1;
+        let has_paths = if fields.get("Paths").is_some() { " by paths" } else { "" };
+        let kind = format!("{}{has_paths}", fields["TransactionType"].as_str().unwrap());
         if let Ok(tx) = Tx::parse(fields, hash, Signer::Simulation) {
             let submitted = self.chain.submit(tx, false);
             *self.results.entry(submitted.result.token).or_default() += 1;
+            if submitted.result.is_success() {
+                *self.done.entry(kind).or_default() += 1;
+            }
         }
     }
 
@@ -273,6 +188,8 @@ impl World {
                     }
                 }
             }
+            self.pools.check(&self.told, tx);
+            tokens::check(&self.told, tx);
         }
         // The whole state: after each ledger of a short run, now and then in a long one.
         if self.sent > SHORT_RUN && !self.chain.header().index.is_multiple_of(200) {
@@ -312,9 +229,12 @@ impl World {
         let live = |owner: Address, offer: &Offer| {
             let frozen = [book.pays, book.gets].iter().any(|asset| match asset {
                 Asset::Xrp => false,
-                Asset::Token(token) => state
-                    .line(neo_sim::state::LineKey::of(owner, token.issuer, token.currency))
-                    .is_none_or(|line| line.flags & 0x00C0_0000 != 0),
+                Asset::Token(token) => {
+                    state.account(token.issuer).unwrap().flags & LSF_GLOBAL_FREEZE != 0
+                        || state
+                            .line(neo_sim::state::LineKey::of(owner, token.issuer, token.currency))
+                            .is_none_or(|line| line.flags & 0x00C0_0000 != 0)
+                }
             });
             let has = match (book.gets, offer.taker_gets) {
                 (Asset::Xrp, Value::Drops(drops)) => drops >= FUNDED_DROPS,
@@ -357,15 +277,24 @@ fn plain(fields: &Map<String, Json>) -> Map<String, Json> {
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
+impl World {
+    /// A transaction that must succeed.
+    fn must(&mut self, account: Address, fields: Json) {
+        let sequence = self.chain.open().account(account).unwrap().sequence;
+        let fields = common::with(fields, json!({ "Account": account, "Sequence": sequence, "Fee": "10" }));
+        let hash = sha512_half(&[fields.to_string().as_bytes()]);
+        assert!(self.chain.submit(Tx::parse(fields, hash, Signer::Simulation).unwrap(), false).result.is_success());
+    }
+}
+
 fn run(seed: u64, transactions: u64) -> World {
     let mut world = World::new(seed);
+    // The first issuer may claw back, which it can declare only while it owes nobody.
+    world.must(ISSUERS[0], json!({ "TransactionType": "AccountSet", "SetFlag": 16 }));
     for account in (0..u64::from(TRADERS)).map(trader) {
         for token in tokens() {
             let limit = json!({ "currency": token.currency, "issuer": token.issuer, "value": "1000000000" });
-            let sequence = world.chain.open().account(account).unwrap().sequence;
-            let trust = json!({ "TransactionType": "TrustSet", "LimitAmount": limit, "Account": account, "Sequence": sequence, "Fee": "10" });
-            let hash = sha512_half(&[trust.to_string().as_bytes()]);
-            assert!(world.chain.submit(Tx::parse(trust, hash, Signer::Simulation).unwrap(), false).result.is_success());
+            world.must(account, json!({ "TransactionType": "TrustSet", "LimitAmount": limit }));
         }
     }
     world.close();
@@ -382,13 +311,12 @@ fn run(seed: u64, transactions: u64) -> World {
 fn whatever_is_sent_the_ledger_stays_a_ledger() {
     let number = |name: &str, otherwise| std::env::var(name).map_or(otherwise, |text| text.parse().unwrap());
     let world = run(number("NEO_PROPERTIES_SEED", 1), number("NEO_PROPERTIES", 3_000));
-    let kinds = ["tesSUCCESS", "tecPATH_PARTIAL", "tecKILLED", "tecUNFUNDED_OFFER"];
     eprintln!("{} transactions, {} ledgers: {:?}", world.sent, world.chain.header().index, world.results);
-    assert!(
-        kinds.iter().all(|kind| world.results.contains_key(kind)),
-        "the seed tries too little: {:?}",
-        world.results
-    );
+    eprintln!("{} changes of pools; succeeded: {:?}", world.pools.changes, world.done);
+    let results = ["tesSUCCESS", "tecPATH_PARTIAL", "tecKILLED", "tecUNFUNDED_OFFER", "tecFROZEN"];
+    assert!(results.iter().all(|result| world.results.contains_key(result)), "{:?}", world.results);
+    let kinds = ["OfferCreate", "Payment", "Payment by paths", "Clawback", "AMMCreate", "AMMDeposit", "AMMWithdraw"];
+    assert!(kinds.iter().all(|kind| world.done.contains_key(*kind)), "{:?}", world.done);
     assert!(world.chain.validated().amms().next().is_some(), "no pool is left at the end");
 }
 
