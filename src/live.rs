@@ -9,10 +9,13 @@ pub mod harden;
 pub mod key;
 pub mod link;
 
+use std::path::Path;
 use std::time::Duration;
 
 use neo_actors::clock::{monotonic_ms, now};
 use neo_ledger::Keypair;
+use neo_ledger::client::Endpoint;
+use neo_ledger::tls::Tls;
 use thiserror::Error;
 
 use crate::config::Config;
@@ -59,15 +62,37 @@ pub fn url(config: &Config) -> Result<&str, Refusal> {
     })
 }
 
+/// The configured nodes, in order of preference.
+///
+/// # Errors
+/// A configuration without one; certificates that cannot be read.
+pub fn nodes(config: &Config) -> Result<Vec<Endpoint>, Refusal> {
+    let network = &config.network;
+    let tls = network.ca_file.as_deref().map(certificates).transpose()?;
+    let all = std::iter::once(url(config)?).chain(network.more_urls.iter().map(String::as_str));
+    Ok(all.map(|url| Endpoint { url: url.to_string(), tls: tls.clone() }).collect())
+}
+
+fn certificates(file: &Path) -> Result<Tls, Refusal> {
+    let refused =
+        |why: String| Refusal { exit: ExitCode::Usage, text: format!("network.ca_file = {}: {why}", file.display()) };
+    let pem = std::fs::read(file).map_err(|error| refused(error.to_string()))?;
+    Tls::only(&pem).map_err(|error| refused(error.to_string()))
+}
+
 /// Opens a connection, trying for a while: a node may start at the same time as the engine.
 ///
 /// # Errors
 /// Why the last attempt failed.
 pub fn connect(config: &Config) -> Result<Link, Refusal> {
-    let url = url(config)?;
+    let nodes = nodes(config)?;
+    let mut turns = nodes.iter().cycle();
     let until_ms = monotonic_ms().saturating_add(PATIENCE_MS);
     loop {
-        match Link::open(url) {
+        let Some(node) = turns.next().cloned() else {
+            return Err(LinkError::Ended("no node is configured".to_string()).into());
+        };
+        match Link::open(node) {
             Ok(link) => return Ok(link),
             Err(error) if monotonic_ms() >= until_ms => return Err(error.into()),
             Err(error) => {

@@ -14,7 +14,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use neo_actors::clock::{monotonic_us, now};
 use neo_actors::status::Phase;
 use neo_actors::{SharedStatus, Status, SupervisorEvent};
-use neo_ledger::client::shown_url;
 use neo_ledger::keys::Keypair;
 use neo_sim::tape::Tape;
 use neo_store::lock::Lock;
@@ -171,7 +170,7 @@ impl Prepared {
                 return Err(error);
             }
         };
-        screen.session_started(session, &db, &shown_url(venue.url()));
+        screen.session_started(session, &db, &venue.shown_url());
         let (ending, watchdog) = match supervisor.run(&mut screen) {
             Ok(ended) => ended,
             Err(error) => {

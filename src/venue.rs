@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use neo_actors::feed::core::Closes;
 use neo_ledger::Keypair;
+use neo_ledger::client::{Endpoint, shown_url};
 use neo_ledger::types::Token;
 use neo_store::lock::Lock;
 use neo_store::open::Identity;
@@ -20,7 +21,7 @@ use crate::simulator::{self, Launch, Simulator};
 /// A node, and what is traded through it.
 #[derive(Debug)]
 pub struct Venue {
-    url: String,
+    nodes: Vec<Endpoint>,
     /// The network that transactions are signed for.
     pub network_id: u32,
     /// The token quoted against XRP.
@@ -117,7 +118,7 @@ impl Venue {
             false => Closes::Network,
         };
         Ok(Venue {
-            url: live::url(config)?.to_string(),
+            nodes: live::nodes(config)?,
             network_id: config.network.expected_network_id(),
             token: config.account.token().context("account.issuer is not set")?,
             closes,
@@ -133,7 +134,7 @@ impl Venue {
         };
         let simulator = Simulator::ensure(db, &launch)?;
         Ok(Venue {
-            url: simulator.url().to_string(),
+            nodes: vec![simulator.url().into()],
             network_id: config.sim.network_id,
             token: config.account.token().unwrap_or_else(|| config.sim.token()),
             closes: if config.session.speed == Speed::Max { Closes::WhenDone } else { Closes::Network },
@@ -141,10 +142,16 @@ impl Venue {
         })
     }
 
-    /// The node's WebSocket address.
+    /// The nodes, in order of preference.
     #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
+    pub fn nodes(&self) -> &[Endpoint] {
+        &self.nodes
+    }
+
+    /// The first node's address, as it may be shown.
+    #[must_use]
+    pub fn shown_url(&self) -> String {
+        self.nodes.first().map(|node| shown_url(&node.url)).unwrap_or_default()
     }
 
     /// The session is over: a ledger that the engine started is ended.

@@ -105,15 +105,16 @@ impl Checks<'_> {
             }
             Mode::Replay => {}
         }
-        if let Some(url) = &network.url {
+        let more = network.more_urls.iter().map(|url| ("network.more_urls", url));
+        for (key, url) in network.url.iter().map(|url| ("network.url", url)).chain(more) {
             let websocket =
                 ["ws://", "wss://"].iter().any(|s| url.strip_prefix(s).is_some_and(|rest| !rest.is_empty()));
             let fix = "use ws://HOST:PORT or wss://HOST";
-            self.require(websocket, "network.url", url, "it is not a WebSocket address", fix);
+            self.require(websocket, key, url, "it is not a WebSocket address", fix);
             let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
             let no_user = !authority.is_some_and(|authority| authority.contains('@'));
             let fix = "leave user and password out of the address";
-            self.require(no_user, "network.url", url, "it carries credentials, which are no configuration", fix);
+            self.require(no_user, key, url, "it carries credentials, which are no configuration", fix);
         }
         if let (Some(id), Some(fixed)) = (network.network_id, network.kind.network_id()) {
             let reason = format!("the id of this network is {fixed}");
@@ -127,6 +128,9 @@ impl Checks<'_> {
         let reason = "a ledger must be worked through before the next one, and offers expire in close times";
         let fix = "use 250 to 60000, such as 4000";
         self.require(interval, "network.ledger_accept_ms", network.ledger_accept_ms, reason, fix);
+        let reason = "each node whose ledgers are closed by request has a ledger of its own";
+        let alone = !network.ledger_accept || network.more_urls.is_empty();
+        self.require(alone, "network.more_urls", network.more_urls.len(), reason, "leave it out");
         let public = network.kind.network_id().is_some();
         let reason = "no public node lets its ledgers be closed by request";
         self.require(!(public && network.ledger_accept), "network.ledger_accept", true, reason, "use false");

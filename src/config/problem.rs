@@ -150,6 +150,8 @@ fn example(key: &str) -> Option<&'static str> {
         "session.for" => "30m",
         "session.db" => "data/neo-sim.db",
         "network.url" => "wss://xrplcluster.com",
+        "network.more_urls" => "[\"wss://s1.ripple.com\", \"wss://s2.ripple.com\"]",
+        "network.ca_file" => "/etc/neo-engine/node-ca.pem",
         "account.address" | "account.issuer" => "rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De",
         "risk.max_inventory_xrp" | "risk.min_inventory_xrp" => "5000",
         "account.key_file" => "/etc/neo-engine/seed",
@@ -164,7 +166,7 @@ pub(super) fn shown(key: &str, value: &str) -> String {
     if looks_secret(value) {
         return HIDDEN.to_string();
     }
-    let value = if key == "network.url" { shown_url(value) } else { value.to_string() };
+    let value = if ["network.url", "network.more_urls"].contains(&key) { shown_url(value) } else { value.to_string() };
     let mut chars = value.chars().map(|c| if c.is_control() { ' ' } else { c });
     let head: String = chars.by_ref().take(SHOWN_CHARS).collect();
     if chars.next().is_some() { format!("{head}...") } else { head }

@@ -20,6 +20,7 @@ impl Config {
     fn shown(&self) -> Config {
         let mut shown = self.clone();
         shown.network.url = shown.network.url.map(|url| shown_url(&url));
+        shown.network.more_urls.iter_mut().for_each(|url| *url = shown_url(url));
         shown
     }
 }

@@ -167,6 +167,10 @@ pub struct Network {
     pub kind: NetworkKind,
     /// The node's WebSocket address; found by the engine itself for the embedded ledger.
     pub url: Option<String>,
+    /// Further nodes of the same network, in order of preference: one of them stands by, and takes over at once.
+    pub more_urls: Vec<String>,
+    /// Certificates in PEM form that alone vouch for nodes behind `wss://`; the public authorities when absent.
+    pub ca_file: Option<PathBuf>,
     /// The id that the node must report; fixed for the public networks.
     pub network_id: Option<u32>,
     /// Whether the engine itself closes the node's ledgers with `ledger_accept` (a stand-alone node's admin method).
@@ -178,7 +182,15 @@ pub struct Network {
 impl Default for Network {
     fn default() -> Network {
         let kind = NetworkKind::default();
-        Network { kind, url: None, network_id: None, ledger_accept: false, ledger_accept_ms: 4_000 }
+        Network {
+            kind,
+            url: None,
+            more_urls: Vec::new(),
+            ca_file: None,
+            network_id: None,
+            ledger_accept: false,
+            ledger_accept_ms: 4_000,
+        }
     }
 }
 

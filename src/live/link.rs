@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use neo_ledger::client::{self, ClientEvent};
+use neo_ledger::client::{self, ClientEvent, Endpoint};
 use neo_ledger::message::{self, Message, NodeError};
 use serde_json::Value;
 use thiserror::Error;
@@ -56,13 +56,13 @@ impl Link {
     ///
     /// # Errors
     /// [`LinkError::Ended`] when it cannot be.
-    pub fn open(url: &str) -> Result<Link, LinkError> {
+    pub fn open(endpoint: impl Into<Endpoint>) -> Result<Link, LinkError> {
         let ended = |error: anyhow::Error| LinkError::Ended(format!("{error:#}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| ended(anyhow!(error)))?;
         let (outgoing, to_send) = mpsc::unbounded_channel();
         let (heard, mut events) = mpsc::unbounded_channel();
-        let talk = client::run(url.to_string(), to_send, move |event| {
+        let talk = client::run(endpoint.into(), to_send, move |event| {
             if heard.send(event).is_err() {
                 tracing::trace!("nobody asks any more");
             }

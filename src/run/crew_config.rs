@@ -31,13 +31,13 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
     let (token, network_id) = (venue.token, venue.network_id);
     let (depth, dust) = (config.feed.depth, Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?);
     Ok(CrewConfig {
-        nodes: vec![venue.url().to_string().into()],
+        nodes: venue.nodes().to_vec(),
         feed: FeedConfig {
             account: key.address(),
             token,
             network_id,
             closes: venue.closes,
-            nodes: 1,
+            nodes: venue.nodes().len(),
             seed: config.session.seed ^ u64::from(std::process::id()),
             is_public: config.network.kind.network_id().is_some(),
             depth,

@@ -52,7 +52,7 @@ impl StandAlone {
             let written: Value = serde_json::from_str(&std::fs::read_to_string(&endpoint).ok()?).ok()?;
             Some(written["url"].as_str()?.to_string())
         });
-        let link = Link::open(&url).unwrap();
+        let link = Link::open(url.as_str()).unwrap();
         let closes_on_request = how.contains(&"--manual");
         StandAlone { folder, child, url, link, closes_on_request, network_id, issuer }
     }

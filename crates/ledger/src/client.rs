@@ -62,6 +62,12 @@ impl From<String> for Endpoint {
     }
 }
 
+impl From<&str> for Endpoint {
+    fn from(url: &str) -> Endpoint {
+        Endpoint::from(url.to_string())
+    }
+}
+
 impl Endpoint {
     fn connector(&self) -> Result<Connector, TlsError> {
         if !self.url.starts_with("wss://") {
