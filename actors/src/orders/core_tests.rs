@@ -722,3 +722,6 @@ fn a_side_that_the_ledger_refuses_is_withdrawn_waits_and_says_why() {
     assert_eq!(again.iter().map(|intent| intent.purpose).collect::<Vec<_>>(), [Purpose::Place]);
     assert!(bench.core.withheld().is_some());
 }
+
+#[path = "codes_tests.rs"]
+mod codes;
