@@ -51,9 +51,11 @@ struct Report {
     paused: Option<String>,
     /// Offers that the first look showed; with `--yes` that is after a running engine had its time.
     found: usize,
-    /// Offers that our own cancels took away, and what those cost; `None` where the node does not tell.
+    /// Offers that our own cancels took away, and what those cost; `None` where the node does not tell, for the reason in
+    /// `uncounted`.
     cancelled: Option<usize>,
     fees_drops: Option<i64>,
+    uncounted: Option<String>,
     /// Offers that stand in the validated ledger `ledger_index`; `None` where there is no ledger.
     left: usize,
     ledger_index: Option<u32>,
@@ -79,6 +81,7 @@ pub fn run(args: &CancelAllArgs, out: &mut Out) -> Result<ExitCode> {
         found: 0,
         cancelled: Some(0),
         fees_drops: Some(0),
+        uncounted: None,
         left: 0,
         ledger_index: None,
         problem: None,
@@ -91,36 +94,50 @@ pub fn run(args: &CancelAllArgs, out: &mut Out) -> Result<ExitCode> {
     let shown = if args.yes { None } else { Some(ask(&mut node, args.wait, &report.account)?) };
     let engine = engine::withdraw(&db, &identity, args.wait)?;
     report.paused = pause::wanted(&db);
-    let paused =
-        if report.paused.is_some() { "the engine is paused, its offers may stand" } else { "nothing was done" };
-    let first = reach(&mut node, args.wait).context(paused)?;
+    let so_far = match &engine {
+        Engine::Absent { was_paused: false, .. } => "nothing was done",
+        _ => "the engine was paused; its offers may stand",
+    };
+    let first = reach(&mut node, args.wait).context(so_far)?;
     report.found = shown.unwrap_or(first.offers.len());
     let now = first.account.ledger_index;
     // A killed engine's offer may be under way; a node may be a ledger behind the one that it was signed on.
     let under_way = now.saturating_add(config.orders.last_ledger_offset).saturating_add(1);
-    let horizon = match &engine {
-        Engine::Absent { was_paused, .. } => {
-            report.engine = if *was_paused { "gone" } else { "none" };
-            under_way
-        }
-        Engine::Flat { session, ledger_index } => {
-            (report.engine, report.session) = ("flat", Some(*session));
-            *ledger_index
-        }
-        Engine::Stuck { why } => {
-            report.engine = "stuck";
-            if !args.json {
-                Out::stderr()
-                    .line(&printable(&format!("the engine does not withdraw: {why}; cancelling beside it")))?;
-            }
-            under_way
-        }
-    };
+    let horizon = report.tell_of(&engine).unwrap_or(under_way);
+    if !args.json {
+        notice(&engine, horizon)?;
+    }
     let mut sweeping = Sweeping { node, sweep: Sweep::new(horizon), cancels: Vec::new(), hashes: BTreeSet::new() };
-    let (last, problem) = sweeping.to_the_end(first, args.wait);
+    let (last, problem) = sweeping.until_none_is_left(first, args.wait);
     (report.left, report.ledger_index, report.problem) = (last.offers.len(), Some(last.account.ledger_index), problem);
     sweeping.count(&mut report, now);
     tell(&report, &db, args.json, out)
+}
+
+impl Report {
+    /// What became of the engine. Gives the ledger from which on nothing that it signed can come, where it knows that.
+    fn tell_of(&mut self, engine: &Engine) -> Option<u32> {
+        match engine {
+            Engine::Absent { was_paused, .. } => self.engine = if *was_paused { "gone" } else { "none" },
+            Engine::Stuck { .. } => self.engine = "stuck",
+            Engine::Flat { session, ledger_index } => {
+                (self.engine, self.session) = ("flat", Some(*session));
+                return Some(*ledger_index);
+            }
+        }
+        None
+    }
+}
+
+/// Says what takes time now.
+fn notice(engine: &Engine, horizon: u32) -> Result<()> {
+    let waits = format!("this takes until ledger {horizon}: an offer that was signed before may get in until then");
+    let text = match engine {
+        Engine::Flat { .. } => return Ok(()),
+        Engine::Absent { .. } => waits,
+        Engine::Stuck { why } => format!("the engine does not withdraw ({why}): cancelling beside it; {waits}"),
+    };
+    Ok(Out::stderr().line(&printable(&text))?)
 }
 
 /// Shows the offers and asks. Gives how many there are.
@@ -216,7 +233,7 @@ enum Turn {
 
 impl Sweeping<'_> {
     /// Ledger by ledger, until none is left or nothing helps. Gives the last ledger, and what is in the way.
-    fn to_the_end(&mut self, first: Look, wait: Duration) -> (Look, Option<String>) {
+    fn until_none_is_left(&mut self, first: Look, wait: Duration) -> (Look, Option<String>) {
         let (mut last, mut is_new, mut until_ms, mut trouble) = (first, true, after(wait), None);
         loop {
             let turn = if is_new { self.on_ledger(&last) } else { Ok(Turn::On(trouble.take())) };
@@ -271,14 +288,15 @@ impl Sweeping<'_> {
     /// What the cancels did and cost, as the ledger tells it.
     fn count(&mut self, report: &mut Report, first: u32) {
         let (Some(last), false) = (report.ledger_index, self.hashes.is_empty()) else { return };
-        let counted = self.node.count(&self.hashes, first, last);
-        (report.cancelled, report.fees_drops) = match counted {
-            Ok((cancelled, fees)) => (Some(cancelled), Some(fees.get())),
+        // The connection may be one that broke.
+        self.node.hang_up();
+        match self.node.count(&self.hashes, first, last) {
+            Ok((cancelled, fees)) => (report.cancelled, report.fees_drops) = (Some(cancelled), Some(fees.get())),
             Err(error) => {
-                tracing::warn!(%error, "what the cancels did and cost is not known");
-                (None, None)
+                (report.cancelled, report.fees_drops) = (None, None);
+                report.uncounted = Some(format!("{error:#}"));
             }
-        };
+        }
     }
 }
 
@@ -313,7 +331,10 @@ fn words(report: &Report, db: &Path) -> Vec<String> {
     match (cancelled, fees_drops) {
         (Some(0), _) => {}
         (Some(cancelled), Some(fees)) => lines.push(format!("cancelled {cancelled} offers for {fees} drops of fees")),
-        _ => lines.push("cancels were sent; the node does not tell what each of them did".to_string()),
+        _ => {
+            let why = report.uncounted.as_deref().unwrap_or("no reason");
+            lines.push(format!("cancels were sent; what each did and cost is not known: {why}"));
+        }
     }
     lines.push(match (problem, left) {
         (None, _) => format!("ledger {ledger_index} shows no offer of {account}"),

@@ -14,6 +14,8 @@ use neo_store::record::EndReason;
 use serde_json::{Value, json};
 
 const XRP: u64 = 1_000_000;
+/// Quotes that nobody takes and that stand long: what goes, goes by a cancel.
+const FAR: &str = "[quote]\nbid_offset_bps = \"300\"\nask_offset_bps = \"300\"\nexpiration_s = 3600\n";
 
 /// A throw-away seed, another one for each test: one account has one engine on a machine.
 fn seed_of(n: u8) -> String {
@@ -57,7 +59,7 @@ fn what_a_killed_engine_left_is_cancelled_and_the_next_session_is_clean() {
     let engine = Engine::new();
     let seed = seed_of(121);
     let mut node = StandAlone::start(&engine, &["--manual"], 65_001, "");
-    let config = node.config(&engine, key(&seed).address(), "");
+    let config = node.config(&engine, key(&seed).address(), FAR);
     let account = ready(&engine, &mut node, &seed, &config);
     let mut running = engine.spawn(command(&engine, &["run"], &config, &seed));
     running.until_it_quotes();
@@ -140,7 +142,7 @@ fn offers_of_an_engine_that_hangs_are_cancelled_beside_it() {
     let engine = Engine::new();
     let seed = seed_of(123);
     let mut node = StandAlone::start(&engine, &["--speed", "10"], 65_001, "");
-    let config = node.config(&engine, key(&seed).address(), "");
+    let config = node.config(&engine, key(&seed).address(), FAR);
     let account = ready(&engine, &mut node, &seed, &config);
     let mut running = engine.spawn(command(&engine, &["run"], &config, &seed));
     running.until_it_quotes();
@@ -171,7 +173,7 @@ fn more_offers_than_a_page_and_a_round_and_on_any_book_go_without_a_record() {
     let usd = json!({"currency": "USD", "issuer": node.token().issuer, "value": "1000000"});
     let rlusd = json!({"currency": node.token().currency, "issuer": node.token().issuer, "value": "1000000"});
     let offer = |n: u32| {
-        let pays = if n % 2 == 0 { &usd } else { &rlusd };
+        let pays = if n.is_multiple_of(2) { &usd } else { &rlusd };
         json!({"TransactionType": "OfferCreate", "TakerGets": (XRP + u64::from(n)).to_string(), "TakerPays": pays})
     };
     node.submit_all(&key(&seed), (0..450).map(offer).collect());
