@@ -41,6 +41,8 @@ pub enum Command {
     Pause(PauseArgs),
     /// End a pause: the engine quotes again.
     Resume(ReadArgs),
+    /// Emergency: cancel every offer of the account, with or without an engine or a record, and see them gone on the ledger.
+    CancelAll(CancelAllArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -256,6 +258,38 @@ const PAUSE_HELP: &str = "\
 A pause is a file: NAME.db.pause beside the record, or KILL in the record's folder for every engine that has its record
 there. You can make and remove them by hand; the engine looks four times a second, and what is in the file is the reason.
 Exit code 0 when no offer is left, 1 when the wait is over before.";
+
+/// How to cancel everything.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = CANCEL_ALL_HELP)]
+pub struct CancelAllArgs {
+    /// The configuration file, such as config/testnet.toml [default: config/sim.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The record of the engine that may run; it need not exist.
+    #[command(flatten)]
+    pub db: DbArg,
+    /// Do not show the offers first and ask
+    #[arg(long)]
+    pub yes: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// How long a running engine may take to withdraw, and the ledger to get on by one
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub wait: Duration,
+    /// Set any configuration key, e.g. --set network.url=ws://127.0.0.1:6006 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+const CANCEL_ALL_HELP: &str = "\
+Every offer of the account, whoever placed it and on whatever book. A running engine is paused first and withdraws its
+own; it stays paused until `neo resume`. What the ledger then still shows is cancelled directly, and so is everything where
+no engine runs, or where it has not withdrawn when --wait is over. Three rounds that change nothing are the last ones.
+Exit code 0 when a validated ledger shows no offer and none that was signed before can come any more, else 1.
+The fee may be as high as orders.cancel_max_fee_drops. No record is needed and none is written: the next session finds
+in the account's history what happened.";
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]

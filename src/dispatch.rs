@@ -13,8 +13,8 @@ use crate::live::{Refusal, key::KeyProblem};
 use crate::output::{Out, last_words};
 use crate::unattended::space::DiskLow;
 use crate::{
-    backfill, backup, config, control, import, pause, preflight, recover, report, run, sessions, setup, sim_ledger,
-    supervise, thin, verify,
+    backfill, backup, cancel_all, config, control, import, pause, preflight, recover, report, run, sessions, setup,
+    sim_ledger, supervise, thin, verify,
 };
 
 /// Reads the command line, does what it says, tells an error, and gives the exit code that says how it went. The whole
@@ -43,6 +43,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
             pause::pause(&db_of(&args.db)?, args.reason.as_deref(), args.wait, args.json, &mut Out::stdout())
         }
         Command::Resume(args) => pause::resume(&db_of(&args.db)?, args.json, &mut Out::stdout()),
+        Command::CancelAll(args) => cancel_all::run(&args, &mut Out::stdout()),
         Command::Config(ConfigCommand::Check(args)) => config_check(&args),
         Command::Preflight(args) => preflight::run(&args, &mut Out::stdout()),
         Command::Setup(args) => setup::run(&args, &mut Out::stdout()),

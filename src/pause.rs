@@ -74,12 +74,10 @@ struct Done {
 /// What the system said of the file, what the engine did not answer.
 pub fn pause(db: &Path, reason: Option<&str>, wait: Duration, json: bool, out: &mut Out) -> Result<ExitCode> {
     let file = pause_file(db);
-    let text = match reason {
-        Some(reason) => reason.to_string(),
-        None => format!("neo pause at {}", now().format("%Y-%m-%d %H:%M:%SZ")),
-    };
-    fs::write(&file, format!("{text}\n"))
-        .with_context(|| format!("{} cannot be written; the session is NOT paused", file.display()))?;
+    match reason {
+        Some(reason) => write(&file, reason)?,
+        None => write(&file, &by("neo pause"))?,
+    }
     let until_ms = monotonic_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     let status = loop {
         match running(db)? {
@@ -100,6 +98,23 @@ pub fn pause(db: &Path, reason: Option<&str>, wait: Duration, json: bool, out: &
     };
     tell(db, status.as_ref(), &words, json, out)?;
     Ok(if flat { ExitCode::Clean } else { ExitCode::Failed })
+}
+
+/// Pauses for the command `who`, and keeps the pause and the reason that there are.
+///
+/// # Errors
+/// What the system said of the file.
+pub fn begin(db: &Path, who: &str) -> Result<()> {
+    if wanted(db).is_some() { Ok(()) } else { write(&pause_file(db), &by(who)) }
+}
+
+fn by(who: &str) -> String {
+    format!("{who} at {}", now().format("%Y-%m-%d %H:%M:%SZ"))
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, format!("{text}\n"))
+        .with_context(|| format!("{} cannot be written; the session is NOT paused", file.display()))
 }
 
 /// Ends the pause of one record's engine. A `KILL` file of the folder stays: whoever set it takes it away.
@@ -124,7 +139,8 @@ pub fn resume(db: &Path, json: bool, out: &mut Out) -> Result<ExitCode> {
 }
 
 /// Paused and seen withdrawn: the engine itself says so.
-fn is_flat(status: &Status) -> bool {
+#[must_use]
+pub fn is_flat(status: &Status) -> bool {
     let paused = status.withheld_reason.as_deref().is_some_and(|reason| reason.starts_with("paused by the file"));
     paused && status.quotes.is_empty() && status.in_flight == 0
 }

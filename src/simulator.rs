@@ -110,6 +110,17 @@ pub fn folder_of(db: &Path) -> PathBuf {
     db.with_extension("ledger")
 }
 
+/// The address of the ledger that runs for a database; `None` when none does. Nothing is changed.
+///
+/// # Errors
+/// An endpoint file that is none.
+pub fn url_of_running(db: &Path) -> Result<Option<String>> {
+    match find(&folder_of(db))? {
+        Found::Ours(simulator) => Ok(Some(simulator.url)),
+        Found::Nothing | Found::NotOurs { .. } => Ok(None),
+    }
+}
+
 /// Forgets the world: the next session begins on a new ledger. A running one is ended first.
 ///
 /// # Errors

@@ -129,7 +129,9 @@ pub fn judge(facts: &Facts, wanted: &Wanted, now: DateTime<Utc>) -> Vec<Finding>
     findings
 }
 
-fn node(server: &ServerInfo, wanted: &Wanted) -> Vec<Finding> {
+/// What is wrong with the node itself.
+#[must_use]
+pub fn node(server: &ServerInfo, wanted: &Wanted) -> Vec<Finding> {
     let found = server.network_id.unwrap_or(0);
     let mut findings = vec![if found == wanted.network_id {
         ok("network", format!("{}, id {found}, rippled {}", wanted.kind.as_str(), server.build_version))
@@ -197,13 +199,15 @@ fn account(ledger: &LedgerFacts, wanted: &Wanted, validated: &ValidatedLedger) -
         return vec![impossible("account", text)];
     };
     findings.push(ok("account", format!("{}, sequence {}", account.account, account.sequence)));
-    findings.extend(wanted.key.map(|key| self::key(key, account)));
+    findings.extend(wanted.key.map(|key| signer(key, account)));
     findings.extend(token(ledger, wanted));
     findings.push(funds(account, ledger.line.as_ref(), wanted, validated));
     findings
 }
 
-fn key(key: Address, account: &AccountInfo) -> Finding {
+/// Whether a key, named by its own address, may sign for the account.
+#[must_use]
+pub fn signer(key: Address, account: &AccountInfo) -> Finding {
     let regular = match account.regular_key {
         Some(regular) => format!("whose regular key is {regular}"),
         None => "which has no regular key".to_string(),

@@ -113,6 +113,29 @@ impl StandAlone {
         signed.hash.to_string()
     }
 
+    /// Signs and sends all of them with following sequence numbers, and has them in one ledger after the other, where
+    /// ledgers are closed on request.
+    pub fn submit_all(&mut self, key: &Keypair, transactions: Vec<Value>) {
+        let next = self.account(key.address()).sequence;
+        for (n, mut transaction) in (0..).zip(transactions) {
+            let fields = transaction.as_object_mut().unwrap();
+            fields.insert("Account".into(), json!(key.address()));
+            fields.insert("Sequence".into(), json!(next + n));
+            fields.insert("Fee".into(), json!("10"));
+            if self.network_id > 1024 {
+                fields.insert("NetworkID".into(), json!(self.network_id));
+            }
+            let signed = key.sign_json(&transaction).unwrap();
+            let said = self.link.need("submit", |id| request::submit(id, &signed.blob, false)).unwrap();
+            assert_eq!(said["engine_result"], "tesSUCCESS", "{said}");
+            // What a ledger takes without a higher fee is limited.
+            if n % 50 == 49 {
+                self.close();
+            }
+        }
+        self.close();
+    }
+
     /// Closes a ledger, where they are closed on request.
     pub fn close(&mut self) {
         if self.closes_on_request {
