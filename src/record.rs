@@ -33,6 +33,8 @@ use watch::{Effect, Input, Seen, Watch};
 
 /// How often the time and a request to stop are looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often the progress is shown.
+const SHOW_MS: u64 = 250;
 /// How long the disk may take for what is left at the end.
 const LAST: Duration = Duration::from_secs(10);
 /// The same at the end of a session, which waits for nothing.
@@ -55,7 +57,8 @@ pub fn run(args: &RecordArgs, out: &mut Out) -> Result<ExitCode> {
     signals::listen(&tell, &Bell::default())?;
     let watch = Watch::new(target.network_id, target.token, target.account, config.feed.silence_ms);
     let line = Line { target: &target, recorder: &recorder, connections: 0, open: None };
-    let ended = Recording { watch, line, stop: hear, bar: Bar::stderr(), trouble: None }.follow(args.duration)?;
+    let ended =
+        Recording { watch, line, stop: hear, bar: Bar::stderr(), trouble: None, shown_ms: 0 }.follow(args.duration)?;
     let written = recorder.finish(LAST);
     let progress = recorder.progress();
     if let Ended::Refused(text) = &ended.how {
@@ -177,7 +180,7 @@ impl Line<'_> {
 enum Ended {
     Elapsed,
     Asked,
-    WorldEnded,
+    WorldGone,
     Refused(String),
 }
 
@@ -196,6 +199,7 @@ struct Recording<'a> {
     bar: Bar,
     /// The trouble with the disk that was told last.
     trouble: Option<String>,
+    shown_ms: u64,
 }
 
 impl Recording<'_> {
@@ -256,7 +260,7 @@ impl Recording<'_> {
 
     fn carry_out(&mut self, effect: Effect, runtime: &Runtime) -> Result<Option<Ended>> {
         match effect {
-            Effect::Connect if !self.line.target.is_there()? => return Ok(Some(Ended::WorldEnded)),
+            Effect::Connect if !self.line.target.is_there()? => return Ok(Some(Ended::WorldGone)),
             Effect::Connect => self.line.connect(runtime),
             Effect::Send(text) => self.line.send(text),
             // Dropping it closes the connection.
@@ -274,6 +278,11 @@ impl Recording<'_> {
     }
 
     fn show(&mut self) -> Result<()> {
+        // Not with each message: a terminal is slower than a node.
+        if monotonic_ms().saturating_sub(self.shown_ms) < SHOW_MS {
+            return Ok(());
+        }
+        self.shown_ms = monotonic_ms();
         let progress = self.line.recorder.progress();
         if progress.trouble != self.trouble {
             self.trouble.clone_from(&progress.trouble);
@@ -333,7 +342,7 @@ fn tell_the_end(args: &RecordArgs, target: &Target, end: &End, progress: &Progre
     let ended = match end.how {
         Ended::Elapsed => "elapsed",
         Ended::Asked => "asked",
-        Ended::WorldEnded => "world_ended",
+        Ended::WorldGone => "world_ended",
         Ended::Refused(_) => "refused",
     };
     let Seen { ledgers, first_ledger, last_ledger, gaps, not_understood } = end.seen;

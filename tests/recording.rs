@@ -142,7 +142,7 @@ fn a_killed_recorder_leaves_what_it_had_and_a_signal_leaves_all() {
     #[cfg(unix)]
     {
         let file = engine.folder().join("asked.jsonl.gz");
-        let mut running = start(&file);
+        let running = start(&file);
         so_far(&file);
         running.signal("TERM");
         assert_eq!(running.wait(), 0, "{}", engine.stderr());
