@@ -66,7 +66,7 @@ fn what_is_written_is_read_and_the_header_tells_no_secret() {
 fn cut_at_every_byte_it_gives_a_prefix_and_says_where() {
     let bytes = small();
     let (all, ..) = read(&bytes).unwrap();
-    let mut lengths = std::collections::BTreeSet::new();
+    let (mut lengths, mut uncut) = (std::collections::BTreeSet::new(), 0);
     for length in 0..bytes.len() {
         match read(&bytes[..length]) {
             Err(RecordingError::Empty) => assert!(lengths.is_empty(), "{length}"),
@@ -78,10 +78,12 @@ fn cut_at_every_byte_it_gives_a_prefix_and_says_where() {
                     assert!(cut.at < u64::try_from(length).unwrap(), "{length}: {cut:?}");
                     assert_eq!(cut.lines, u64::try_from(lines.len()).unwrap() + 1);
                 }
+                uncut += usize::from(cut.is_none());
                 lengths.insert(lines.len());
             }
         }
     }
+    assert_eq!(uncut, lengths.len(), "only between two members nothing is missing");
     // The header's member, and then one every two seconds.
     assert!(lengths.len() >= 3 && lengths.contains(&0), "{lengths:?}");
     // A disk that lost its power leaves zeros.
