@@ -50,6 +50,8 @@ pub enum Command {
     Preflight(PreflightArgs),
     /// Make the trust line that the account needs to hold the token, on request.
     Setup(SetupArgs),
+    /// Record what a node says, word for word and with the times; no key and no record is needed.
+    Record(RecordArgs),
     /// Run the simulated ledger alone, for any client of rippled's WebSocket and JSON-RPC API.
     SimLedger(SimLedgerArgs),
     /// Close the sessions of a predecessor's database: ended_at from the latest fill or snapshot of each.
@@ -164,6 +166,34 @@ pub struct SetupArgs {
 const SETUP_HELP: &str = "\
 Shows the one transaction (TrustSet), asks, signs it, sends it, and waits until a validated ledger has it or can have it
 no more. A trust line that is there already is left as it is. It costs the fee, and its reserve stays locked with it.";
+
+/// What to record.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = RECORD_HELP)]
+pub struct RecordArgs {
+    /// Where to, such as node.jsonl.gz; what is there already is never written over: the next part gets a number
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The configuration file, such as config/testnet.toml [default: config/sim.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Stop after this much time, e.g. 30m [default: until asked]
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+    /// Say at the end, as JSON, what was recorded
+    #[arg(long)]
+    pub json: bool,
+    /// Set any configuration key, e.g. --set network.url=ws://127.0.0.1:6006 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+const RECORD_HELP: &str = "\
+Ledgers, the token's book against XRP, its pool's account and, where account.address is set, that account; on each
+connection first the node's state, both sides of the book, the pool and the account. A connection that ends is opened
+again, and the recording says where something is missing. In mode sim it is the simulated ledger of a running session.
+Parts: feed.record_rotate_mb and feed.record_keep. Read it with `zcat node.jsonl.gz | jq -c 'select(.dir==\"recv\").msg'`.
+Exit code 1 when messages had to be left out.";
 
 /// How to supervise.
 #[derive(Clone, Debug, Args)]

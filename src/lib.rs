@@ -23,6 +23,7 @@ pub mod output;
 pub mod pause;
 pub mod preflight;
 pub mod progress;
+pub mod record;
 pub mod recover;
 pub mod report;
 pub mod run;

@@ -158,6 +158,8 @@ impl Prepared {
         let new = new_session(config)?;
         let session = store.begin_session(&new)?;
         crew_config.session = session;
+        crew_config.recorder = crate::record::of_session(config, &venue, key.address())?;
+        let recorder = crew_config.recorder.clone();
         logging::set_session(session);
         let started_at = new.started_at;
         let parts = Parts { config, crew_config, key, session, started_at, db: db.clone(), json, bell };
@@ -182,6 +184,9 @@ impl Prepared {
         };
         venue.end();
         screen.session_closed(&ending, &db, session);
+        if let Some(recorder) = recorder {
+            crate::record::finish_of_session(&recorder);
+        }
         control.finish(outcome_of(&ending, session));
         watchdog.disarm();
         // Nothing of the record waits for it any more.

@@ -158,6 +158,17 @@ impl Simulator {
         start(&folder, launch)?.until_it_answers(&folder, launch)
     }
 
+    /// The ledger that runs for this database; `None` where none does. Nothing is started, ended or removed.
+    ///
+    /// # Errors
+    /// An endpoint file that cannot be read.
+    pub fn look(db: &Path) -> Result<Option<Simulator>> {
+        Ok(match find(&folder_of(db))? {
+            Found::Ours(simulator) => Some(simulator),
+            Found::Nothing | Found::NotOurs { .. } => None,
+        })
+    }
+
     /// Its WebSocket address.
     #[must_use]
     pub fn url(&self) -> &str {

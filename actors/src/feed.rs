@@ -11,10 +11,12 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
 use neo_failpoint::Place;
 use neo_ledger::client::{self, ClientEvent, Endpoint};
+use neo_ledger::recording::Direction;
 
 use crate::clock::monotonic_ms;
 use crate::guard::{Guard, SupervisorEvent};
 use crate::messages::{Beat, LedgerDone, Submission};
+use crate::recording::Recorder;
 use crate::socket::{self, SocketTask};
 use core::{FeedCore, FeedEffect, FeedInput, SecondEffect, SecondInput};
 pub use listeners::{Listeners, OrdersLink, Relink, ValuerLink};
@@ -36,6 +38,7 @@ pub struct Feed {
     frozen_ms: u64,
     listeners: Listeners,
     live_told: bool,
+    recorder: Option<Recorder>,
 }
 
 /// One of the two connections.
@@ -68,7 +71,36 @@ impl Feed {
     #[must_use]
     pub fn new(core: FeedCore, nodes: Vec<Endpoint>, guard: Guard, frozen_ms: u64, listeners: Listeners) -> Feed {
         let (first, second) = (Line::default(), Line::default());
-        Feed { core, nodes, guard, connections: 0, first, second, frozen_ms, listeners, live_told: false }
+        Feed {
+            core,
+            nodes,
+            guard,
+            connections: 0,
+            first,
+            second,
+            frozen_ms,
+            listeners,
+            live_told: false,
+            recorder: None,
+        }
+    }
+
+    /// The same, with every message of both connections recorded.
+    #[must_use]
+    pub fn recorded_by(self, recorder: Option<Recorder>) -> Feed {
+        Feed { recorder, ..self }
+    }
+
+    fn record(&self, connection: u64, direction: Direction, text: &str) {
+        if let Some(recorder) = &self.recorder {
+            recorder.message(connection, direction, text);
+        }
+    }
+
+    fn record_gap(&self, connection: u64, reason: &str) {
+        if let Some(recorder) = &self.recorder {
+            recorder.gap(&format!("connection {connection}: {reason}"));
+        }
     }
 
     fn feed(&mut self, input: FeedInput<'_>, ctx: &mut Context<Self>) {
@@ -101,9 +133,15 @@ impl Feed {
         match effect {
             FeedEffect::Connect(node) => self.first = self.connect(node, ctx),
             FeedEffect::Disconnect(parting, reason) => self.lost(parting, &reason, ctx),
-            FeedEffect::Send(text) => self.first.send(text),
+            FeedEffect::Send(text) => {
+                self.record(self.first.connection, Direction::Sent, &text);
+                self.first.send(text);
+            }
             FeedEffect::Second(SecondEffect::Connect(node)) => self.second = self.connect(node, ctx),
-            FeedEffect::Second(SecondEffect::Send(text)) => self.second.send(text),
+            FeedEffect::Second(SecondEffect::Send(text)) => {
+                self.record(self.second.connection, Direction::Sent, &text);
+                self.second.send(text);
+            }
             FeedEffect::Second(SecondEffect::Disconnect(parting, reason)) => self.second_lost(parting, &reason, ctx),
             FeedEffect::Second(SecondEffect::Promote) => {
                 self.first = std::mem::take(&mut self.second);
@@ -138,11 +176,13 @@ impl Feed {
 
     /// Dropping the socket ends its task; what it still says belongs to an old connection.
     fn lost(&mut self, parting: Parting, reason: &str, ctx: &mut Context<Self>) {
+        self.record_gap(self.first.connection, reason);
         self.first = Line::default();
         self.feed(FeedInput::Disconnected(parting, reason), ctx);
     }
 
     fn second_lost(&mut self, parting: Parting, reason: &str, ctx: &mut Context<Self>) {
+        self.record_gap(self.second.connection, reason);
         self.second = Line::default();
         self.feed(FeedInput::Second(SecondInput::Disconnected(parting, reason)), ctx);
     }
@@ -224,6 +264,10 @@ impl Feed {
 
 impl StreamHandler<FromSocket> for Feed {
     fn handle(&mut self, said: FromSocket, ctx: &mut Self::Context) {
+        let is_current = [self.first.connection, self.second.connection].contains(&said.connection);
+        if let Some(ClientEvent::Text(text)) = said.event.as_ref().filter(|_| is_current) {
+            self.record(said.connection, Direction::Recv, text);
+        }
         if said.connection == self.first.connection {
             self.said_on_first(said.event, ctx);
         } else if said.connection == self.second.connection {

@@ -11,6 +11,7 @@ pub mod messages;
 pub mod orders;
 pub mod outbox;
 pub mod panics;
+pub mod recording;
 pub mod socket;
 pub mod status;
 pub mod tell;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use neo_ledger::client::Endpoint;
 use neo_ledger::meta::{Action, Entry};
 use neo_ledger::request::{self, Index};
 use neo_ledger::result::{
@@ -57,7 +58,9 @@ pub struct Cancel {
 /// The node, connected to when it is asked something.
 pub struct Node<'a> {
     config: &'a Config,
-    url: String,
+    /// Tried in turn: an emergency takes whichever answers.
+    nodes: Vec<Endpoint>,
+    turn: usize,
     account: Address,
     network_id: u32,
     closes: Closes,
@@ -75,18 +78,22 @@ impl<'a> Node<'a> {
         if config.session.mode == Mode::Sim {
             let Some(url) = simulator::url_of_running(db)? else { return Ok(None) };
             let (account, network_id) = (simulator::key()?.address(), config.sim.network_id);
-            return Ok(Some(Node { config, url, account, network_id, closes: Closes::Perhaps, link, key: None }));
+            let (nodes, closes) = (vec![url.as_str().into()], Closes::Perhaps);
+            return Ok(Some(Node { config, nodes, turn: 0, account, network_id, closes, link, key: None }));
         }
         let account = config.account.address.context("account.address is not set: name the account's address")?;
         let closes = if config.network.ledger_accept { Closes::OnRequest } else { Closes::Alone };
         let network_id = config.network.expected_network_id();
-        Ok(Some(Node { config, url: live::url(config)?.to_string(), account, network_id, closes, link, key: None }))
+        let nodes = live::nodes(config)?;
+        Ok(Some(Node { config, nodes, turn: 0, account, network_id, closes, link, key: None }))
     }
 
     /// Connects, where there is no connection; a node that is of another network or unfit is refused.
     fn link(&mut self) -> Result<&mut Link> {
         if self.link.is_none() {
-            let mut link = Link::open(&self.url)?;
+            let node = self.nodes.get(self.turn % self.nodes.len().max(1)).cloned().context("no node is configured")?;
+            self.turn += 1;
+            let mut link = Link::open(node)?;
             if self.config.session.mode != Mode::Sim {
                 self.refuse_unfit(&mut link)?;
             }

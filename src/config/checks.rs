@@ -306,5 +306,12 @@ impl Checks<'_> {
         let depth = (1..=400).contains(&feed.depth);
         let reason = "the middle needs a level, and nodes answer with 400 offers a side at most";
         self.require(depth, "feed.depth", feed.depth, reason, "use 1 to 400, such as 20");
+        let rotate_mb = feed.record_rotate_mb;
+        let range = (1..=1_000_000).contains(&rotate_mb);
+        let reason = "a part of a recording has some size, and at most a terabyte";
+        self.require(range, "feed.record_rotate_mb", rotate_mb, reason, "use 1 to 1000000, such as 256");
+        let named = feed.record.as_ref().is_none_or(|file| file.file_name().is_some());
+        let shown = feed.record.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+        self.require(named, "feed.record", shown, "it names no file", "name one, such as data/node.jsonl.gz");
     }
 }

@@ -378,11 +378,25 @@ pub struct Feed {
     pub dust_xrp: Dec,
     /// Book levels a side that are kept.
     pub depth: usize,
+    /// The file that the node's messages are recorded into; none where it is absent.
+    pub record: Option<PathBuf>,
+    /// Compressed megabytes after which a recording goes on in its next part.
+    pub record_rotate_mb: u64,
+    /// Newest parts of a recording that are kept; 0: all.
+    pub record_keep: usize,
 }
 
 impl Default for Feed {
     fn default() -> Feed {
-        Feed { silence_ms: 20_000, outage_ms: 60_000, dust_xrp: Dec::one(), depth: 20 }
+        Feed {
+            silence_ms: 20_000,
+            outage_ms: 60_000,
+            dust_xrp: Dec::one(),
+            depth: 20,
+            record: None,
+            record_rotate_mb: 256,
+            record_keep: 0,
+        }
     }
 }
 

@@ -68,6 +68,7 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
         path: store.path().to_path_buf(),
         // Set when the session has a number.
         session: 0,
+        recorder: None,
     })
 }
 

@@ -15,6 +15,7 @@ use neo_actors::guard::Pulse;
 use neo_actors::messages::Beat;
 use neo_actors::orders::core::{OrdersConfig, OrdersCore};
 use neo_actors::orders::{FeedLink, Orders, SharedOrders};
+use neo_actors::recording::Recorder;
 use neo_actors::tell::to_actor;
 use neo_actors::valuer::Valuer;
 use neo_actors::valuer::core::ValuerCore;
@@ -47,6 +48,8 @@ pub struct CrewConfig {
     pub path: PathBuf,
     /// The session.
     pub session: SessionNumber,
+    /// Where every message of the node is recorded, if it is.
+    pub recorder: Option<Recorder>,
 }
 
 /// A running actor.
@@ -410,6 +413,8 @@ fn start_feed(
     listeners: Listeners,
     events: &Sender<SupervisorEvent>,
 ) -> Member<Feed> {
-    let (nodes, frozen_ms) = (config.nodes.clone(), config.frozen_ms);
-    member(ActorName::Feed, events, move |guard| Feed::new(FeedCore::new(feed), nodes, guard, frozen_ms, listeners))
+    let (nodes, frozen_ms, recorder) = (config.nodes.clone(), config.frozen_ms, config.recorder.clone());
+    member(ActorName::Feed, events, move |guard| {
+        Feed::new(FeedCore::new(feed), nodes, guard, frozen_ms, listeners).recorded_by(recorder)
+    })
 }

@@ -1,6 +1,6 @@
 //! The XRP Ledger's protocol: amounts, transactions, signing, messages, metadata, the book, requests, the client.
 //!
-//! Everything but the client is pure: text or values in, values or typed errors out. Nothing here knows an actor, a
+//! Everything but the client and the files of a recording is pure: text or values in, values or typed errors out. Nothing here knows an actor, a
 //! table or a quote. What a node sends is not trusted: it is checked, and a missing or wrong field is named.
 
 pub mod amount;
@@ -13,6 +13,7 @@ pub mod keys;
 pub mod message;
 pub mod meta;
 pub mod own;
+pub mod recording;
 pub mod request;
 pub mod result;
 pub mod tls;

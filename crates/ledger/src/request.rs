@@ -51,8 +51,8 @@ fn asset(asset: Asset) -> Value {
 /// Subscribes to validated ledgers, to an account's transactions, and to both sides of the token's book against XRP.
 #[must_use]
 pub fn subscribe(id: u64, account: Address, token: Token) -> String {
-    let book = json!({"taker_gets": {"currency": "XRP"}, "taker_pays": asset(Asset::Token(token)), "both": true});
-    request(id, "subscribe", json!({"streams": ["ledger"], "accounts": [account.to_string()], "books": [book]}))
+    let fields = json!({"streams": ["ledger"], "accounts": [account.to_string()], "books": [both_sides(token)]});
+    request(id, "subscribe", fields)
 }
 
 /// Subscribes to validated ledgers alone.
@@ -135,6 +135,27 @@ pub fn book_offers(id: u64, gets: Asset, pays: Asset, taker: Option<Address>, li
     request(id, "book_offers", fields)
 }
 
+/// The pool of the token against XRP, where there is one: what it holds, its account and its fee.
+#[must_use]
+pub fn amm_info(id: u64, token: Token) -> String {
+    let fields = json!({
+        "asset": asset(Asset::Xrp),
+        "asset2": asset(Asset::Token(token)),
+        "ledger_index": "validated",
+    });
+    request(id, "amm_info", fields)
+}
+
+/// Subscribes to validated ledgers, to both sides of the token's book against XRP, and to nobody's account.
+#[must_use]
+pub fn subscribe_market(id: u64, token: Token) -> String {
+    request(id, "subscribe", json!({"streams": ["ledger"], "books": [both_sides(token)]}))
+}
+
+fn both_sides(token: Token) -> Value {
+    json!({"taker_gets": {"currency": "XRP"}, "taker_pays": asset(Asset::Token(token)), "both": true})
+}
+
 /// Submits a signed transaction; with `fail_hard` the node neither keeps nor retries what fails.
 #[must_use]
 pub fn submit(id: u64, blob: &str, fail_hard: bool) -> String {
@@ -194,6 +215,8 @@ mod tests {
         let account = token().issuer;
         let all = [
             subscribe(7, account, token()),
+            subscribe_market(7, token()),
+            amm_info(7, token()),
             subscribe_accounts(7, &[account]),
             server_info(7),
             account_info(7, account, Index::Ledger(5)),
