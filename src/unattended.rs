@@ -208,6 +208,7 @@ struct Lookout {
 impl Lookout {
     fn run(mut self, stopped: &Receiver<()>) {
         let mut status = Status::default();
+        self.ask_for_space(monotonic_ms());
         while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
             self.look_for_a_pause();
             self.ask_for_space(monotonic_ms());

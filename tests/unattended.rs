@@ -56,6 +56,9 @@ fn the_metrics_of_a_session_are_served_while_it_runs_and_agree_with_its_status()
         engine.start(&["--speed", "20", "--set", "metrics.listen=127.0.0.1:0", "--set", "store.min_free_mb=1"]);
     running.until_it_quotes();
     let address = address_of_metrics(&engine);
+    // The look-out asks the disk on a thread of its own, which may be later than the first quote.
+    let page = || ask(address, "GET /metrics HTTP/1.1\r\n\r\n");
+    until(&engine, "the disk's free space", || page().contains("\nneo_disk_free_bytes ").then_some(()));
     // A client that says nothing and stays.
     let stalled = TcpStream::connect(address).unwrap();
     let reply = ask(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
