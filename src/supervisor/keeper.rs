@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use actix::prelude::SendError;
 use neo_actors::clock::{monotonic_ms, now};
 use neo_actors::messages::OrdersCommand;
 use neo_actors::{ActorName, SupervisorEvent, panics};
@@ -152,13 +153,14 @@ impl Keeper {
         }
     }
 
-    /// A full mailbox is tried again at the next look.
+    /// A full mailbox is tried again at the next look; with one that is closed the session ends, and withdraws by itself.
     fn tell_pause(&mut self) {
         let Some(wanted) = self.pause_untold.take() else { return };
         let command = wanted.clone().map_or(OrdersCommand::Resume, OrdersCommand::Pause);
-        if let Err(error) = self.crew.orders().try_send(command) {
-            tracing::warn!(%error, "the orders do not take a pause yet");
-            self.pause_untold = Some(wanted);
+        match self.crew.orders().try_send(command) {
+            Ok(()) => {}
+            Err(SendError::Full(_)) => self.pause_untold = Some(wanted),
+            Err(SendError::Closed(_)) => tracing::warn!("the orders are gone: nobody takes the operator's pause"),
         }
     }
 

@@ -576,6 +576,21 @@ fn a_first_node_behind_the_second_is_left_and_one_on_another_chain_stops_everyth
     assert!(matches!(said, Err(FeedError::Differs { index: 101 })), "{said:?}");
 }
 
+/// A node that stalls is behind, silent and owes an answer in the same moment: it is left once, and the one that takes its
+/// place is not left with it.
+#[test]
+fn a_node_with_two_reasons_to_be_left_is_left_once() {
+    let mut bench = with_a_warm_second();
+    for index in [101, 102] {
+        bench.on(FeedInput::Second(SecondInput::Text(&closed(index).to_string())), 15_000);
+    }
+    bench.on(FeedInput::Submit(Submission { hash: Hash([7; 32]), blob: "AB".into() }), 15_000);
+    bench.on(FeedInput::Tick, 15_000);
+    let effects = bench.core.on(FeedInput::Tick, 27_001).unwrap();
+    let partings = effects.iter().filter(|effect| matches!(effect, FeedEffect::Disconnect(..))).count();
+    assert_eq!(partings, 1, "{effects:?}");
+}
+
 #[test]
 fn a_submission_goes_to_both_nodes_the_same_blob() {
     let mut bench = with_a_warm_second();

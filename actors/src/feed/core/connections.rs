@@ -36,8 +36,11 @@ pub enum SecondEffect {
 }
 
 impl FeedCore {
-    /// Leaves the followed node.
+    /// Leaves the followed node, once an event: a second parting would hit the node that takes its place.
     pub(super) fn leave(&mut self, parting: Parting, reason: &str, effects: &mut Vec<FeedEffect>) {
+        if effects.iter().any(|effect| matches!(effect, FeedEffect::Disconnect(..))) {
+            return;
+        }
         effects.push(FeedEffect::Warn(reason.to_string()));
         effects.push(FeedEffect::Disconnect(parting, reason.to_string()));
     }
