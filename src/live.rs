@@ -1,6 +1,6 @@
 //! What a session on a real ledger needs before it begins: its key, a node that is fit, an account that can trade.
 //!
-//! [`checks`] judges and is pure; [`facts`] reads what it judges over a [`link`]; [`key`] finds the key. `neo run --mode
+//! [`checks`] judges and is pure; [`facts`] reads what it judges over a [`link`]; [`key`] finds the key, which [`signer`] may leave to another program. `neo run --mode
 //! live` refuses on what would make trading wrong or impossible, `neo preflight` tells everything.
 
 pub mod checks;
@@ -8,6 +8,7 @@ pub mod facts;
 pub mod harden;
 pub mod key;
 pub mod link;
+pub mod signer;
 
 use std::path::Path;
 use std::time::Duration;

@@ -242,6 +242,41 @@ fn on_a_node_that_closes_by_itself_a_stop_leaves_nothing_and_a_key_file_does() {
     nothing_tells_the_key(&engine, ED25519, &[]);
 }
 
+#[cfg(unix)]
+#[test]
+fn another_program_signs_and_the_engine_never_sees_the_seed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let engine = Engine::new();
+    let (seed, seed_file) = (seed_of(103), engine.folder().join("only-the-signer-reads-this"));
+    let mut node = StandAlone::start(&engine, &["--manual"], 65_001, "");
+    let config = node.config(&engine, key(&seed).address(), "");
+    let account = ready(&engine, &mut node, &seed, &config);
+    std::fs::write(&seed_file, &seed).unwrap();
+    std::fs::set_permissions(&seed_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let signer = Path::new(env!("CARGO_BIN_EXE_neo")).with_file_name("examples").join("signer");
+    assert!(signer.exists(), "{} is missing: cargo build --example signer", signer.display());
+    let (entropy, _) = neo_ledger::keys::entropy_of(&seed).unwrap();
+    let public = neo_ledger::keys::written(entropy, &key(&seed)).unwrap().1;
+    let account_lines = |file: &Path| {
+        format!("signer = [{:?}, {:?}]\npublic_key = {public:?}\n", signer.to_str().unwrap(), file.to_str().unwrap())
+    };
+    let config = node.config(&engine, account, &account_lines(&seed_file));
+    let preflight = neo(&engine, &["preflight"], &config, None);
+    assert_eq!(preflight.status.code(), Some(0), "{}{}", stdout(&preflight), stderr(&preflight));
+    let run = neo(&engine, &["run", "--for", "40s"], &config, None);
+    assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
+    assert!(engine.record().intents(1).unwrap().len() > 4);
+    assert_eq!(node.offers(account), 0, "the cancels are signed by it, too");
+    record_is_the_ledgers(&engine, &mut node, account);
+    // A program that cannot sign is found before the session.
+    let config = node.config(&engine, account, &account_lines(&engine.folder().join("absent")));
+    let refused = neo(&engine, &["run", "--for", "40s"], &config, None);
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("account.signer"), "{}", stderr(&refused));
+    std::fs::remove_file(seed_file).unwrap();
+    nothing_tells_the_key(&engine, &seed, &[]);
+}
+
 #[test]
 fn a_regular_key_trades_for_the_account_and_a_disabled_master_key_does_not() {
     let engine = Engine::new();

@@ -148,6 +148,7 @@ impl Checks<'_> {
             let fix = "name the account's address (begins with r)";
             self.require(account.address.is_some(), "account.address", "(not set)", reason, fix);
         }
+        self.signer(config);
         if let (Some(issuer), Some(known)) = (account.issuer, config.network.kind.rlusd_issuer())
             && account.currency == Currency::RLUSD
         {
@@ -160,6 +161,35 @@ impl Checks<'_> {
             let reason = "an issuer cannot hold its own token";
             self.require(address != issuer, "account.address", address, reason, "name the trading account");
         }
+    }
+
+    /// A program that signs: complete, alone, and quick enough that waiting for it is not taken for a freeze.
+    fn signer(&mut self, config: &Config) {
+        let account = &config.account;
+        if account.signer.is_empty() {
+            let reason = "it says whose signatures account.signer gives, and there is no account.signer";
+            let fix = "leave it out, or name the program that signs";
+            let value = account.public_key.as_deref().unwrap_or_default();
+            self.require(account.public_key.is_none(), "account.public_key", value, reason, fix);
+            return;
+        }
+        let reason = "the signatures of account.signer are verified with it";
+        let fix = "name the key's public key as the ledger's tools write it (begins with aB)";
+        self.require(account.public_key.is_some(), "account.public_key", "(not set)", reason, fix);
+        if let Some(file) = &account.key_file {
+            let reason = "account.signer signs: which key is meant?";
+            self.require(false, "account.key_file", file.display(), reason, "leave out the one or the other");
+        }
+        let (limit_ms, frozen_ms) = (account.signer_timeout_ms, config.supervisor.frozen_ms);
+        let at_once = u64::from(config.quote.levels).saturating_mul(2);
+        let longest_ms = limit_ms.saturating_mul(at_once);
+        let reason = format!(
+            "{at_once} offers signed at once may take {longest_ms} ms, and after supervisor.frozen_ms = {frozen_ms} the \
+             engine counts as frozen"
+        );
+        let fits = limit_ms > 0 && longest_ms < frozen_ms;
+        let fix = "use at least 1, and less than supervisor.frozen_ms divided by two offers a level";
+        self.require(fits, "account.signer_timeout_ms", limit_ms, &reason, fix);
     }
 
     /// Settings of quoting that the limits make impossible.

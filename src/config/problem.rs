@@ -156,6 +156,8 @@ fn example(key: &str) -> Option<&'static str> {
         "risk.max_inventory_xrp" | "risk.min_inventory_xrp" => "5000",
         "account.key_file" => "/etc/neo-engine/seed",
         "account.key_type" => "ed25519",
+        "account.signer" => "[\"/usr/local/bin/neo-signer\"]",
+        "account.public_key" => "aBQG8RQAzjs1eTKFEAQXr2gS4utcDiEC9wmi7pfUPTi27VCahwgw",
         "log.dir" => "logs",
         _ => return None,
     })

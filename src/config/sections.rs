@@ -227,11 +227,26 @@ pub struct Account {
     pub key_file: Option<PathBuf>,
     /// The key's algorithm, where the seed's text does not name the right one.
     pub key_type: Option<KeyType>,
+    /// The program that signs, and its arguments, instead of a seed here; none when empty.
+    pub signer: Vec<String>,
+    /// The public key that it signs for (`aB...`).
+    pub public_key: Option<String>,
+    /// Milliseconds that it may take for a signature.
+    pub signer_timeout_ms: u64,
 }
 
 impl Default for Account {
     fn default() -> Account {
-        Account { address: None, currency: Currency::RLUSD, issuer: None, key_file: None, key_type: None }
+        Account {
+            address: None,
+            currency: Currency::RLUSD,
+            issuer: None,
+            key_file: None,
+            key_type: None,
+            signer: Vec::new(),
+            public_key: None,
+            signer_timeout_ms: 1_000,
+        }
     }
 }
 

@@ -1,15 +1,20 @@
-//! Where the key comes from: `NEO_WALLET_SEED`, or a file that only its owner can read. Never from the configuration.
+//! Where the key comes from: `NEO_WALLET_SEED`, or a file that only its owner can read; or another program has it. Never from
+//! the configuration.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use neo_ledger::{Algorithm, KeyError, Keypair};
+use std::time::Duration;
+
+use neo_ledger::{Algorithm, Body, KeyError, Keypair, SignError, Transaction};
+use neo_market::Drops;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::harden;
+use super::signer::CommandSigner;
 use crate::config::{Account, KeyType};
 
 /// The variable that the seed is read from.
@@ -35,6 +40,17 @@ pub enum KeyProblem {
         /// The file.
         file: PathBuf,
     },
+    /// A seed is there, and another program is to sign.
+    #[error(
+        "NEO_WALLET_SEED is set and account.signer names a program: which key is meant? Unset the one or leave out the other"
+    )]
+    SeedAndSigner,
+    /// The public key of the program that signs is none.
+    #[error("account.public_key: {0}")]
+    PublicKey(KeyError),
+    /// The program does not sign.
+    #[error("a transaction that no ledger can take any more was given to account.signer to try it: {0}")]
+    Signer(SignError),
     /// The file cannot be read.
     #[error("account.key_file {} cannot be read ({source}); does it exist, and may this user read it?", file.display())]
     Unreadable {
@@ -89,7 +105,11 @@ pub fn load(account: &Account) -> Result<Keypair, KeyProblem> {
             "the system does not let this process forbid its core dumps; forbid them for the service"
         );
     }
-    let (seed, place) = seed(std::env::var_os(SEED_VARIABLE), account.key_file.as_deref())?;
+    let variable = std::env::var_os(SEED_VARIABLE).filter(|value| !value.is_empty());
+    if !account.signer.is_empty() {
+        return if variable.is_some() { Err(KeyProblem::SeedAndSigner) } else { elsewhere(account) };
+    }
+    let (seed, place) = seed(variable, account.key_file.as_deref())?;
     let key = match account.key_type {
         None => Keypair::from_seed(&seed),
         Some(KeyType::Secp256k1) => Keypair::from_seed_as(&seed, Algorithm::Secp256k1),
@@ -100,6 +120,31 @@ pub fn load(account: &Account) -> Result<Keypair, KeyProblem> {
         Some(address) => key.for_account(address),
         None => key,
     })
+}
+
+/// The key that another program has. It proves itself by a signature before it is needed.
+fn elsewhere(account: &Account) -> Result<Keypair, KeyProblem> {
+    let limit = Duration::from_millis(account.signer_timeout_ms);
+    let signer = CommandSigner::new(account.signer.clone(), limit);
+    let public = account.public_key.as_deref().unwrap_or_default();
+    let key = Keypair::elsewhere(public, Box::new(signer)).map_err(KeyProblem::PublicKey)?;
+    let key = match account.address {
+        Some(address) => key.for_account(address),
+        None => key,
+    };
+    let dead = Transaction {
+        account: key.address(),
+        sequence: 1,
+        ticket_sequence: None,
+        fee: Drops::new(10),
+        flags: 0,
+        // Every network is past it.
+        last_ledger_sequence: Some(1),
+        network_id: 0,
+        body: Body::OfferCancel { offer_sequence: 1 },
+    };
+    key.sign(&dead).map_err(KeyProblem::Signer)?;
+    Ok(key)
 }
 
 /// The seed and the place that it came from.

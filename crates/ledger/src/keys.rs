@@ -6,7 +6,7 @@ use secp256k1::{Message, Secp256k1 as Curve, SecretKey};
 use serde_json::Value;
 use thiserror::Error;
 use xrpl::constants::CryptoAlgorithm;
-use xrpl::core::addresscodec::{decode_seed, encode_account_public_key, encode_seed};
+use xrpl::core::addresscodec::{decode_account_public_key, decode_seed, encode_account_public_key, encode_seed};
 use xrpl::core::keypairs::{CryptoImplementation, Ed25519, Secp256k1};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -44,6 +44,9 @@ pub enum KeyError {
         /// The codec's words, without the seed.
         reason: String,
     },
+    /// Not a public key.
+    #[error("this is not a public key as the ledger's tools write it (begins with aB, 52 characters)")]
+    NotAPublicKey,
     /// The key does not verify its own signature.
     #[error("the key derived from this seed does not verify its own signature; use another one")]
     SelfTest,
@@ -78,6 +81,44 @@ pub enum SignError {
         /// The codec's words.
         reason: String,
     },
+    /// The key is kept elsewhere, and no valid signature came from there.
+    #[error("the signer {reason}")]
+    Elsewhere {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// What is to be signed, for a key that is kept elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct SigningRequest<'a> {
+    /// The key's algorithm.
+    pub algorithm: Algorithm,
+    /// The public key, 33 bytes in upper-case hex.
+    pub public_key: &'a str,
+    /// The account that is signed for.
+    pub account: Address,
+    /// The transaction as JSON, `SigningPubKey` included; `None` for a message that is none.
+    pub transaction: Option<&'a Value>,
+    /// The bytes: ed25519 signs them, secp256k1 the first half of their SHA-512.
+    pub message: &'a [u8],
+}
+
+impl SigningRequest<'_> {
+    /// What secp256k1 signs: the first half of the message's SHA-512.
+    #[must_use]
+    pub fn digest(&self) -> Hash {
+        sha512_half(&[self.message])
+    }
+}
+
+/// A key that is kept elsewhere: in another program, in a device.
+pub trait RemoteKey: Send + Sync {
+    /// The signature in hex: DER for secp256k1, 64 bytes for ed25519. It is verified before it is used.
+    ///
+    /// # Errors
+    /// What happened, to follow the words "the signer".
+    fn sign(&self, request: &SigningRequest<'_>) -> Result<String, String>;
 }
 
 /// A signed transaction.
@@ -116,6 +157,7 @@ enum Secret {
     /// "ED" and the private key in hex, the form that the signing code takes.
     Ed25519(Zeroizing<String>),
     Secp256k1(Box<SecretKey>),
+    Elsewhere(Algorithm, Box<dyn RemoteKey>),
 }
 
 impl Drop for Secret {
@@ -123,6 +165,7 @@ impl Drop for Secret {
         match self {
             Secret::Ed25519(private) => private.zeroize(),
             Secret::Secp256k1(secret) => secret.non_secure_erase(),
+            Secret::Elsewhere(..) => {}
         }
     }
 }
@@ -195,8 +238,25 @@ impl Keypair {
         };
         let address = codec::address_of_key(&public).ok_or(KeyError::SelfTest)?;
         let keys = Keypair { account: address, key_address: address, public, secret };
-        let signature = keys.signature(SELF_TEST).map_err(|_| KeyError::SelfTest)?;
+        let signature = keys.signature(SELF_TEST, None).map_err(|_| KeyError::SelfTest)?;
         if codec::signature_is_valid(SELF_TEST, &signature, &keys.public) { Ok(keys) } else { Err(KeyError::SelfTest) }
+    }
+
+    /// A key that is kept elsewhere, by its public key as the ledger's tools write it (`aB...`). Nothing is signed here.
+    ///
+    /// # Errors
+    /// [`KeyError::NotAPublicKey`].
+    pub fn elsewhere(public: &str, signer: Box<dyn RemoteKey>) -> Result<Keypair, KeyError> {
+        let bytes = decode_account_public_key(public.trim()).map_err(|_| KeyError::NotAPublicKey)?;
+        let algorithm = match bytes.first() {
+            Some(0xED) => Algorithm::Ed25519,
+            Some(0x02 | 0x03) => Algorithm::Secp256k1,
+            _ => return Err(KeyError::NotAPublicKey),
+        };
+        let public = hex::encode_upper(&bytes);
+        let address = codec::address_of_key(&public).ok_or(KeyError::NotAPublicKey)?;
+        let secret = Secret::Elsewhere(algorithm, signer);
+        Ok(Keypair { account: address, key_address: address, public, secret })
     }
 
     /// The account that it signs for.
@@ -227,7 +287,7 @@ impl Keypair {
         }
         let mut json = transaction.to_json()?;
         put_text(&mut json, "SigningPubKey", &self.public);
-        let signature = self.signature(&codec::encode_for_signing(&json)?)?;
+        let signature = self.signature(&codec::encode_for_signing(&json)?, Some(&json))?;
         put_text(&mut json, "TxnSignature", &signature);
         let blob = hex::encode_upper(&codec::encode(&json)?);
         check_intended(transaction, &json, &blob)?;
@@ -244,7 +304,7 @@ impl Keypair {
         }
         let mut json = json.clone();
         put_text(&mut json, "SigningPubKey", &self.public);
-        let signature = self.signature(&codec::encode_for_signing(&json)?)?;
+        let signature = self.signature(&codec::encode_for_signing(&json)?, Some(&json))?;
         put_text(&mut json, "TxnSignature", &signature);
         let blob = hex::encode_upper(&codec::encode(&json)?);
         Ok(Signed { hash: codec::transaction_hash(&blob)?, blob })
@@ -255,10 +315,10 @@ impl Keypair {
     /// # Errors
     /// [`SignError::Failed`].
     pub fn sign_message(&self, message: &[u8]) -> Result<String, SignError> {
-        self.signature(message)
+        self.signature(message, None)
     }
 
-    fn signature(&self, message: &[u8]) -> Result<String, SignError> {
+    fn signature(&self, message: &[u8], transaction: Option<&Value>) -> Result<String, SignError> {
         let bytes = match &self.secret {
             Secret::Ed25519(private) => {
                 Ed25519.sign(message, private).map_err(|e| SignError::Failed { reason: e.to_string() })?
@@ -267,6 +327,16 @@ impl Keypair {
             Secret::Secp256k1(secret) => {
                 let digest = Message::from_digest(sha512_half(&[message]).0);
                 Curve::signing_only().sign_ecdsa(&digest, secret).serialize_der().to_vec()
+            }
+            Secret::Elsewhere(algorithm, signer) => {
+                let (algorithm, public_key, account) = (*algorithm, self.public.as_str(), self.account);
+                let request = SigningRequest { algorithm, public_key, account, transaction, message };
+                let signature = signer.sign(&request).map_err(|reason| SignError::Elsewhere { reason })?;
+                if codec::signature_is_valid(message, &signature, &self.public) {
+                    return Ok(signature.to_ascii_uppercase());
+                }
+                let reason = "gave a signature that is not of this transaction by account.public_key".to_string();
+                return Err(SignError::Elsewhere { reason });
             }
         };
         Ok(hex::encode_upper(&bytes))
@@ -313,6 +383,54 @@ mod tests {
     use super::*;
     use crate::tx::Body;
     use neo_market::Drops;
+
+    /// Signs as the program would that has the key, or says what it is told to.
+    struct Kept(Keypair, Option<Result<String, String>>);
+
+    impl RemoteKey for Kept {
+        fn sign(&self, request: &SigningRequest<'_>) -> Result<String, String> {
+            assert_eq!(request.public_key, self.0.public_key());
+            assert_eq!(request.transaction.unwrap()["SigningPubKey"], request.public_key);
+            self.1.clone().unwrap_or_else(|| self.0.sign_message(request.message).map_err(|e| e.to_string()))
+        }
+    }
+
+    #[test]
+    fn a_key_kept_elsewhere_signs_the_same_and_what_it_says_wrong_is_not_used() {
+        for algorithm in [Algorithm::Ed25519, Algorithm::Secp256k1] {
+            let here = Keypair::from_entropy([7; 16], algorithm).unwrap();
+            let public = written([7; 16], &here).unwrap().1;
+            let kept = |said| {
+                let kept = Kept(Keypair::from_entropy([7; 16], algorithm).unwrap(), said);
+                Keypair::elsewhere(&public, Box::new(kept)).unwrap()
+            };
+            let tx = Transaction {
+                account: here.address(),
+                sequence: 1,
+                ticket_sequence: None,
+                fee: Drops::new(10),
+                flags: 0,
+                last_ledger_sequence: Some(9),
+                network_id: 0,
+                body: Body::OfferCancel { offer_sequence: 1 },
+            };
+            let signed = here.sign(&tx).unwrap();
+            assert_eq!(kept(None).sign(&tx).unwrap(), signed);
+            let other = Keypair::from_entropy([8; 16], algorithm).unwrap().sign_message(b"x").unwrap();
+            for said in ["", "00", "not hex", other.as_str()] {
+                let error = kept(Some(Ok(said.to_string()))).sign(&tx).unwrap_err().to_string();
+                assert!(error.contains("not of this transaction"), "{said}: {error}");
+            }
+            let error = kept(Some(Err("has gone home".to_string()))).sign(&tx).unwrap_err();
+            assert_eq!(error.to_string(), "the signer has gone home");
+            for junk in
+                ["", "aB", here.public_key(), "sn259rEFXrQrWyx3Q7XneWcwV6dfL", "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh"]
+            {
+                let kept = Kept(Keypair::from_entropy([7; 16], algorithm).unwrap(), None);
+                assert_eq!(Keypair::elsewhere(junk, Box::new(kept)).unwrap_err(), KeyError::NotAPublicKey, "{junk}");
+            }
+        }
+    }
 
     #[test]
     fn every_seed_of_either_algorithm_signs() {

@@ -24,7 +24,7 @@ pub use book::Book;
 pub use client::ClientEvent;
 pub use codec::CodecError;
 pub use error::ProtocolError;
-pub use keys::{Algorithm, KeyError, Keypair, SignError, Signed};
+pub use keys::{Algorithm, KeyError, Keypair, RemoteKey, SignError, Signed, SigningRequest};
 pub use message::{LedgerClosed, Message, NodeError, Response, StreamTransaction, ValidatedTransaction};
 pub use meta::Meta;
 pub use own::{
