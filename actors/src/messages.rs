@@ -2,6 +2,7 @@
 
 use actix::Message;
 use neo_ledger::meta::OwnTransaction;
+use neo_ledger::{Owned, TokenTerms};
 use neo_ledger::types::{Amount, Hash, LedgerTime};
 use neo_market::{AmountError, Balances, Dec, Drops, MarketView};
 
@@ -73,6 +74,10 @@ pub struct LedgerUpdate {
     pub transactions: Vec<OwnTransaction>,
     /// The validated list of our offers, where it was asked for: at the start, after a gap, and for an audit.
     pub offers: Option<Vec<OpenOffer>>,
+    /// Everything that our account owns, read with the list of offers.
+    pub owned: Option<Owned>,
+    /// The rules of the token, as they were read last: the line's at this ledger, the issuer's at most a ledger later.
+    pub terms: TokenTerms,
     /// Why the ledgers before this one could not be joined up with the record, if they could not.
     pub history_lost: Option<String>,
 }

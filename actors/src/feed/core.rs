@@ -13,6 +13,7 @@ use neo_ledger::book::Book;
 use neo_ledger::message::{self, LedgerClosed, Message, NodeError, Response, ValidatedTransaction};
 use neo_ledger::request;
 use neo_ledger::result::{AccountInfo, ServerInfo, SubmitResult};
+use neo_ledger::TokenTerms;
 use neo_ledger::types::{Address, Hash, LedgerTime, Token};
 use neo_market::{AmountError, Drops};
 use thiserror::Error;
@@ -130,6 +131,12 @@ pub enum FeedError {
         /// Which.
         account: Address,
     },
+    /// The issuer is not on the ledger.
+    #[error("the token's issuer {issuer} is not on this ledger; correct account.issuer or network.url")]
+    NoIssuer {
+        /// Which.
+        issuer: Address,
+    },
     /// Two nodes name different ledgers of one index as validated.
     #[error(
         "two nodes name different ledgers {index} as validated: one of them is on another chain, and nothing is signed \
@@ -172,6 +179,8 @@ enum Asked {
     Account,
     Lines,
     Offers,
+    Owned,
+    Issuer,
     Asks,
     Bids,
     History,
@@ -217,6 +226,7 @@ pub struct FeedCore {
     processed: Option<u32>,
     last_close_time: Option<LedgerTime>,
     account: Option<AccountState>,
+    terms: TokenTerms,
     root_txn: Option<Hash>,
     /// Since when a ledger is to come that the node was asked to close.
     expecting_since_ms: Option<u64>,
@@ -259,6 +269,7 @@ impl FeedCore {
             seen_before: BTreeSet::new(),
             last_close_time: None,
             account: None,
+            terms: TokenTerms::default(),
             root_txn: None,
             expecting_since_ms: None,
             proof: None,
@@ -402,6 +413,9 @@ impl FeedCore {
             }
             (Asked::Account, Err(error)) if error.error == "actNotFound" => {
                 return Err(FeedError::NoAccount { account: self.config.account });
+            }
+            (Asked::Issuer, Err(error)) if error.error == "actNotFound" => {
+                return Err(FeedError::NoIssuer { issuer: self.config.token.issuer });
             }
             // A ledger that the node no longer has: ask for a newer picture.
             (_, Err(error)) if error.error == "lgrNotFound" => {

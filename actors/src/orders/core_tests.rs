@@ -64,6 +64,8 @@ fn update(
         },
         transactions,
         offers,
+        owned: None,
+        terms: neo_ledger::TokenTerms::default(),
         history_lost: None,
     }
 }
