@@ -2,8 +2,8 @@
 
 use actix::Message;
 use neo_ledger::meta::OwnTransaction;
-use neo_ledger::{Owned, TokenTerms};
 use neo_ledger::types::{Amount, Hash, LedgerTime};
+use neo_ledger::{Owned, TokenTerms};
 use neo_market::{AmountError, Balances, Dec, Drops, MarketView};
 
 /// A validated ledger's header, as far as the engine needs it.
@@ -121,6 +121,11 @@ pub struct LedgerDone(
     /// The ledger's index.
     pub u32,
 );
+
+/// List our offers again with the next ledger: some that no order owns are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct ListAgain;
 
 /// The supervisor's orders to the orders actor.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]

@@ -199,6 +199,10 @@ impl Checks<'_> {
         self.require(cancel_fee >= quote_fee, "orders.cancel_max_fee_drops", cancel_fee.get(), reason, fix);
         let audit = (1..=10_000).contains(&orders.audit_ledgers);
         let reason = "open offers must be compared with the node's from time to time";
+        let reads = (1..=20).contains(&orders.orphan_reads);
+        let told =
+            "one list may be a late node's; at a start nothing is quoted until so many ledgers have listed an orphan";
+        self.require(reads, "orders.orphan_reads", orders.orphan_reads, told, "use 1 to 20, such as 3");
         self.require(audit, "orders.audit_ledgers", orders.audit_ledgers, reason, "use 1 to 10000, such as 16");
     }
 

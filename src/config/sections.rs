@@ -273,6 +273,8 @@ pub struct Orders {
     pub audit_ledgers: u32,
     /// What becomes of offers that an earlier session left standing.
     pub orphans: Orphans,
+    /// Lists of different validated ledgers that must show an offer which no order owns before anything is done about it.
+    pub orphan_reads: u32,
 }
 
 /// What becomes of offers that an earlier session left standing.
@@ -294,6 +296,7 @@ impl Default for Orders {
             cancel_max_fee_drops: Drops::new(50_000),
             audit_ledgers: 16,
             orphans: Orphans::Cancel,
+            orphan_reads: 3,
         }
     }
 }

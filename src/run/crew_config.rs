@@ -60,6 +60,7 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
             unsettled: unsettled.collect::<Result<_>>()?,
             settled: settled.collect::<Result<_>>()?,
             adoptable: adoptable(config, store)?,
+            orphan_reads: config.orders.orphan_reads,
             paused: crate::pause::wanted(store.path()),
         },
         checkpoint_every: (config.store.checkpoint == CheckpointOwner::Own)

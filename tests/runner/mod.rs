@@ -33,6 +33,8 @@ const LEDGER_MS: u64 = 4_000;
 pub enum Event {
     /// The feed wants a connection.
     Connect,
+    /// The orders want our offers listed again.
+    ListAgain,
     /// The connection is cut.
     Cut,
     /// Text for the node.
@@ -216,6 +218,7 @@ impl Runner {
                 unsettled: known.unsettled,
                 settled: known.settled,
                 adoptable: Vec::new(),
+                orphan_reads: 3,
                 paused: None,
             },
             key,
@@ -350,6 +353,7 @@ impl Runner {
                 self.orders_in(OrdersInput::Durable(IntentsDurable { batch, result: Ok(()) }));
             }
             Event::Submit(submission) => self.feed_in(FeedInput::Submit(submission)),
+            Event::ListAgain => self.feed_in(FeedInput::ListAgain),
             Event::Done(index) => self.feed_in(FeedInput::LedgerDone(index)),
             Event::Command(command) => self.orders_in(OrdersInput::Command(command)),
         }
@@ -447,6 +451,7 @@ impl Runner {
                     self.queue.extend(submissions.into_iter().map(Event::Submit));
                 }
                 OrdersEffect::LedgerDone(index) => self.queue.push_back(Event::Done(index)),
+                OrdersEffect::ListAgain => self.queue.push_back(Event::ListAgain),
                 OrdersEffect::Elapsed => self.elapsed = true,
                 OrdersEffect::Flat => self.flat = true,
                 OrdersEffect::Stranger(cause) => self.stranger = Some(cause),

@@ -9,11 +9,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use neo_ledger::TokenTerms;
 use neo_ledger::book::Book;
 use neo_ledger::message::{self, LedgerClosed, Message, NodeError, Response, ValidatedTransaction};
 use neo_ledger::request;
 use neo_ledger::result::{AccountInfo, ServerInfo, SubmitResult};
-use neo_ledger::TokenTerms;
 use neo_ledger::types::{Address, Hash, LedgerTime, Token};
 use neo_market::{AmountError, Drops};
 use thiserror::Error;
@@ -91,6 +91,8 @@ pub enum FeedInput<'a> {
     Submit(Submission),
     /// The engine is done with a ledger.
     LedgerDone(u32),
+    /// The next ledger is to bring a fresh picture.
+    ListAgain,
 }
 
 /// What the shell must do.
@@ -233,6 +235,8 @@ pub struct FeedCore {
     /// Account state read for the proof, waiting for its ledger.
     proof: Option<AccountInfo>,
     audited_at: u32,
+    /// An audit is wanted before it is due.
+    list_again: bool,
     /// How often a transaction that is not understood was read.
     unreadable: BTreeMap<Hash, u32>,
     /// Why history could not be joined up, for the next update to tell.
@@ -274,6 +278,7 @@ impl FeedCore {
             expecting_since_ms: None,
             proof: None,
             audited_at: 0,
+            list_again: false,
             unreadable: BTreeMap::new(),
             history_lost: None,
             close_at_ms: 0,
@@ -320,6 +325,7 @@ impl FeedCore {
                     self.ask(Asked::LedgerAccept, now_ms, &mut effects, request::ledger_accept);
                 }
             }
+            FeedInput::ListAgain => self.list_again = true,
             FeedInput::Text(text) => {
                 self.heard_ms = now_ms;
                 match message::parse(text) {
@@ -420,6 +426,14 @@ impl FeedCore {
             // A ledger that the node no longer has: ask for a newer picture.
             (_, Err(error)) if error.error == "lgrNotFound" => {
                 self.start_sync(now_ms, effects);
+                return Ok(());
+            }
+            // The node has not come as far as the record: it is late, and its history is not lost.
+            (Asked::History, Err(error))
+                if HISTORY_LOST.contains(&error.error.as_str()) && self.ledgers_behind().is_some() =>
+            {
+                let ledgers = self.ledgers_behind().unwrap_or_default();
+                self.leave(Parting::Unfit, &format!("it is {ledgers} ledgers behind what is recorded"), effects);
                 return Ok(());
             }
             // The node does not have our history: its world begins later, or went back. What lies between is unknown, and

@@ -105,7 +105,9 @@ impl FakeNode {
                 "Account": account().to_string(), "Balance": self.balance.to_string(), "Sequence": 7, "OwnerCount": 0,
                 "Flags": 0, "PreviousTxnID": hash(self.root), "PreviousTxnLgrSeq": 1, "LedgerEntryType": "AccountRoot"}}),
             "ledger_accept" => json!({"ledger_current_index": self.index + 2}),
-            "account_lines" => json!({"ledger_index": self.index, "account": account().to_string(), "lines": self.lines}),
+            "account_lines" => {
+                json!({"ledger_index": self.index, "account": account().to_string(), "lines": self.lines})
+            }
             "account_objects" => json!({"ledger_index": self.index, "account_objects": self.objects}),
             "account_offers" => json!({"ledger_index": self.index, "account": account().to_string(), "offers": []}),
             "book_offers" => json!({"ledger_index": self.index, "offers": []}),
@@ -715,4 +717,37 @@ fn the_tokens_rules_are_read_at_the_start_and_followed_with_every_ledger() {
     bench.hear(&closed(102));
     let line = bench.updates.last().unwrap().terms.line.unwrap();
     assert_eq!((line.frozen, line.limit), (false, Dec::from_i64(500)));
+}
+
+#[test]
+fn a_list_that_is_wanted_again_comes_with_the_next_ledger() {
+    let mut bench = Bench::live(None);
+    bench.node.index = 101;
+    bench.hear(&closed(101));
+    assert_eq!(bench.updates.last().unwrap().offers, None);
+    bench.on(FeedInput::ListAgain, 10);
+    bench.node.index = 102;
+    bench.hear(&closed(102));
+    let update = bench.updates.last().unwrap();
+    assert_eq!((update.ledger.index, &update.offers), (102, &Some(vec![])));
+    bench.node.index = 103;
+    bench.hear(&closed(103));
+    assert_eq!(bench.updates.last().unwrap().offers, None, "once");
+}
+
+#[test]
+fn a_node_that_is_a_little_behind_the_record_is_left_and_its_history_is_not_lost() {
+    // The node refuses a range that begins after its newest ledger.
+    let mut bench = Bench::new(Some(103));
+    bench.node.has_history = false;
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    assert!(bench.left() && bench.updates.is_empty());
+    assert_eq!((bench.core.processed, bench.core.history_lost.is_none()), (Some(103), true));
+    // A world that began again is far behind: history is lost, and said to be.
+    let mut bench = Bench::new(Some(90_000));
+    bench.node.has_history = false;
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    assert!(bench.updates[0].history_lost.is_some());
 }

@@ -29,6 +29,14 @@ impl OrdersCore {
             self.persist(batch, effects);
             return Ok(());
         }
+        let suspects = self.suspects.of_before().count();
+        if suspects > 0 {
+            let reads = self.config.orphan_reads;
+            self.withheld =
+                Some(format!("{suspects} offers that no order owns are listed; {reads} lists must show them first"));
+            self.persist(batch, effects);
+            return Ok(());
+        }
         let balances = update.account.balances(&update.ledger)?;
         let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
         funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;

@@ -176,6 +176,7 @@ impl OrdersCore {
             if matches!(change.kind, OfferChangeKind::Removed(_)) {
                 self.offers.remove(&change.sequence);
                 self.orphans.remove(&change.sequence);
+                self.suspects.clear(change.sequence);
             }
             records.push(self.event_in(transaction, change.sequence, state, remaining, now));
         }
@@ -234,10 +235,18 @@ impl OrdersCore {
             if ours || self.orphans.contains(sequence) || self.strange.contains(sequence) {
                 continue;
             }
-            if is_history && self.adopt(offer) {
+            let (reads, of_before) = self.suspects.see(*sequence, self.ledger_index, is_history || self.history_lost);
+            if reads == 1 && !is_history {
+                self.audits.offer_differs();
+            }
+            if reads < self.config.orphan_reads {
                 continue;
             }
-            if is_history || self.history_lost {
+            self.suspects.clear(*sequence);
+            if of_before && self.adopt(offer) {
+                continue;
+            }
+            if of_before {
                 tracing::warn!(offer = sequence, "an offer of our account that no order of this session made");
                 self.orphans.insert(*sequence);
             } else {
@@ -245,6 +254,7 @@ impl OrdersCore {
                 records.push(self.listed_stranger(*sequence, &what, now));
             }
         }
+        self.suspects.keep_listed(&on_ledger);
         self.orphans.retain(|sequence| on_ledger.contains(sequence));
         let vanished: Vec<u32> = self
             .offers
@@ -254,6 +264,7 @@ impl OrdersCore {
             .collect();
         for sequence in vanished {
             tracing::error!(offer = sequence, "an offer of ours is gone and no transaction that we saw removed it");
+            self.audits.offer_differs();
             self.offers.remove(&sequence);
             let detail = Some("absent from the validated list of offers".to_string());
             records.push(self.event(sequence, OrderState::Unknown, Drops::ZERO, detail, now));

@@ -157,9 +157,7 @@ mod tests {
     #[test]
     fn entries_count_as_the_ledger_charges_them() {
         let (me, other) = (Address([1; 20]), Address([2; 20]));
-        let line = |low: Address, flags: u64| {
-            json!({"LedgerEntryType": "RippleState", "Flags": flags, "LowLimit": {"issuer": low.to_string()}})
-        };
+        let line = |low: Address, flags: u64| json!({"LedgerEntryType": "RippleState", "Flags": flags, "LowLimit": {"issuer": low.to_string()}});
         let page = json!({"ledger_index": 7, "marker": "more", "account_objects": [
             {"LedgerEntryType": "Offer", "Flags": 0}, {"LedgerEntryType": "Offer"},
             line(me, LSF_LOW_RESERVE), line(me, LSF_HIGH_RESERVE), line(other, LSF_HIGH_RESERVE),

@@ -122,9 +122,7 @@ mod tests {
         for (we, issuer) in [(Address([1; 20]), Address([2; 20])), (Address([2; 20]), Address([1; 20]))] {
             let is_low = we < issuer;
             let (low, high) = if is_low { (we, issuer) } else { (issuer, we) };
-            let limit = |of: Address, value: &str| {
-                serde_json::json!({"currency": Currency::RLUSD, "issuer": of, "value": value})
-            };
+            let limit = |of: Address, value: &str| serde_json::json!({"currency": Currency::RLUSD, "issuer": of, "value": value});
             let (low_limit, high_limit) = if is_low { ("500", "0") } else { ("0", "500") };
             let flags = if is_low { LSF_HIGH_FREEZE | LSF_HIGH_AUTH } else { LSF_LOW_FREEZE | LSF_LOW_AUTH };
             let meta = serde_json::json!({"TransactionIndex": 0, "TransactionResult": "tesSUCCESS", "AffectedNodes": [
@@ -133,8 +131,7 @@ mod tests {
                     "HighLimit": limit(high, high_limit)}}}]});
             let meta: Meta = serde_json::from_value(meta).unwrap();
             let terms = LineTerms::after(&meta, we, token(issuer)).unwrap();
-            let expected =
-                LineTerms { limit: Dec::from_i64(500), frozen: true, deep_frozen: false, authorized: true };
+            let expected = LineTerms { limit: Dec::from_i64(500), frozen: true, deep_frozen: false, authorized: true };
             assert_eq!(terms, expected, "low: {is_low}");
             // The issuer's view of the same line is another: it is not frozen for it.
             assert_eq!(LineTerms::after(&meta, we, token(Address([3; 20]))), None);

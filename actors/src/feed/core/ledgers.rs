@@ -1,7 +1,7 @@
 //! From a closed ledger to the one message that tells of it: proven complete, understood whole, told once.
 
-use neo_ledger::message::{LedgerClosed, ValidatedTransaction};
 use neo_ledger::LineTerms;
+use neo_ledger::message::{LedgerClosed, ValidatedTransaction};
 use neo_ledger::meta::{self, OwnTransaction};
 use neo_ledger::request::{self, Index};
 use neo_ledger::types::Hash;
@@ -81,7 +81,8 @@ impl FeedCore {
         let rlusd = self.token_after(index);
         self.account =
             Some(AccountState { xrp: info.balance, rlusd, sequence: info.sequence, owner_count: info.owner_count });
-        let due = self.config.audit_ledgers > 0 && index >= self.audited_at.saturating_add(self.config.audit_ledgers);
+        let due = self.list_again
+            || self.config.audit_ledgers > 0 && index >= self.audited_at.saturating_add(self.config.audit_ledgers);
         if due && self.may_audit(now_ms) {
             self.ask(Asked::Health, now_ms, effects, request::server_info);
             // An audit is a synchronisation from a live feed: same reads, same joining up, no quote lost meanwhile.

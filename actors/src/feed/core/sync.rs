@@ -11,6 +11,10 @@ use super::super::nodes::Parting;
 use super::{Asked, FeedCore, FeedEffect, FeedError, Phase};
 use crate::messages::{AccountState, OpenOffer};
 
+/// A node of a network that is at most so many ledgers behind the record is late; one farther behind is of a world that
+/// began again.
+const MAX_LEDGERS_LATE: u32 = 1_000;
+
 /// A fresh picture of the ledger being put together. Each part says which ledger it is of.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
@@ -186,6 +190,14 @@ impl FeedCore {
         Ok(())
     }
 
+    /// How many ledgers the followed node of a network is behind what was told of, if it is. One that is very far behind
+    /// is no late node but another world.
+    pub(super) fn ledgers_behind(&self) -> Option<u32> {
+        let newest = self.closed.keys().next_back().copied()?;
+        let behind = self.processed?.saturating_sub(newest);
+        (self.closes_by_itself() && (1..=MAX_LEDGERS_LATE).contains(&behind)).then_some(behind)
+    }
+
     /// When all parts are there and of one ledger, goes live with them; parts of different ledgers are read again.
     pub(super) fn complete_sync(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) -> Result<(), FeedError> {
         let Phase::Syncing(snapshot) = &mut self.phase else { return Ok(()) };
@@ -207,12 +219,16 @@ impl FeedCore {
             &snapshot.asks,
             &snapshot.bids,
             snapshot.history_done,
-        ) else {
+        )
+        else {
             return Ok(());
         };
         let index = info.ledger_index;
         let terms = TokenTerms { issuer: *issuer, line: snapshot.line };
-        if [*token_at, *offers_at, *owned_at, *issuer_at, asks.ledger_index, bids.ledger_index].iter().any(|at| *at != index) {
+        if [*token_at, *offers_at, *owned_at, *issuer_at, asks.ledger_index, bids.ledger_index]
+            .iter()
+            .any(|at| *at != index)
+        {
             self.start_sync(now_ms, effects);
             return Ok(());
         }
@@ -229,6 +245,7 @@ impl FeedCore {
         self.account = Some(account);
         self.root_txn = Some(root);
         self.audited_at = index;
+        self.list_again = false;
         self.phase = Phase::Live;
         self.nodes.serves(self.node);
         self.emit(header, Picture { offers, owned, book_is_fresh: true }, effects)
