@@ -5,6 +5,7 @@
 pub mod adopt;
 mod audit;
 pub mod core;
+pub mod fees;
 mod quoting;
 mod refusals;
 mod sending;

@@ -214,6 +214,8 @@ impl Runner {
                 last_ledger_offset: 5,
                 max_fee: Drops::new(5_000),
                 cancel_max_fee: Drops::new(50_000),
+                fee_budget: Drops::new(10_000_000),
+                fees_paid: Vec::new(),
                 trade_for_s: Some(trade_for_s),
                 unsettled: known.unsettled,
                 settled: known.settled,

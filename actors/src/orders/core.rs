@@ -21,6 +21,7 @@ use thiserror::Error;
 
 use super::adopt::Adoptable;
 use super::audit::Audits;
+use super::fees::{FeeBudget, FeePaid};
 use super::refusals::Refusals;
 use super::settle::intent_update;
 use super::suspects::Suspects;
@@ -45,6 +46,10 @@ pub struct OrdersConfig {
     pub max_fee: Drops,
     /// A cancel may pay up to this.
     pub cancel_max_fee: Drops,
+    /// What quotes may cost in any 24 hours of ledger time, every other fee counted in; zero: no limit.
+    pub fee_budget: Drops,
+    /// Fees of the last day that the record knows of.
+    pub fees_paid: Vec<FeePaid>,
     /// Trading time after which the session ends by itself, in seconds.
     pub trade_for_s: Option<u32>,
     /// Transactions of earlier sessions whose fate the record does not know: hash and LastLedgerSequence.
@@ -173,6 +178,7 @@ pub(super) struct InFlight {
     /// The offer that it cancels or replaces.
     pub(super) target: Option<u32>,
     pub(super) last_ledger_sequence: u32,
+    pub(super) fee: Drops,
     pub(super) sending: Sending,
 }
 
@@ -207,6 +213,7 @@ pub struct OrdersCore {
     pub(super) mid: Option<Dec>,
     pub(super) withheld: Option<String>,
     pub(super) refusals: Refusals,
+    pub(super) fees: FeeBudget,
     pub(super) audits: Audits,
     pub(super) failed_transactions: u64,
     pub(super) fills: (u64, u64),
@@ -231,6 +238,7 @@ impl OrdersCore {
             inherited: config.unsettled.iter().copied().collect(),
             settled: config.settled.iter().copied().collect(),
             paused: config.paused.clone(),
+            fees: FeeBudget::new(config.fee_budget, &config.fees_paid),
             config,
             key,
             intention: Intention::Quote,
@@ -505,9 +513,11 @@ impl OrdersCore {
         let mut records = Vec::new();
         for transaction in update.transactions.iter().filter(|transaction| transaction.ledger_index > known) {
             self.settle(transaction, is_history, now, &mut records);
+            self.pay(transaction);
             self.fills_of(transaction, mid_before, now, &mut records);
             self.offer_changes(transaction, now, &mut records);
         }
+        self.fees.closed(self.close_time);
         if let Some(cause) = &update.history_lost {
             self.history_lost = true;
             tracing::error!(cause, "the record has a hole that no node can fill");

@@ -27,6 +27,8 @@ fn core(levels: u8) -> OrdersCore {
         last_ledger_offset: 5,
         max_fee: Drops::new(5_000),
         cancel_max_fee: Drops::new(50_000),
+        fee_budget: Drops::ZERO,
+        fees_paid: Vec::new(),
         trade_for_s: None,
         unsettled: Vec::new(),
         settled: Vec::new(),
@@ -812,4 +814,47 @@ fn a_stop_waits_for_no_further_list() {
     let cancels = bench.acknowledge();
     assert_eq!(cancels.iter().map(|intent| intent.offer_sequence).collect::<Vec<_>>(), [Some(77)]);
     assert!(!bench.effects.contains(&OrdersEffect::Flat));
+}
+
+#[test]
+fn a_used_up_fee_budget_stops_quotes_lets_cancels_go_and_ends_by_itself() {
+    let (mut bench, _) = quoting();
+    // Two quotes have cost 10 drops each.
+    bench.core.fees = super::super::fees::FeeBudget::new(Drops::new(25), &[]);
+    let paid = |id: u8, close_time: LedgerTime, fee: i64| super::super::fees::FeePaid {
+        hash: Hash([id; 32]),
+        close_time,
+        fee: Drops::new(fee),
+    };
+    bench.core.fees.pay(paid(1, bench.core.close_time, 20));
+    let mut moved = update(110, 3, vec![], None);
+    let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
+    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44") };
+    bench.ledger(&moved);
+    let cancels = bench.acknowledge();
+    assert!(cancels.len() == 2 && cancels.iter().all(|intent| intent.purpose == Purpose::Cancel), "{cancels:?}");
+    assert!(bench.core.withheld().unwrap().contains("fee_budget_drops_per_day = 25"), "{:?}", bench.core.withheld());
+    // A failed cancel costs its fee like any other; what rests stays until its cancel validates.
+    let removed = |at: usize, side| {
+        change(cancels[at].offer_sequence.unwrap(), side, OfferChangeKind::Removed(Removal::Cancelled))
+    };
+    moved.ledger.index = 111;
+    moved.view.ledger_index = 111;
+    moved.account.sequence = 5;
+    moved.transactions = vec![
+        included(&cancels[0], 111, "tesSUCCESS", vec![removed(0, Side::Bid)]),
+        included(&cancels[1], 111, "tesSUCCESS", vec![removed(1, Side::Ask)]),
+    ];
+    bench.ledger(&moved);
+    assert!(bench.acknowledge().is_empty(), "nothing is placed");
+    assert!(bench.core.withheld().unwrap().contains("40 drops"), "{:?}", bench.core.withheld());
+    // A day later it quotes again.
+    moved.ledger.index = 112;
+    moved.view.ledger_index = 112;
+    moved.ledger.close_time = moved.ledger.close_time.plus_s(86_400);
+    moved.transactions = vec![];
+    bench.ledger(&moved);
+    assert!(bench.acknowledge().iter().all(|intent| intent.purpose == Purpose::Place));
+    assert_eq!(bench.core.in_flight(), 2);
+    assert_eq!(bench.core.withheld(), None);
 }

@@ -170,7 +170,7 @@ impl OrdersCore {
         let hash = signed.hash;
         self.in_flight.insert(
             sequence,
-            InFlight { hash, blob: signed.blob, purpose, level, target, last_ledger_sequence, sending },
+            InFlight { hash, blob: signed.blob, purpose, level, target, last_ledger_sequence, fee, sending },
         );
         Ok((sequence, hash))
     }

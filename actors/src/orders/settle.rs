@@ -9,6 +9,7 @@ use neo_market::{Dec, Drops, Side};
 use neo_store::record::{Fill, IntentState, IntentUpdate, OrderEvent, OrderState, Purpose, Record, Role};
 
 use super::core::{InFlight, OrdersCore};
+use super::fees::FeePaid;
 use crate::clock::to_utc;
 use crate::messages::OpenOffer;
 
@@ -45,6 +46,14 @@ impl OrdersCore {
             }
             None if inherited && transaction.kind == "OfferCreate" => self.settle_offer(transaction, now, records),
             None => {}
+        }
+    }
+
+    /// The ledger took a fee of ours, whatever the transaction did and whoever signed it.
+    pub(super) fn pay(&mut self, transaction: &OwnTransaction) {
+        if transaction.ours && transaction.fee > Drops::ZERO {
+            let close_time = transaction.close_time.unwrap_or(self.close_time);
+            self.fees.pay(FeePaid { hash: transaction.hash, close_time, fee: transaction.fee });
         }
     }
 
