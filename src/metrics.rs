@@ -154,6 +154,21 @@ fn market(page: &mut Page, snapshot: &Snapshot) {
     page.family("neo_fills_total", COUNTER, "Fills in this session.", fills);
     let help = "Transactions that the ledger refused or that died.";
     page.one("neo_transactions_failed_total", COUNTER, help, Some(status.failed_transactions));
+    let audits = &status.audits;
+    page.one(
+        "neo_audits_total",
+        COUNTER,
+        "Comparisons of what the account owns with a validated ledger.",
+        Some(audits.audits),
+    );
+    let found = [
+        ("offers", audits.offers),
+        ("owner_count", audits.owner_count),
+        ("objects", audits.objects),
+        ("balances", audits.balances),
+    ];
+    let found = found.map(|(what, count)| (labels(&[("what", what)]), count));
+    page.family("neo_audit_differences_total", COUNTER, "Differences between the ledger and what is believed.", found);
     let help = "Signed transactions whose fate is open.";
     page.one("neo_transactions_in_flight", GAUGE, help, Some(status.in_flight));
     // Before the first ledger the balances are not known.

@@ -274,14 +274,15 @@ fn after_a_kill_offers_are_swept_and_missed_fills_recorded_before_the_first_quot
             }
         }
         let swept = cancelled(&after.records[..first_quote]);
-        assert_eq!(swept, left, "seed {seed}");
+        // Several lists must show an offer before it is cancelled: one that is taken meanwhile needs no cancel.
+        assert!(swept.is_subset(&left), "seed {seed}: {swept:?} of {left:?}");
         let gone = |sequence: &u32| {
             after.records[..first_quote].iter().any(|record| {
                 matches!(record, Record::OrderEvent(event)
                     if event.offer_sequence == *sequence && !matches!(event.state, OrderState::Resting | OrderState::PartlyFilled))
             })
         };
-        assert!(swept.iter().all(gone), "seed {seed}: quoted before the old offers were seen gone");
+        assert!(left.iter().all(gone), "seed {seed}: quoted before the old offers were seen gone");
         swept_in_all += swept.len();
         assert_eq!(after.stranger, None, "the dead engine's transactions are no stranger's");
     }

@@ -15,7 +15,7 @@ use neo_ledger::recording::Direction;
 
 use crate::clock::monotonic_ms;
 use crate::guard::{Guard, SupervisorEvent};
-use crate::messages::{Beat, LedgerDone, Submission};
+use crate::messages::{Beat, LedgerDone, ListAgain, Submission};
 use crate::recording::Recorder;
 use crate::socket::{self, SocketTask};
 use core::{FeedCore, FeedEffect, FeedInput, SecondEffect, SecondInput};
@@ -301,6 +301,14 @@ impl Handler<LedgerDone> for Feed {
 
     fn handle(&mut self, done: LedgerDone, ctx: &mut Self::Context) {
         self.feed(FeedInput::LedgerDone(done.0), ctx);
+    }
+}
+
+impl Handler<ListAgain> for Feed {
+    type Result = ();
+
+    fn handle(&mut self, _: ListAgain, ctx: &mut Self::Context) {
+        self.feed(FeedInput::ListAgain, ctx);
     }
 }
 

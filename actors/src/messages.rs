@@ -3,6 +3,7 @@
 use actix::Message;
 use neo_ledger::meta::OwnTransaction;
 use neo_ledger::types::{Amount, Hash, LedgerTime};
+use neo_ledger::{Owned, TokenTerms};
 use neo_market::{AmountError, Balances, Dec, Drops, MarketView};
 
 /// A validated ledger's header, as far as the engine needs it.
@@ -73,6 +74,10 @@ pub struct LedgerUpdate {
     pub transactions: Vec<OwnTransaction>,
     /// The validated list of our offers, where it was asked for: at the start, after a gap, and for an audit.
     pub offers: Option<Vec<OpenOffer>>,
+    /// Everything that our account owns, read with the list of offers.
+    pub owned: Option<Owned>,
+    /// The rules of the token, as they were read last: the line's at this ledger, the issuer's at most a ledger later.
+    pub terms: TokenTerms,
     /// Why the ledgers before this one could not be joined up with the record, if they could not.
     pub history_lost: Option<String>,
 }
@@ -116,6 +121,11 @@ pub struct LedgerDone(
     /// The ledger's index.
     pub u32,
 );
+
+/// List our offers again with the next ledger: some that no order owns are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct ListAgain;
 
 /// The supervisor's orders to the orders actor.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]

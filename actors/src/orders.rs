@@ -3,12 +3,15 @@
 //! The core is shared with the supervisor, which asks it what is still open while the session is being closed.
 
 pub mod adopt;
+mod audit;
 pub mod core;
+pub mod fees;
 mod quoting;
 mod refusals;
 mod sending;
 mod settle;
 mod stranger;
+mod suspects;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +24,11 @@ use parking_lot::Mutex;
 
 use crate::clock::now;
 use crate::guard::{Guard, SupervisorEvent};
-use crate::messages::{Beat, IntentsDurable, LedgerDone, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
+use crate::messages::{
+    Beat, IntentsDurable, LedgerDone, LedgerUpdate, ListAgain, OrdersCommand, Submission, SubmissionReply,
+};
 use crate::outbox::Outbox;
-use crate::status::{Phase, SharedStatus};
+use crate::status::{AuditStatus, Phase, SharedStatus};
 use crate::tell::Tell;
 use core::{OrdersCore, OrdersEffect, OrdersInput};
 
@@ -62,6 +67,8 @@ pub struct FeedLink {
     pub submit: Tell<Submission>,
     /// "Done with this ledger".
     pub ledger_done: Tell<LedgerDone>,
+    /// "List our offers again with the next ledger".
+    pub list_again: Tell<ListAgain>,
 }
 
 impl Orders {
@@ -123,6 +130,12 @@ impl Orders {
                     tracing::warn!(%error, "the feed does not listen");
                 }
             }
+            OrdersEffect::ListAgain => {
+                // The next list comes by itself, later: with the next audit, or when the feed is restarted.
+                if let Some(Err(error)) = self.feed.as_ref().map(|feed| (feed.list_again)(ListAgain)) {
+                    tracing::warn!(%error, "the feed does not listen");
+                }
+            }
             OrdersEffect::Elapsed => self.guard.tell(SupervisorEvent::Elapsed),
             OrdersEffect::Stranger(cause) => self.guard.tell(SupervisorEvent::Stranger { cause }),
             OrdersEffect::Flat => self.guard.tell(SupervisorEvent::Flat),
@@ -179,6 +192,8 @@ impl Orders {
         status.trading_s = core.trading_s();
         (status.bid_fills, status.ask_fills) = core.fills();
         status.failed_transactions = core.failed_transactions();
+        let balances = status.audits.balances;
+        status.audits = AuditStatus { balances, ..core.audits() };
         status.withheld_reason = core.withheld().map(str::to_string);
         if status.phase != Phase::Stopping {
             status.phase = match (core.withheld(), self.live_told) {

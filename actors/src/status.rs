@@ -35,6 +35,22 @@ pub enum Phase {
     Stopping,
 }
 
+/// Comparisons of the account with a validated ledger, and the differences that they found, in this session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuditStatus {
+    /// Audits of the lists of offers and of everything else that the account owns.
+    pub audits: u64,
+    /// Offers listed that no order owns, and offers believed in that are not listed.
+    pub offers: u64,
+    /// Owner counts that are not what the listed entries make.
+    pub owner_count: u64,
+    /// Changes of what the account owns beside offers that no order made.
+    pub objects: u64,
+    /// Ledgers at which a balance was not what the transactions before made it; compared with every ledger.
+    pub balances: u64,
+}
+
 /// The engine's state, as `neo status --json` prints it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -78,6 +94,9 @@ pub struct Status {
     pub ask_fills: u64,
     /// Transactions that the ledger refused or that died.
     pub failed_transactions: u64,
+    /// Audits and what they found.
+    #[serde(default)]
+    pub audits: AuditStatus,
     /// Sequence number of the newest durable record.
     pub durable_seq: u64,
     /// Records waiting for the writer.

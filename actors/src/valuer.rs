@@ -58,6 +58,7 @@ impl Valuer {
         status.best_ask = update.view.best(neo_market::Side::Ask);
         status.xrp_drops = update.account.xrp;
         status.rlusd = update.account.rlusd;
+        status.audits.balances = self.core.unexplained_changes();
         status.total_value_rlusd = total;
         status.starting_value_rlusd = starting;
         Ok(())

@@ -227,8 +227,17 @@ impl Checks<'_> {
         let reason = "a cancel must get in where a quote does: it is below orders.max_fee_drops";
         let fix = "use at least orders.max_fee_drops";
         self.require(cancel_fee >= quote_fee, "orders.cancel_max_fee_drops", cancel_fee.get(), reason, fix);
+        let budget = orders.fee_budget_drops_per_day;
+        let some = budget == Drops::ZERO || (quote_fee..=Drops::new(100_000_000_000)).contains(&budget);
+        let told = "a budget is at least one fee of orders.max_fee_drops and at most 100,000 XRP";
+        let fix = "use drops, such as 10000000 for 10 XRP a day, or 0 for no limit";
+        self.require(some, "orders.fee_budget_drops_per_day", budget.get(), told, fix);
         let audit = (1..=10_000).contains(&orders.audit_ledgers);
         let reason = "open offers must be compared with the node's from time to time";
+        let reads = (1..=20).contains(&orders.orphan_reads);
+        let told =
+            "one list may be a late node's; at a start nothing is quoted until so many ledgers have listed an orphan";
+        self.require(reads, "orders.orphan_reads", orders.orphan_reads, told, "use 1 to 20, such as 3");
         self.require(audit, "orders.audit_ledgers", orders.audit_ledgers, reason, "use 1 to 10000, such as 16");
     }
 

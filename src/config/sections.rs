@@ -284,10 +284,14 @@ pub struct Orders {
     pub max_fee_drops: Drops,
     /// Highest fee of a cancel: leaving the market is worth more than quoting.
     pub cancel_max_fee_drops: Drops,
+    /// What quotes may cost in any 24 hours of ledger time, every other fee of the account counted in; 0: no limit.
+    pub fee_budget_drops_per_day: Drops,
     /// Ledgers between two comparisons of our open offers with those the node names.
     pub audit_ledgers: u32,
     /// What becomes of offers that an earlier session left standing.
     pub orphans: Orphans,
+    /// Lists of different validated ledgers that must show an offer which no order owns before anything is done about it.
+    pub orphan_reads: u32,
 }
 
 /// What becomes of offers that an earlier session left standing.
@@ -307,8 +311,10 @@ impl Default for Orders {
             last_ledger_offset: 5,
             max_fee_drops: Drops::new(5_000),
             cancel_max_fee_drops: Drops::new(50_000),
+            fee_budget_drops_per_day: Drops::new(10_000_000),
             audit_ledgers: 16,
             orphans: Orphans::Cancel,
+            orphan_reads: 3,
         }
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use neo_actors::feed::core::FeedConfig;
 use neo_actors::orders::adopt::Adoptable;
 use neo_actors::orders::core::OrdersConfig;
+use neo_actors::orders::fees::FeePaid;
 use neo_ledger::keys::Keypair;
 use neo_ledger::types::{Hash, LedgerTime};
 use neo_market::{Drops, Rounding};
@@ -56,10 +57,13 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
             last_ledger_offset: config.orders.last_ledger_offset,
             max_fee: config.orders.max_fee_drops,
             cancel_max_fee: config.orders.cancel_max_fee_drops,
+            fee_budget: config.orders.fee_budget_drops_per_day,
+            fees_paid: fees_paid(store)?,
             trade_for_s: config.session.duration.map(seconds),
             unsettled: unsettled.collect::<Result<_>>()?,
             settled: settled.collect::<Result<_>>()?,
             adoptable: adoptable(config, store)?,
+            orphan_reads: config.orders.orphan_reads,
             paused: crate::pause::wanted(store.path()),
         },
         checkpoint_every: (config.store.checkpoint == CheckpointOwner::Own)
@@ -70,6 +74,16 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
         session: 0,
         recorder: None,
     })
+}
+
+/// What the budget of fees is charged from the start; a time before the ledger's epoch is no ledger's.
+fn fees_paid(store: &Store) -> Result<Vec<FeePaid>> {
+    let paid = store.fees_of_last_day()?.into_iter().map(|paid| -> Result<Option<FeePaid>> {
+        let hash = paid.tx_hash.parse().context("a fee's transaction hash in the record")?;
+        let close_time = LedgerTime::from_unix_s(paid.close_time.timestamp());
+        Ok(close_time.map(|close_time| FeePaid { hash, close_time, fee: paid.fee }))
+    });
+    Ok(paid.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Offers of earlier sessions that may still stand and are to be taken over; one without an Expiration never is.

@@ -131,7 +131,11 @@ impl Crew {
     /// Where transactions for the node go.
     #[must_use]
     pub fn feed_link(&self) -> FeedLink {
-        FeedLink { submit: to_actor(self.feed.address.clone()), ledger_done: to_actor(self.feed.address.clone()) }
+        FeedLink {
+            submit: to_actor(self.feed.address.clone()),
+            ledger_done: to_actor(self.feed.address.clone()),
+            list_again: to_actor(self.feed.address.clone()),
+        }
     }
 
     /// Gives the orders the feed's address.

@@ -10,7 +10,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use neo_actors::clock::now;
 use neo_actors::feed::OrdersLink;
-use neo_actors::messages::{IntentsDurable, LedgerDone, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
+use neo_actors::messages::{
+    IntentsDurable, LedgerDone, LedgerUpdate, ListAgain, OrdersCommand, Submission, SubmissionReply,
+};
 use neo_actors::orders::core::{OrdersCore, OrdersEffect, OrdersInput};
 use neo_actors::orders::{FeedLink, SharedOrders};
 use neo_actors::panics;
@@ -177,6 +179,11 @@ impl StandIn {
             }
             OrdersEffect::LedgerDone(index) => {
                 if let Err(error) = (self.feed.ledger_done)(LedgerDone(index)) {
+                    tracing::warn!(%error, "the feed does not listen");
+                }
+            }
+            OrdersEffect::ListAgain => {
+                if let Err(error) = (self.feed.list_again)(ListAgain) {
                     tracing::warn!(%error, "the feed does not listen");
                 }
             }

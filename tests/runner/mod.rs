@@ -33,6 +33,8 @@ const LEDGER_MS: u64 = 4_000;
 pub enum Event {
     /// The feed wants a connection.
     Connect,
+    /// The orders want our offers listed again.
+    ListAgain,
     /// The connection is cut.
     Cut,
     /// Text for the node.
@@ -212,10 +214,13 @@ impl Runner {
                 last_ledger_offset: 5,
                 max_fee: Drops::new(5_000),
                 cancel_max_fee: Drops::new(50_000),
+                fee_budget: Drops::new(10_000_000),
+                fees_paid: Vec::new(),
                 trade_for_s: Some(trade_for_s),
                 unsettled: known.unsettled,
                 settled: known.settled,
                 adoptable: Vec::new(),
+                orphan_reads: 3,
                 paused: None,
             },
             key,
@@ -350,6 +355,7 @@ impl Runner {
                 self.orders_in(OrdersInput::Durable(IntentsDurable { batch, result: Ok(()) }));
             }
             Event::Submit(submission) => self.feed_in(FeedInput::Submit(submission)),
+            Event::ListAgain => self.feed_in(FeedInput::ListAgain),
             Event::Done(index) => self.feed_in(FeedInput::LedgerDone(index)),
             Event::Command(command) => self.orders_in(OrdersInput::Command(command)),
         }
@@ -447,6 +453,7 @@ impl Runner {
                     self.queue.extend(submissions.into_iter().map(Event::Submit));
                 }
                 OrdersEffect::LedgerDone(index) => self.queue.push_back(Event::Done(index)),
+                OrdersEffect::ListAgain => self.queue.push_back(Event::ListAgain),
                 OrdersEffect::Elapsed => self.elapsed = true,
                 OrdersEffect::Flat => self.flat = true,
                 OrdersEffect::Stranger(cause) => self.stranger = Some(cause),

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use neo_ledger::TokenTerms;
 use neo_ledger::book::Book;
 use neo_ledger::message::{self, LedgerClosed, Message, NodeError, Response, ValidatedTransaction};
 use neo_ledger::request;
@@ -90,6 +91,8 @@ pub enum FeedInput<'a> {
     Submit(Submission),
     /// The engine is done with a ledger.
     LedgerDone(u32),
+    /// The next ledger is to bring a fresh picture.
+    ListAgain,
 }
 
 /// What the shell must do.
@@ -129,6 +132,12 @@ pub enum FeedError {
     NoAccount {
         /// Which.
         account: Address,
+    },
+    /// The issuer is not on the ledger.
+    #[error("the token's issuer {issuer} is not on this ledger; correct account.issuer or network.url")]
+    NoIssuer {
+        /// Which.
+        issuer: Address,
     },
     /// Two nodes name different ledgers of one index as validated.
     #[error(
@@ -172,6 +181,8 @@ enum Asked {
     Account,
     Lines,
     Offers,
+    Owned,
+    Issuer,
     Asks,
     Bids,
     History,
@@ -217,12 +228,15 @@ pub struct FeedCore {
     processed: Option<u32>,
     last_close_time: Option<LedgerTime>,
     account: Option<AccountState>,
+    terms: TokenTerms,
     root_txn: Option<Hash>,
     /// Since when a ledger is to come that the node was asked to close.
     expecting_since_ms: Option<u64>,
     /// Account state read for the proof, waiting for its ledger.
     proof: Option<AccountInfo>,
     audited_at: u32,
+    /// An audit is wanted before it is due.
+    list_again: bool,
     /// How often a transaction that is not understood was read.
     unreadable: BTreeMap<Hash, u32>,
     /// Why history could not be joined up, for the next update to tell.
@@ -259,10 +273,12 @@ impl FeedCore {
             seen_before: BTreeSet::new(),
             last_close_time: None,
             account: None,
+            terms: TokenTerms::default(),
             root_txn: None,
             expecting_since_ms: None,
             proof: None,
             audited_at: 0,
+            list_again: false,
             unreadable: BTreeMap::new(),
             history_lost: None,
             close_at_ms: 0,
@@ -309,6 +325,7 @@ impl FeedCore {
                     self.ask(Asked::LedgerAccept, now_ms, &mut effects, request::ledger_accept);
                 }
             }
+            FeedInput::ListAgain => self.list_again = true,
             FeedInput::Text(text) => {
                 self.heard_ms = now_ms;
                 match message::parse(text) {
@@ -403,9 +420,20 @@ impl FeedCore {
             (Asked::Account, Err(error)) if error.error == "actNotFound" => {
                 return Err(FeedError::NoAccount { account: self.config.account });
             }
+            (Asked::Issuer, Err(error)) if error.error == "actNotFound" => {
+                return Err(FeedError::NoIssuer { issuer: self.config.token.issuer });
+            }
             // A ledger that the node no longer has: ask for a newer picture.
             (_, Err(error)) if error.error == "lgrNotFound" => {
                 self.start_sync(now_ms, effects);
+                return Ok(());
+            }
+            // The node has not come as far as the record: it is late, and its history is not lost.
+            (Asked::History, Err(error))
+                if HISTORY_LOST.contains(&error.error.as_str()) && self.ledgers_behind().is_some() =>
+            {
+                let ledgers = self.ledgers_behind().unwrap_or_default();
+                self.leave(Parting::Unfit, &format!("it is {ledgers} ledgers behind what is recorded"), effects);
                 return Ok(());
             }
             // The node does not have our history: its world begins later, or went back. What lies between is unknown, and

@@ -1,6 +1,7 @@
 //! The feed's promises against a node that is a handful of JSON texts.
 
 use neo_ledger::types::Currency;
+use neo_market::Dec;
 use serde_json::{Value, json};
 
 use super::*;
@@ -72,6 +73,10 @@ struct FakeNode {
     has_history: bool,
     /// The first ledger that its history has.
     history_from: u64,
+    /// The issuer's flags, and what stands on our line.
+    issuer_flags: u32,
+    lines: Vec<Value>,
+    objects: Vec<Value>,
     /// False when it is blocked by an amendment.
     fit: bool,
 }
@@ -92,11 +97,18 @@ impl FakeNode {
                 result.as_object_mut().unwrap().remove("type");
                 result
             }
+            "account_info" if request["account"] == token().issuer.to_string() => json!({"ledger_index": self.index,
+                "validated": true, "account_data": {"Account": token().issuer.to_string(), "Balance": "1", "Sequence": 1,
+                "OwnerCount": 0, "Flags": self.issuer_flags, "TickSize": 5, "TransferRate": 1_002_000_000_u32,
+                "PreviousTxnID": hash('8'), "PreviousTxnLgrSeq": 1}}),
             "account_info" => json!({"ledger_index": self.index, "validated": true, "account_data": {
                 "Account": account().to_string(), "Balance": self.balance.to_string(), "Sequence": 7, "OwnerCount": 0,
                 "Flags": 0, "PreviousTxnID": hash(self.root), "PreviousTxnLgrSeq": 1, "LedgerEntryType": "AccountRoot"}}),
             "ledger_accept" => json!({"ledger_current_index": self.index + 2}),
-            "account_lines" => json!({"ledger_index": self.index, "account": account().to_string(), "lines": []}),
+            "account_lines" => {
+                json!({"ledger_index": self.index, "account": account().to_string(), "lines": self.lines})
+            }
+            "account_objects" => json!({"ledger_index": self.index, "account_objects": self.objects}),
             "account_offers" => json!({"ledger_index": self.index, "account": account().to_string(), "offers": []}),
             "book_offers" => json!({"ledger_index": self.index, "offers": []}),
             "account_tx" => json!({"account": account().to_string(), "ledger_index_min": 1,
@@ -128,6 +140,9 @@ impl Bench {
             history,
             has_history: true,
             history_from: 0,
+            issuer_flags: 0,
+            lines: vec![],
+            objects: vec![],
             fit: true,
         };
         Bench { core: core(last_processed), node, updates: vec![], replies: vec![], others: vec![], closes_asked: 0 }
@@ -667,4 +682,72 @@ fn a_node_that_asks_us_to_slow_down_is_left_alone_for_longer_than_one_that_was_l
         bench.on(FeedInput::Tick, wait_ms);
         assert_eq!(connects(&bench), before + 1, "{parting:?}");
     }
+}
+
+#[test]
+fn the_tokens_rules_are_read_at_the_start_and_followed_with_every_ledger() {
+    let mut bench = Bench::new(None);
+    bench.node.lines = vec![json!({"account": token().issuer.to_string(), "currency": Currency::RLUSD, "balance": "7",
+        "limit": "500", "limit_peer": "0", "freeze_peer": true, "quality_in": 0, "quality_out": 0})];
+    bench.node.objects = vec![json!({"LedgerEntryType": "Ticket"})];
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    let first = &bench.updates[0];
+    assert_eq!(first.owned.as_ref().map(neo_ledger::Owned::reserves), Some(1));
+    assert_eq!((first.terms.issuer.tick_size, first.terms.issuer.transfer_rate), (Some(5), Some(1_002_000_000)));
+    let line = first.terms.line.unwrap();
+    assert_eq!((line.limit, line.frozen, line.deep_frozen), (Dec::from_i64(500), true, false));
+    assert!(!first.terms.issuer.global_freeze);
+    // The issuer freezes everything: no transaction touches our account, and the next ledger says so all the same.
+    (bench.node.index, bench.node.issuer_flags) = (101, 0x0040_0000);
+    bench.hear(&closed(101));
+    let next = bench.updates.last().unwrap();
+    assert_eq!((next.ledger.index, next.terms.issuer.global_freeze), (101, true));
+    assert_eq!(next.terms.line, Some(line), "the line is as it was read");
+    // The line's own freeze is lifted by a transaction that touches it.
+    let limit = |of: Address, value: &str| json!({"currency": Currency::RLUSD, "issuer": of, "value": value});
+    let lifted = json!({"ledger_index": 102, "validated": true, "hash": hash('D'), "engine_result": "tesSUCCESS",
+        "tx_json": {"TransactionType": "TrustSet", "Account": token().issuer, "Fee": "10", "Sequence": 5},
+        "meta": {"TransactionIndex": 0, "TransactionResult": "tesSUCCESS", "AffectedNodes": [{"ModifiedNode": {
+            "LedgerEntryType": "RippleState", "LedgerIndex": hash('7'), "PreviousFields": {"Flags": 0x0081_0000},
+            "FinalFields": {"Flags": 0x0001_0000, "Balance": limit(Address([0; 20]), "7"),
+                "LowLimit": limit(account(), "500"), "HighLimit": limit(token().issuer, "0")}}}]}});
+    bench.node.index = 102;
+    bench.hear(&stream(lifted));
+    bench.hear(&closed(102));
+    let line = bench.updates.last().unwrap().terms.line.unwrap();
+    assert_eq!((line.frozen, line.limit), (false, Dec::from_i64(500)));
+}
+
+#[test]
+fn a_list_that_is_wanted_again_comes_with_the_next_ledger() {
+    let mut bench = Bench::live(None);
+    bench.node.index = 101;
+    bench.hear(&closed(101));
+    assert_eq!(bench.updates.last().unwrap().offers, None);
+    bench.on(FeedInput::ListAgain, 10);
+    bench.node.index = 102;
+    bench.hear(&closed(102));
+    let update = bench.updates.last().unwrap();
+    assert_eq!((update.ledger.index, &update.offers), (102, &Some(vec![])));
+    bench.node.index = 103;
+    bench.hear(&closed(103));
+    assert_eq!(bench.updates.last().unwrap().offers, None, "once");
+}
+
+#[test]
+fn a_node_that_is_a_little_behind_the_record_is_left_and_its_history_is_not_lost() {
+    // The node refuses a range that begins after its newest ledger.
+    let mut bench = Bench::new(Some(103));
+    bench.node.has_history = false;
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    assert!(bench.left() && bench.updates.is_empty());
+    assert_eq!((bench.core.processed, bench.core.history_lost.is_none()), (Some(103), true));
+    // A world that began again is far behind: history is lost, and said to be.
+    let mut bench = Bench::new(Some(90_000));
+    bench.node.has_history = false;
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    assert!(bench.updates[0].history_lost.is_some());
 }

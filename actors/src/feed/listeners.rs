@@ -176,6 +176,8 @@ mod tests {
             account: AccountState { xrp: Drops::new(1), rlusd: Dec::zero(), sequence: 1, owner_count: 0 },
             transactions: Vec::new(),
             offers: None,
+            owned: None,
+            terms: neo_ledger::TokenTerms::default(),
             history_lost: None,
         }
     }

@@ -5,7 +5,8 @@
 //! open, that level signs nothing new.
 //!
 //! Here are the state and the order of work; `settle` reads what a ledger proves, `adopt` takes over what still stands,
-//! `stranger` is what others did with our key, `quoting` decides what to change, `refusals` what waits, `sending` signs and sends.
+//! `audit` holds what the ledger lists against its own counts,
+//! `suspects` are offers that nobody owns yet, `stranger` is what others did with our key, `quoting` decides what to change, `refusals` what waits, `sending` signs and sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +20,14 @@ use neo_store::record::{Fault, IntentState, OrderState, Processor, Purpose, Reco
 use thiserror::Error;
 
 use super::adopt::Adoptable;
+use super::audit::Audits;
+use super::fees::{FeeBudget, FeePaid};
 use super::refusals::Refusals;
 use super::settle::intent_update;
+use super::suspects::Suspects;
 use crate::clock::to_utc;
 use crate::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
-use crate::status::QuoteStatus;
+use crate::status::{AuditStatus, QuoteStatus};
 
 /// What the orders must know.
 #[derive(Clone, Debug)]
@@ -42,6 +46,10 @@ pub struct OrdersConfig {
     pub max_fee: Drops,
     /// A cancel may pay up to this.
     pub cancel_max_fee: Drops,
+    /// What quotes may cost in any 24 hours of ledger time, every other fee counted in; zero: no limit.
+    pub fee_budget: Drops,
+    /// Fees of the last day that the record knows of.
+    pub fees_paid: Vec<FeePaid>,
     /// Trading time after which the session ends by itself, in seconds.
     pub trade_for_s: Option<u32>,
     /// Transactions of earlier sessions whose fate the record does not know: hash and LastLedgerSequence.
@@ -50,6 +58,8 @@ pub struct OrdersConfig {
     pub settled: Vec<Hash>,
     /// Offers of earlier sessions to take over where they still stand; any other is cancelled before the first quote.
     pub adoptable: Vec<Adoptable>,
+    /// Lists of different ledgers that must show an offer which no order owns before it is cancelled or taken over.
+    pub orphan_reads: u32,
     /// Why the session begins paused, if it does.
     pub paused: Option<String>,
 }
@@ -87,6 +97,8 @@ pub enum OrdersEffect {
     SubmitUnrecorded(Vec<Submission>),
     /// Nothing more will be done on this ledger.
     LedgerDone(u32),
+    /// The list of our offers is wanted again with the next ledger.
+    ListAgain,
     /// Trading time is over.
     Elapsed,
     /// Nothing of ours is on the ledger or in flight.
@@ -166,6 +178,7 @@ pub(super) struct InFlight {
     /// The offer that it cancels or replaces.
     pub(super) target: Option<u32>,
     pub(super) last_ledger_sequence: u32,
+    pub(super) fee: Drops,
     pub(super) sending: Sending,
 }
 
@@ -177,6 +190,8 @@ pub struct OrdersCore {
     pub(super) offers: BTreeMap<u32, Offer>,
     /// Offers on the ledger that no order of this session made: cancelled before the first quote.
     pub(super) orphans: BTreeSet<u32>,
+    /// Offers that are listed and that no order owns, until enough lists have shown them.
+    pub(super) suspects: Suspects,
     pub(super) in_flight: BTreeMap<u32, InFlight>,
     pub(super) next_sequence: u32,
     /// A transaction died: later sequence numbers cannot apply until all in flight are settled.
@@ -198,6 +213,8 @@ pub struct OrdersCore {
     pub(super) mid: Option<Dec>,
     pub(super) withheld: Option<String>,
     pub(super) refusals: Refusals,
+    pub(super) fees: FeeBudget,
+    pub(super) audits: Audits,
     pub(super) failed_transactions: u64,
     pub(super) fills: (u64, u64),
     /// What earlier sessions left unsettled: hash and LastLedgerSequence.
@@ -221,11 +238,13 @@ impl OrdersCore {
             inherited: config.unsettled.iter().copied().collect(),
             settled: config.settled.iter().copied().collect(),
             paused: config.paused.clone(),
+            fees: FeeBudget::new(config.fee_budget, &config.fees_paid),
             config,
             key,
             intention: Intention::Quote,
             offers: BTreeMap::new(),
             orphans: BTreeSet::new(),
+            suspects: Suspects::default(),
             in_flight: BTreeMap::new(),
             next_sequence: 0,
             hole: false,
@@ -242,6 +261,7 @@ impl OrdersCore {
             mid: None,
             withheld: Some("waiting for the first validated ledger".to_string()),
             refusals: Refusals::default(),
+            audits: Audits::default(),
             failed_transactions: 0,
             fills: (0, 0),
             strange: BTreeSet::new(),
@@ -332,7 +352,8 @@ impl OrdersCore {
     #[must_use]
     pub fn is_flat(&self) -> bool {
         let inherited = self.inherited_in_flight().next().is_some();
-        self.offers.is_empty() && self.orphans.is_empty() && self.in_flight.is_empty() && !inherited
+        let suspected = self.suspects.of_before().next().is_some();
+        self.offers.is_empty() && self.orphans.is_empty() && !suspected && self.in_flight.is_empty() && !inherited
     }
 
     /// What earlier sessions signed and a ledger to come may include. A last ledger further ahead than any that is
@@ -345,7 +366,8 @@ impl OrdersCore {
     /// What is still open, for people: offers by number and transactions by hash.
     #[must_use]
     pub fn open_items(&self) -> (Vec<u32>, Vec<String>) {
-        let offers = self.offers.keys().chain(self.orphans.iter()).copied().collect();
+        let known = self.offers.keys().chain(self.orphans.iter()).copied();
+        let offers = known.chain(self.suspects.of_before()).collect();
         let in_flight = self.in_flight.values().map(|tx| &tx.hash).chain(self.inherited_in_flight());
         (offers, in_flight.map(ToString::to_string).collect())
     }
@@ -405,6 +427,12 @@ impl OrdersCore {
     #[must_use]
     pub fn failed_transactions(&self) -> u64 {
         self.failed_transactions
+    }
+
+    /// The audits so far; balances are the valuer's to compare.
+    #[must_use]
+    pub fn audits(&self) -> AuditStatus {
+        self.audits.counts()
     }
 
     /// Why nothing is quoted, if nothing is.
@@ -485,9 +513,11 @@ impl OrdersCore {
         let mut records = Vec::new();
         for transaction in update.transactions.iter().filter(|transaction| transaction.ledger_index > known) {
             self.settle(transaction, is_history, now, &mut records);
+            self.pay(transaction);
             self.fills_of(transaction, mid_before, now, &mut records);
             self.offer_changes(transaction, now, &mut records);
         }
+        self.fees.closed(self.close_time);
         if let Some(cause) = &update.history_lost {
             self.history_lost = true;
             tracing::error!(cause, "the record has a hole that no node can fill");
@@ -505,6 +535,13 @@ impl OrdersCore {
         self.resynchronise(update.account.sequence);
         if let Some(offers) = &update.offers {
             self.compare(offers, is_history, now, &mut records);
+        }
+        if !self.suspects.is_empty() {
+            effects.push(OrdersEffect::ListAgain);
+        }
+        if let Some(owned) = &update.owned {
+            let findings = self.audits.check(owned, update.account.owner_count, self.ledger_index);
+            records.extend(findings.into_iter().map(|finding| finding.record(now)));
         }
         records.push(Record::LedgerProcessed {
             ledger_index: self.ledger_index,

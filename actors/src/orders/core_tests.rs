@@ -27,10 +27,13 @@ fn core(levels: u8) -> OrdersCore {
         last_ledger_offset: 5,
         max_fee: Drops::new(5_000),
         cancel_max_fee: Drops::new(50_000),
+        fee_budget: Drops::ZERO,
+        fees_paid: Vec::new(),
         trade_for_s: None,
         unsettled: Vec::new(),
         settled: Vec::new(),
         adoptable: Vec::new(),
+        orphan_reads: 1,
         paused: None,
     };
     OrdersCore::new(config, key())
@@ -64,6 +67,8 @@ fn update(
         },
         transactions,
         offers,
+        owned: None,
+        terms: neo_ledger::TokenTerms::default(),
         history_lost: None,
     }
 }
@@ -725,3 +730,131 @@ fn a_side_that_the_ledger_refuses_is_withdrawn_waits_and_says_why() {
 
 #[path = "codes_tests.rs"]
 mod codes;
+
+#[test]
+fn an_audit_tells_of_entries_that_the_owner_count_does_not_hold() {
+    let (mut bench, placed) = quoting();
+    let listed: Vec<OpenOffer> = placed
+        .iter()
+        .map(|intent| {
+            let OfferChange { taker_gets, taker_pays, .. } =
+                change(intent.sequence, Side::Bid, OfferChangeKind::Created);
+            OpenOffer { sequence: intent.sequence, taker_gets, taker_pays }
+        })
+        .collect();
+    let page = serde_json::json!({"account_objects": [{"LedgerEntryType": "Offer"}, {"LedgerEntryType": "Offer"}]});
+    let owned = neo_ledger::OwnedPage::from_value(&page, key().address()).unwrap().owned;
+    let mut audit = update(102, 3, vec![], Some(listed));
+    audit.owned = Some(owned);
+    audit.account.owner_count = 2;
+    bench.take();
+    bench.ledger(&audit);
+    let faults = |bench: &Bench| recorded(&bench.effects).filter(|record| matches!(record, Record::Fault(_))).count();
+    assert_eq!((faults(&bench), bench.core.audits().audits, bench.core.audits().offers), (0, 1, 0));
+    audit.ledger.index = 103;
+    audit.account.owner_count = 5;
+    bench.ledger(&audit);
+    assert_eq!((faults(&bench), bench.core.audits().owner_count), (1, 1));
+    // One of our offers is not listed: that is a difference too.
+    audit.ledger.index = 104;
+    audit.offers.as_mut().unwrap().pop();
+    bench.ledger(&audit);
+    assert_eq!(bench.core.audits().offers, 1);
+}
+
+fn listed(sequence: u32) -> OpenOffer {
+    let OfferChange { taker_gets, taker_pays, .. } = change(sequence, Side::Bid, OfferChangeKind::Created);
+    OpenOffer { sequence, taker_gets, taker_pays }
+}
+
+#[test]
+fn an_orphan_is_cancelled_after_several_lists_and_nothing_is_quoted_before() {
+    let mut bench = Bench::new(1);
+    bench.core.config.orphan_reads = 3;
+    for index in [100, 100, 101] {
+        bench.ledger(&update(index, 90, vec![], Some(vec![listed(77)])));
+        assert!(bench.take().contains(&OrdersEffect::ListAgain), "the next list is asked for");
+        assert!(bench.acknowledge().is_empty(), "neither cancelled nor quoted beside, ledger {index}");
+        assert!(bench.core.withheld().unwrap().contains("no order owns") && !bench.core.is_flat());
+    }
+    bench.ledger(&update(102, 90, vec![], Some(vec![listed(77)])));
+    let intents = bench.acknowledge();
+    assert_eq!(intents.iter().map(|intent| intent.offer_sequence).collect::<Vec<_>>(), [Some(77)]);
+    bench.ledger(&update(103, 91, vec![included(&intents[0], 103, "tesSUCCESS", vec![])], None));
+    assert_eq!(bench.acknowledge().len(), 2, "now it quotes");
+}
+
+#[test]
+fn an_offer_that_the_next_list_does_not_show_was_a_late_nodes() {
+    let mut bench = Bench::new(1);
+    bench.core.config.orphan_reads = 3;
+    bench.ledger(&update(100, 90, vec![], Some(vec![listed(77)])));
+    bench.ledger(&update(101, 90, vec![], Some(vec![])));
+    let intents = bench.acknowledge();
+    assert!(intents.len() == 2 && intents.iter().all(|intent| intent.purpose == Purpose::Place), "{intents:?}");
+    // While we run: one list accuses nobody of trading on our account, three do.
+    let (mut bench, placed) = quoting();
+    bench.core.config.orphan_reads = 3;
+    let list =
+        |more: &[u32]| placed.iter().map(|intent| intent.sequence).chain(more.iter().copied()).map(listed).collect();
+    for (index, more, accused) in
+        [(102, &[77][..], 0), (103, &[], 0), (104, &[77], 0), (105, &[77], 0), (106, &[77], 1)]
+    {
+        bench.ledger(&update(index, 3, vec![], Some(list(more))));
+        assert_eq!(strangers(&bench.effects).len(), accused, "ledger {index}");
+    }
+}
+
+#[test]
+fn a_stop_waits_for_no_further_list() {
+    let mut bench = Bench::new(1);
+    bench.core.config.orphan_reads = 3;
+    bench.ledger(&update(100, 90, vec![], Some(vec![listed(77)])));
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    let cancels = bench.acknowledge();
+    assert_eq!(cancels.iter().map(|intent| intent.offer_sequence).collect::<Vec<_>>(), [Some(77)]);
+    assert!(!bench.effects.contains(&OrdersEffect::Flat));
+}
+
+#[test]
+fn a_used_up_fee_budget_stops_quotes_lets_cancels_go_and_ends_by_itself() {
+    let (mut bench, _) = quoting();
+    // Two quotes have cost 10 drops each.
+    bench.core.fees = super::super::fees::FeeBudget::new(Drops::new(25), &[]);
+    let paid = |id: u8, close_time: LedgerTime, fee: i64| super::super::fees::FeePaid {
+        hash: Hash([id; 32]),
+        close_time,
+        fee: Drops::new(fee),
+    };
+    bench.core.fees.pay(paid(1, bench.core.close_time, 20));
+    let mut moved = update(110, 3, vec![], None);
+    let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
+    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44") };
+    bench.ledger(&moved);
+    let cancels = bench.acknowledge();
+    assert!(cancels.len() == 2 && cancels.iter().all(|intent| intent.purpose == Purpose::Cancel), "{cancels:?}");
+    assert!(bench.core.withheld().unwrap().contains("fee_budget_drops_per_day = 25"), "{:?}", bench.core.withheld());
+    // A failed cancel costs its fee like any other; what rests stays until its cancel validates.
+    let removed = |at: usize, side| {
+        change(cancels[at].offer_sequence.unwrap(), side, OfferChangeKind::Removed(Removal::Cancelled))
+    };
+    moved.ledger.index = 111;
+    moved.view.ledger_index = 111;
+    moved.account.sequence = 5;
+    moved.transactions = vec![
+        included(&cancels[0], 111, "tesSUCCESS", vec![removed(0, Side::Bid)]),
+        included(&cancels[1], 111, "tesSUCCESS", vec![removed(1, Side::Ask)]),
+    ];
+    bench.ledger(&moved);
+    assert!(bench.acknowledge().is_empty(), "nothing is placed");
+    assert!(bench.core.withheld().unwrap().contains("40 drops"), "{:?}", bench.core.withheld());
+    // A day later it quotes again.
+    moved.ledger.index = 112;
+    moved.view.ledger_index = 112;
+    moved.ledger.close_time = moved.ledger.close_time.plus_s(86_400);
+    moved.transactions = vec![];
+    bench.ledger(&moved);
+    assert!(bench.acknowledge().iter().all(|intent| intent.purpose == Purpose::Place));
+    assert_eq!(bench.core.in_flight(), 2);
+    assert_eq!(bench.core.withheld(), None);
+}

@@ -29,6 +29,14 @@ impl OrdersCore {
             self.persist(batch, effects);
             return Ok(());
         }
+        let suspects = self.suspects.of_before().count();
+        if suspects > 0 {
+            let reads = self.config.orphan_reads;
+            self.withheld =
+                Some(format!("{suspects} offers that no order owns are listed; {reads} lists must show them first"));
+            self.persist(batch, effects);
+            return Ok(());
+        }
         let balances = update.account.balances(&update.ledger)?;
         let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
         funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
@@ -53,6 +61,7 @@ impl OrdersCore {
         };
         let limits = RiskLimits::new(self.config.risk.clone());
         for action in self.plan(desired.as_ref()) {
+            let Some(action) = self.within_budget(action) else { continue };
             let state = self.risk_state(&action, update, balances, desired.as_ref())?;
             match limits.check(action, &state) {
                 Ok(approved) => self.act(approved.into_action(), now, &mut batch)?,
@@ -64,6 +73,25 @@ impl OrdersCore {
         }
         self.persist(batch, effects);
         Ok(())
+    }
+
+    /// What is left of an action where the budget has no room for a quote: an offer that was to be replaced stands at the
+    /// wrong price, and is withdrawn. A cancel may always go.
+    fn within_budget(&mut self, action: Action) -> Option<Action> {
+        let in_flight = self.in_flight.values().fold(0, |sum: i64, tx| sum.saturating_add(tx.fee.get()));
+        let purpose = match &action {
+            Action::Place(_) => Purpose::Place,
+            Action::Replace { .. } => Purpose::Replace,
+            Action::Cancel { .. } => return Some(action),
+        };
+        let Some(reason) = self.fees.refuses(self.fee(purpose), Drops::new(in_flight)) else { return Some(action) };
+        self.withheld = Some(reason);
+        match action {
+            Action::Replace { offer_sequence, quote } => {
+                Some(Action::Cancel { offer_sequence, side: quote.side, level: quote.level })
+            }
+            Action::Place(_) | Action::Cancel { .. } => None,
+        }
     }
 
     /// XRP that may be offered when the fees of a few rounds are set aside.

@@ -109,6 +109,8 @@ impl OrdersCore {
             return Ok(());
         }
         let mut batch = Batch::default();
+        // Whoever leaves waits for no further list: a cancel of what is gone takes nothing away.
+        self.orphans.append(&mut self.suspects.take_of_before());
         self.cancel_orphans(now, &mut batch)?;
         let open: Vec<(u32, (Side, u8))> = self
             .offers
@@ -168,7 +170,7 @@ impl OrdersCore {
         let hash = signed.hash;
         self.in_flight.insert(
             sequence,
-            InFlight { hash, blob: signed.blob, purpose, level, target, last_ledger_sequence, sending },
+            InFlight { hash, blob: signed.blob, purpose, level, target, last_ledger_sequence, fee, sending },
         );
         Ok((sequence, hash))
     }

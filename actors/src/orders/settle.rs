@@ -9,6 +9,7 @@ use neo_market::{Dec, Drops, Side};
 use neo_store::record::{Fill, IntentState, IntentUpdate, OrderEvent, OrderState, Purpose, Record, Role};
 
 use super::core::{InFlight, OrdersCore};
+use super::fees::FeePaid;
 use crate::clock::to_utc;
 use crate::messages::OpenOffer;
 
@@ -45,6 +46,14 @@ impl OrdersCore {
             }
             None if inherited && transaction.kind == "OfferCreate" => self.settle_offer(transaction, now, records),
             None => {}
+        }
+    }
+
+    /// The ledger took a fee of ours, whatever the transaction did and whoever signed it.
+    pub(super) fn pay(&mut self, transaction: &OwnTransaction) {
+        if transaction.ours && transaction.fee > Drops::ZERO {
+            let close_time = transaction.close_time.unwrap_or(self.close_time);
+            self.fees.pay(FeePaid { hash: transaction.hash, close_time, fee: transaction.fee });
         }
     }
 
@@ -176,6 +185,7 @@ impl OrdersCore {
             if matches!(change.kind, OfferChangeKind::Removed(_)) {
                 self.offers.remove(&change.sequence);
                 self.orphans.remove(&change.sequence);
+                self.suspects.clear(change.sequence);
             }
             records.push(self.event_in(transaction, change.sequence, state, remaining, now));
         }
@@ -234,10 +244,18 @@ impl OrdersCore {
             if ours || self.orphans.contains(sequence) || self.strange.contains(sequence) {
                 continue;
             }
-            if is_history && self.adopt(offer) {
+            let (reads, of_before) = self.suspects.see(*sequence, self.ledger_index, is_history || self.history_lost);
+            if reads == 1 && !is_history {
+                self.audits.offer_differs();
+            }
+            if reads < self.config.orphan_reads {
                 continue;
             }
-            if is_history || self.history_lost {
+            self.suspects.clear(*sequence);
+            if of_before && self.adopt(offer) {
+                continue;
+            }
+            if of_before {
                 tracing::warn!(offer = sequence, "an offer of our account that no order of this session made");
                 self.orphans.insert(*sequence);
             } else {
@@ -245,6 +263,7 @@ impl OrdersCore {
                 records.push(self.listed_stranger(*sequence, &what, now));
             }
         }
+        self.suspects.keep_listed(&on_ledger);
         self.orphans.retain(|sequence| on_ledger.contains(sequence));
         let vanished: Vec<u32> = self
             .offers
@@ -254,6 +273,7 @@ impl OrdersCore {
             .collect();
         for sequence in vanished {
             tracing::error!(offer = sequence, "an offer of ours is gone and no transaction that we saw removed it");
+            self.audits.offer_differs();
             self.offers.remove(&sequence);
             let detail = Some("absent from the validated list of offers".to_string());
             records.push(self.event(sequence, OrderState::Unknown, Drops::ZERO, detail, now));

@@ -7,7 +7,7 @@ use neo_ledger::own::{self, OfferChangeKind, OwnTransaction};
 use neo_ledger::types::LedgerTime;
 use neo_market::value::value;
 use neo_market::{AmountError, Balances, Dec, Drops, Rounding, Side};
-use neo_store::record::{Flow, FlowCause, Processor, Record, SessionOpened, SnapshotKind, ValuationSnapshot};
+use neo_store::record::{Fault, Flow, FlowCause, Processor, Record, SessionOpened, SnapshotKind, ValuationSnapshot};
 
 use crate::clock::to_utc;
 use crate::messages::{ClosingValue, LedgerUpdate};
@@ -55,6 +55,8 @@ pub struct ValuerCore {
     latest: Option<Latest>,
     opened: bool,
     starting_value: Option<Dec>,
+    /// Ledgers at which a balance moved and no transaction told why.
+    unexplained: u64,
 }
 
 impl ValuerCore {
@@ -82,7 +84,14 @@ impl ValuerCore {
             }),
             opened: true,
             starting_value: state.starting_value,
+            unexplained: 0,
         }
+    }
+
+    /// Ledgers so far at which a balance was not what the transactions made it.
+    #[must_use]
+    pub fn unexplained_changes(&self) -> u64 {
+        self.unexplained
     }
 
     /// The newest ledger that was worked through; 0 before the first.
@@ -107,7 +116,10 @@ impl ValuerCore {
             records.extend(self.flows_of(transaction, update, now)?);
             self.follow_offers(transaction)?;
         }
-        records.extend(self.unexplained(update, fresh(), now)?);
+        if let Some(found) = self.unexplained(update, fresh(), now)? {
+            self.unexplained = self.unexplained.saturating_add(1);
+            records.extend(found);
+        }
         self.account = Some((update.account.xrp, update.account.rlusd));
         if let Some(price) = update.view.mid()? {
             // Sixteen digits, as any price on the ledger has; the half of an odd last digit would be a seventeenth.
@@ -216,7 +228,7 @@ impl ValuerCore {
         update: &LedgerUpdate,
         transactions: impl Iterator<Item = &'a OwnTransaction>,
         now: DateTime<Utc>,
-    ) -> Result<Option<Record>, AmountError> {
+    ) -> Result<Option<[Record; 2]>, AmountError> {
         let Some((mut xrp, mut rlusd)) = self.account else { return Ok(None) };
         for transaction in transactions {
             xrp = xrp.add(transaction.xrp_change)?;
@@ -227,7 +239,7 @@ impl ValuerCore {
             return Ok(None);
         }
         tracing::error!(xrp_drops = xrp.get(), %rlusd, "the account's balances moved and no transaction tells why");
-        Ok(Some(Record::Flow(Flow {
+        let flow = Record::Flow(Flow {
             tx_hash: None,
             cause: FlowCause::Unexplained,
             xrp,
@@ -236,7 +248,17 @@ impl ValuerCore {
             ledger_index: update.ledger.index,
             close_time: to_utc(update.ledger.close_time),
             recorded_at: now,
-        })))
+        });
+        let cause = format!(
+            "the balances of ledger {} are not what the transactions before made them: {} drops and {rlusd} of the token \
+             moved, and none tells why",
+            update.ledger.index,
+            xrp.get()
+        );
+        let action =
+            "the difference is a flow of the cause unexplained; compare the account's history with an explorer";
+        let fault = Fault { actor: "valuer".into(), cause, backtrace: None, action: action.into(), recorded_at: now };
+        Ok(Some([flow, Record::Fault(fault)]))
     }
 
     fn follow_offers(&mut self, transaction: &OwnTransaction) -> Result<(), AmountError> {

@@ -13,9 +13,11 @@ pub mod keys;
 pub mod message;
 pub mod meta;
 pub mod own;
+pub mod owned;
 pub mod recording;
 pub mod request;
 pub mod result;
+pub mod terms;
 pub mod tls;
 pub mod tx;
 pub mod types;
@@ -30,6 +32,8 @@ pub use meta::Meta;
 pub use own::{
     AccountAfter, FilledOffer, MetaError, OfferChange, OfferChangeKind, OwnTransaction, Removal, own_transaction,
 };
+pub use owned::{Owned, OwnedPage};
 pub use request::Index;
+pub use terms::{IssuerTerms, LineTerms, TokenTerms};
 pub use tx::{Body, Transaction};
 pub use types::{Address, Amount, Asset, Currency, Hash, LedgerTime, ParseError, Token, sha512_half};

@@ -100,6 +100,13 @@ pub fn account_offers(id: u64, account: Address, index: Index, marker: Option<&V
     request(id, "account_offers", fields)
 }
 
+/// Everything that an account owns; `marker` asks for the next page.
+#[must_use]
+pub fn account_objects(id: u64, account: Address, index: Index, marker: Option<&Value>) -> String {
+    let fields = json!({"account": account.to_string(), "ledger_index": index.json(), "limit": PAGE, "marker": marker});
+    request(id, "account_objects", fields)
+}
+
 /// An account's validated transactions from ledger `min` to `max`, oldest first when `forward`.
 #[must_use]
 pub fn account_tx(
@@ -222,6 +229,7 @@ mod tests {
             account_info(7, account, Index::Ledger(5)),
             account_lines(7, account, None, Index::Validated, None),
             account_offers(7, account, Index::Validated, None),
+            account_objects(7, account, Index::Validated, None),
             account_tx(7, account, 1, None, None, true),
             book_offers(7, Asset::Xrp, Asset::Token(token()), None, 50),
             submit(7, "AB", true),

@@ -247,6 +247,8 @@ pub struct TrustLine {
     pub deep_frozen_by_peer: bool,
     /// True when its own side froze it.
     pub frozen: bool,
+    /// True when its own side froze it deeply.
+    pub deep_frozen: bool,
     /// True when the other side has authorised it, which some issuers ask for.
     pub authorized_by_peer: bool,
 }
@@ -270,6 +272,8 @@ impl AccountLines {
             deep_freeze_peer: bool,
             #[serde(default)]
             freeze: bool,
+            #[serde(default)]
+            deep_freeze: bool,
             #[serde(default)]
             peer_authorized: bool,
         }
@@ -297,6 +301,7 @@ impl AccountLines {
                 frozen_by_peer: line.freeze_peer,
                 deep_frozen_by_peer: line.deep_freeze_peer,
                 frozen: line.freeze,
+                deep_frozen: line.deep_freeze,
                 authorized_by_peer: line.peer_authorized,
             })
         };

@@ -48,7 +48,7 @@ pub use place::refuse_share;
 pub use read::Reader;
 pub use reconcile::Reconciliation;
 pub use recover::Recovery;
-pub use rows::{FaultRow, IntentRow, OpenOrder, OrderRow, Recorded, SessionRow};
+pub use rows::{FaultRow, IntentRow, OpenOrder, OrderRow, Recorded, RecordedFee, SessionRow};
 pub use stop_note::StopNote;
 pub use thin::Thinned;
 pub use verify::verify;

@@ -139,3 +139,14 @@ pub struct OpenOrder {
     /// What was last known of it.
     pub state: OrderState,
 }
+
+/// A fee that the ledger took from the account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedFee {
+    /// The transaction, 64 hex digits.
+    pub tx_hash: String,
+    /// When its ledger closed.
+    pub close_time: DateTime<Utc>,
+    /// What it burnt.
+    pub fee: Drops,
+}

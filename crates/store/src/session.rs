@@ -7,7 +7,7 @@ use crate::error::StoreError;
 use crate::open::{Store, sqlite};
 use crate::read::{intent_row, query};
 use crate::record::{NewSession, OrderState, SessionNumber};
-use crate::rows::{IntentRow, OpenOrder};
+use crate::rows::{IntentRow, OpenOrder, RecordedFee};
 
 /// A repair whose hole is still to be fetched. The first session after it that recorded a whole ledger has fetched, or
 /// was told that there is nothing to fetch: its first update carries the whole history.
@@ -131,6 +131,26 @@ impl Store {
             |row| row.get(0),
         )
         .map_err(sqlite(&self.path, "reading the settled intents"))
+    }
+
+    /// Fees of the 24 hours of ledger time before the newest fee in the record, in the order they were recorded.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`], also for a row that this version cannot read.
+    pub fn fees_of_last_day(&self) -> Result<Vec<RecordedFee>, StoreError> {
+        query(
+            &self.conn,
+            "SELECT tx_hash, close_time, -xrp_drops AS fee_drops FROM flows
+             WHERE cause = 'fee' AND tx_hash IS NOT NULL AND close_time > (
+                 SELECT strftime('%Y-%m-%dT%H:%M:%fZ', max(close_time), '-1 day') FROM flows WHERE cause = 'fee')
+             ORDER BY seq",
+            [],
+            |row| {
+                let (close_time, fee) = (row.time("close_time")?, row.drops("fee_drops")?);
+                Ok(RecordedFee { tx_hash: row.get("tx_hash")?, close_time, fee })
+            },
+        )
+        .map_err(sqlite(&self.path, "reading the fees of the last day"))
     }
 
     /// Signed transactions whose fate is not known, oldest first.

@@ -290,3 +290,23 @@ fn the_next_start_knows_what_was_settled_from_a_ledger_on_and_what_was_not() {
     let open: Vec<_> = store.unsettled_intents().unwrap().into_iter().map(|row| row.intent.tx_hash).collect();
     assert_eq!(open, [hash(4)]);
 }
+
+#[test]
+fn the_fees_of_the_last_day_before_the_newest_are_read_over_all_sessions() {
+    let place = Place::new();
+    assert_eq!(place.open().fees_of_last_day().unwrap(), []);
+    let fee = |n: u32, hours: i64| {
+        let close_time = at(0) + chrono::Duration::hours(hours);
+        Record::Flow(Flow { close_time, ..flow(n, FlowCause::Fee, -i64::from(n), "0") })
+    };
+    let running = place.start();
+    running.durably(vec![fee(11, 0), fee(12, 24)]).unwrap();
+    running.vanish();
+    let running = place.start();
+    // A deposit, however late, is no fee and moves no day.
+    let late = Flow { close_time: at(0) + chrono::Duration::hours(99), ..flow(15, FlowCause::Deposit, 9, "0") };
+    running.durably(vec![fee(13, 25), fee(14, 48), Record::Flow(late)]).unwrap();
+    running.vanish();
+    let fees: Vec<i64> = place.open().fees_of_last_day().unwrap().iter().map(|paid| paid.fee.get()).collect();
+    assert_eq!(fees, [13, 14], "a fee that is a day old to the second is over");
+}

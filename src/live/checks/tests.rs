@@ -45,6 +45,7 @@ fn facts() -> Facts {
         limit: Dec::from_i64(1_000),
         frozen_by_peer: false,
         deep_frozen_by_peer: false,
+        deep_frozen: false,
         frozen: false,
         authorized_by_peer: false,
     };

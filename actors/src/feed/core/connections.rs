@@ -8,8 +8,8 @@ use crate::feed::nodes::Parting;
 use crate::feed::standby::{Finding, StandbyEffect};
 use crate::messages::{Submission, SubmissionReply};
 
-/// What a fresh picture costs: trust lines, offers, both sides of the book, history.
-const PICTURE: u32 = 5 * MEDIUM + REFERENCE;
+/// What a fresh picture costs: trust lines, offers, objects, both sides of the book, history; the account and the issuer.
+const PICTURE: u32 = 6 * MEDIUM + 2 * REFERENCE;
 
 /// What happens on the second connection.
 #[derive(Clone, Copy, Debug)]
@@ -178,6 +178,15 @@ impl FeedCore {
     /// Whether a comparison with the node's picture may be asked for now, or later.
     pub(super) fn may_audit(&mut self, now_ms: u64) -> bool {
         !self.config.is_public || self.budget.has_room(PICTURE, now_ms)
+    }
+
+    /// Whether a small question that may wait for the next ledger may be asked now; then it is charged.
+    pub(super) fn may_look(&mut self, now_ms: u64) -> bool {
+        let may = !self.config.is_public || self.budget.has_room(REFERENCE, now_ms);
+        if may {
+            self.budget.asks(REFERENCE, now_ms);
+        }
+        may
     }
 
     /// A fresh picture that cannot wait.

@@ -1,5 +1,6 @@
 //! From a closed ledger to the one message that tells of it: proven complete, understood whole, told once.
 
+use neo_ledger::LineTerms;
 use neo_ledger::message::{LedgerClosed, ValidatedTransaction};
 use neo_ledger::meta::{self, OwnTransaction};
 use neo_ledger::request::{self, Index};
@@ -8,8 +9,9 @@ use neo_market::Dec;
 
 use super::super::budget::REFERENCE;
 use super::super::nodes::Parting;
+use super::sync::Picture;
 use super::{Asked, FeedCore, FeedEffect, FeedError, MAX_LEDGERS_AHEAD, MAX_READS};
-use crate::messages::{AccountState, LedgerHeader, LedgerUpdate, OpenOffer};
+use crate::messages::{AccountState, LedgerHeader, LedgerUpdate};
 
 impl FeedCore {
     /// Keeps a validated transaction once, however often and in whatever order it comes.
@@ -49,6 +51,10 @@ impl FeedCore {
             self.start_sync(now_ms, effects);
             return Ok(());
         }
+        // Before the account, which completes the ledger: the settings of a ledger mostly come with it.
+        if self.may_look(now_ms) {
+            self.ask_issuer(now_ms, effects);
+        }
         let account = self.config.account;
         self.budget.asks(REFERENCE, now_ms);
         self.ask(Asked::Account, now_ms, effects, |id| request::account_info(id, account, Index::Validated));
@@ -75,14 +81,15 @@ impl FeedCore {
         let rlusd = self.token_after(index);
         self.account =
             Some(AccountState { xrp: info.balance, rlusd, sequence: info.sequence, owner_count: info.owner_count });
-        let due = self.config.audit_ledgers > 0 && index >= self.audited_at.saturating_add(self.config.audit_ledgers);
+        let due = self.list_again
+            || self.config.audit_ledgers > 0 && index >= self.audited_at.saturating_add(self.config.audit_ledgers);
         if due && self.may_audit(now_ms) {
             self.ask(Asked::Health, now_ms, effects, request::server_info);
             // An audit is a synchronisation from a live feed: same reads, same joining up, no quote lost meanwhile.
             self.start_sync(now_ms, effects);
             return Ok(());
         }
-        self.emit(header, None, false, effects)
+        self.emit(header, Picture::default(), effects)
     }
 
     pub(super) fn header(&self, index: u32) -> Option<LedgerHeader> {
@@ -126,19 +133,22 @@ impl FeedCore {
     pub(super) fn emit(
         &mut self,
         ledger: LedgerHeader,
-        offers: Option<Vec<OpenOffer>>,
-        book_is_fresh: bool,
+        picture: Picture,
         effects: &mut Vec<FeedEffect>,
     ) -> Result<(), FeedError> {
         let Some(account) = self.account else { return Ok(()) };
+        let Picture { offers, owned, book_is_fresh } = picture;
         // Without a record of earlier ledgers, history begins with this one.
         let processed = self.processed.unwrap_or(if book_is_fresh { ledger.index } else { 0 });
         let mut transactions: Vec<OwnTransaction> = Vec::new();
-        let mut problem = None;
+        let (mut problem, mut line) = (None, self.terms.line);
         for transaction in self.pending.range(..=(ledger.index, u32::MAX)).map(|(_, transaction)| transaction) {
             if !book_is_fresh && let Err(error) = self.book.apply(transaction) {
                 problem = Some((transaction.hash, error.to_string()));
                 break;
+            }
+            if !book_is_fresh {
+                line = LineTerms::after(&transaction.meta, self.config.account, self.config.token).or(line);
             }
             if transaction.ledger_index <= processed {
                 continue;
@@ -155,6 +165,7 @@ impl FeedCore {
             return self.read_again(hash, reason, effects);
         }
         let view = self.book.view(ledger.index, self.config.depth, ledger.close_time, self.config.dust)?;
+        self.terms.line = line;
         self.pending = self.pending.split_off(&(ledger.index.saturating_add(1), 0));
         self.processed = Some(ledger.index);
         self.last_close_time = Some(ledger.close_time);
@@ -164,7 +175,8 @@ impl FeedCore {
             self.seen_before = std::mem::take(&mut self.seen);
         }
         let history_lost = self.history_lost.take();
-        let update = LedgerUpdate { ledger, view, account, transactions, offers, history_lost };
+        let terms = self.terms;
+        let update = LedgerUpdate { ledger, view, account, transactions, offers, owned, terms, history_lost };
         effects.push(FeedEffect::Update(Box::new(update)));
         Ok(())
     }

@@ -4,11 +4,16 @@ use neo_ledger::ProtocolError;
 use neo_ledger::request::{self, Index};
 use neo_ledger::result::{AccountInfo, AccountLines, AccountOffers, AccountTx, BookOffers};
 use neo_ledger::types::Asset;
+use neo_ledger::{IssuerTerms, LineTerms, Owned, OwnedPage, TokenTerms};
 use neo_market::Dec;
 
 use super::super::nodes::Parting;
 use super::{Asked, FeedCore, FeedEffect, FeedError, Phase};
 use crate::messages::{AccountState, OpenOffer};
+
+/// A node of a network that is at most so many ledgers behind the record is late; one farther behind is of a world that
+/// began again.
+const MAX_LEDGERS_LATE: u32 = 1_000;
 
 /// A fresh picture of the ledger being put together. Each part says which ledger it is of.
 #[derive(Debug, Default)]
@@ -20,6 +25,11 @@ pub(super) struct Snapshot {
     pub(super) offer_pages: Vec<OpenOffer>,
     pub(super) asks: Option<BookOffers>,
     pub(super) bids: Option<BookOffers>,
+    pub(super) owned: Option<(u32, Owned)>,
+    pub(super) owned_pages: Owned,
+    pub(super) line: Option<LineTerms>,
+    /// The issuer's settings and the ledger that they were read from.
+    pub(super) issuer: Option<(u32, IssuerTerms)>,
     pub(super) history_done: bool,
 }
 
@@ -50,12 +60,20 @@ impl FeedCore {
             request::account_lines(id, account, Some(token.issuer), Index::Validated, None)
         });
         self.ask(Asked::Offers, now_ms, effects, |id| request::account_offers(id, account, Index::Validated, None));
+        self.ask(Asked::Owned, now_ms, effects, |id| request::account_objects(id, account, Index::Validated, None));
+        self.ask_issuer(now_ms, effects);
         self.ask(Asked::Asks, now_ms, effects, |id| {
             request::book_offers(id, Asset::Xrp, Asset::Token(token), None, 200)
         });
         self.ask(Asked::Bids, now_ms, effects, |id| {
             request::book_offers(id, Asset::Token(token), Asset::Xrp, None, 200)
         });
+    }
+
+    /// Asks for the issuer's settings: they change without a transaction of ours.
+    pub(super) fn ask_issuer(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let issuer = self.config.token.issuer;
+        self.ask(Asked::Issuer, now_ms, effects, |id| request::account_info(id, issuer, Index::Validated));
     }
 
     pub(super) fn read_part(
@@ -75,6 +93,15 @@ impl FeedCore {
                 }
                 return Ok(());
             }
+            Asked::Issuer => {
+                let info = AccountInfo::from_value(value)?;
+                let terms = IssuerTerms::of(&info);
+                match &mut self.phase {
+                    Phase::Syncing(snapshot) => snapshot.issuer = Some((info.ledger_index, terms)),
+                    _ => self.terms.issuer = terms,
+                }
+                return Ok(());
+            }
             _ => {}
         }
         let (account, token) = (self.config.account, self.config.token);
@@ -86,6 +113,7 @@ impl FeedCore {
                 let held = lines.lines.iter().find(|line| line.currency == token.currency && line.peer == token.issuer);
                 if let Some(line) = held {
                     snapshot.token_pages = line.balance;
+                    snapshot.line = Some(LineTerms::of(line));
                 }
                 match lines.marker {
                     Some(marker) => more = Some((Asked::Lines, marker)),
@@ -111,6 +139,17 @@ impl FeedCore {
                     }
                 }
             }
+            Asked::Owned => {
+                let page = OwnedPage::from_value(value, account)?;
+                snapshot.owned_pages.join(page.owned);
+                match page.marker {
+                    Some(marker) => more = Some((Asked::Owned, marker)),
+                    None => {
+                        let at = of_ledger(page.ledger_index, "account_objects")?;
+                        snapshot.owned = Some((at, std::mem::take(&mut snapshot.owned_pages)));
+                    }
+                }
+            }
             Asked::Asks => snapshot.asks = Some(BookOffers::from_value(value)?),
             Asked::Bids => snapshot.bids = Some(BookOffers::from_value(value)?),
             _ => {}
@@ -118,6 +157,9 @@ impl FeedCore {
         match more {
             Some((Asked::Lines, marker)) => self.ask(Asked::Lines, now_ms, effects, |id| {
                 request::account_lines(id, account, Some(token.issuer), Index::Validated, Some(&marker))
+            }),
+            Some((Asked::Owned, marker)) => self.ask(Asked::Owned, now_ms, effects, |id| {
+                request::account_objects(id, account, Index::Validated, Some(&marker))
             }),
             Some((asked, marker)) => self.ask(asked, now_ms, effects, |id| {
                 request::account_offers(id, account, Index::Validated, Some(&marker))
@@ -148,21 +190,45 @@ impl FeedCore {
         Ok(())
     }
 
+    /// How many ledgers the followed node of a network is behind what was told of, if it is. One that is very far behind
+    /// is no late node but another world.
+    pub(super) fn ledgers_behind(&self) -> Option<u32> {
+        let newest = self.closed.keys().next_back().copied()?;
+        let behind = self.processed?.saturating_sub(newest);
+        (self.closes_by_itself() && (1..=MAX_LEDGERS_LATE).contains(&behind)).then_some(behind)
+    }
+
     /// When all parts are there and of one ledger, goes live with them; parts of different ledgers are read again.
     pub(super) fn complete_sync(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) -> Result<(), FeedError> {
         let Phase::Syncing(snapshot) = &mut self.phase else { return Ok(()) };
-        let (Some(info), Some((token_at, token)), Some((offers_at, _)), Some(asks), Some(bids), true) = (
+        let (
+            Some(info),
+            Some((token_at, token)),
+            Some((offers_at, _)),
+            Some((owned_at, _)),
+            Some((issuer_at, issuer)),
+            Some(asks),
+            Some(bids),
+            true,
+        ) = (
             &snapshot.account,
             &snapshot.token,
             &snapshot.offers,
+            &snapshot.owned,
+            &snapshot.issuer,
             &snapshot.asks,
             &snapshot.bids,
             snapshot.history_done,
-        ) else {
+        )
+        else {
             return Ok(());
         };
         let index = info.ledger_index;
-        if [*token_at, *offers_at, asks.ledger_index, bids.ledger_index].iter().any(|at| *at != index) {
+        let terms = TokenTerms { issuer: *issuer, line: snapshot.line };
+        if [*token_at, *offers_at, *owned_at, *issuer_at, asks.ledger_index, bids.ledger_index]
+            .iter()
+            .any(|at| *at != index)
+        {
             self.start_sync(now_ms, effects);
             return Ok(());
         }
@@ -174,13 +240,15 @@ impl FeedCore {
             AccountState { xrp: info.balance, rlusd: *token, sequence: info.sequence, owner_count: info.owner_count };
         let root = info.previous_txn_id;
         let Some(header) = self.header(index) else { return Ok(()) };
-        let offers = snapshot_offers(&mut self.phase);
+        let (offers, owned) = snapshot_lists(&mut self.phase);
+        self.terms = terms;
         self.account = Some(account);
         self.root_txn = Some(root);
         self.audited_at = index;
+        self.list_again = false;
         self.phase = Phase::Live;
         self.nodes.serves(self.node);
-        self.emit(header, offers, true, effects)
+        self.emit(header, Picture { offers, owned, book_is_fresh: true }, effects)
     }
 }
 
@@ -189,9 +257,20 @@ fn of_ledger(index: Option<u32>, what: &'static str) -> Result<u32, ProtocolErro
     index.ok_or(ProtocolError::Missing { what, field: "ledger_index".into() })
 }
 
-fn snapshot_offers(phase: &mut Phase) -> Option<Vec<OpenOffer>> {
+fn snapshot_lists(phase: &mut Phase) -> (Option<Vec<OpenOffer>>, Option<Owned>) {
     match phase {
-        Phase::Syncing(snapshot) => snapshot.offers.take().map(|(_, offers)| offers),
-        _ => None,
+        Phase::Syncing(snapshot) => {
+            (snapshot.offers.take().map(|(_, offers)| offers), snapshot.owned.take().map(|(_, owned)| owned))
+        }
+        _ => (None, None),
     }
+}
+
+/// What a fresh picture adds to a ledger.
+#[derive(Default)]
+pub(super) struct Picture {
+    pub(super) offers: Option<Vec<OpenOffer>>,
+    pub(super) owned: Option<Owned>,
+    /// The book was read with it: nothing is applied to it.
+    pub(super) book_is_fresh: bool,
 }
