@@ -38,7 +38,7 @@ const DROPS: i64 = 1_000_000;
 /// The shortest time between two ledgers.
 const PACE: Duration = Duration::from_millis(40);
 /// Room for a stop, in ledgers at that pace, and for what a fault makes the engine wait.
-const PATIENCE: u32 = 2_500;
+const PATIENCE: u32 = 600;
 
 /// An engine, the ledger, and what lies between them.
 struct Bench<'a> {
@@ -89,10 +89,10 @@ impl<'a> Bench<'a> {
         bench
     }
 
-    fn start(&self) -> Running<'a> {
+    fn start(&self) -> Session<'a> {
         let mut command = self.engine.command(&["run", "--mode", "live", "--config", self.config.to_str().unwrap()]);
         command.env("NEO_WALLET_SEED", &self.seed).env("NEO_SESSION__DB", self.engine.db());
-        self.engine.spawn(command)
+        Session(Some(self.engine.spawn(command)))
     }
 
     /// The next ledger, and what every node behind it will tell of it.
@@ -152,14 +152,14 @@ impl<'a> Bench<'a> {
     }
 
     /// An ordered stop while ledgers go on, then everything that must be true.
-    fn ends_well(&mut self, running: Running<'_>) -> String {
+    fn ends_well(&mut self, mut running: Session<'_>) -> String {
         let mut stop = self.engine.with_db("stop", &[]).stdout(std::process::Stdio::piped()).spawn().unwrap();
         while stop.try_wait().unwrap().is_none() {
             self.go(1);
         }
         let stop = stop.wait_with_output().unwrap();
         assert_eq!(stop.status.code(), Some(0), "{}{}", stdout(&stop), tail(&self.engine.stderr()));
-        assert_eq!(running.wait(), 0, "{}", tail(&self.engine.stderr()));
+        assert_eq!(running.0.take().unwrap().wait(), 0, "{}", tail(&self.engine.stderr()));
         self.is_true()
     }
 
@@ -202,6 +202,17 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// A session that does not outlive a test that failed.
+struct Session<'a>(Option<Running<'a>>);
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if let Some(running) = self.0.take() {
+            running.kill();
+        }
+    }
+}
+
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(40)..].join("\n")
@@ -225,7 +236,7 @@ fn the_followed_node_is_struck(case: Case) {
     let mut bench = Bench::new(&engine, entropy(case.n), 2);
     let running = bench.start();
     bench.until_it_quotes();
-    bench.until("both nodes are connected", |bench| bench.proxies.world(|world| world.opened) >= 4);
+    bench.until("both nodes are connected", |bench| bench.proxies.all_are_used());
     bench.go(20);
     bench.proxies.strike(0, case.fault, case.amount);
     bench.until(case.words, |bench| bench.says(case.words) && bench.proxies.count(case.fault) > 0);
@@ -306,7 +317,7 @@ fn a_node_behind_the_record_is_waited_for_and_nothing_is_called_lost() {
     let mut bench = Bench::new(&engine, entropy(139), 2);
     let running = bench.start();
     bench.until_it_quotes();
-    bench.until("both nodes are connected", |bench| bench.proxies.world(|world| world.opened) >= 4);
+    bench.until("both nodes are connected", |bench| bench.proxies.all_are_used());
     bench.proxies.strike(1, Fault::Behind, 3);
     bench.go(20);
     bench.proxies.strike(0, Fault::Cut, 0);
@@ -326,7 +337,7 @@ fn history_is_sought_elsewhere(n: u8, fault: Fault) {
     let mut bench = Bench::new(&engine, entropy(n), 2);
     let running = bench.start();
     bench.until_it_quotes();
-    bench.until("both nodes are connected", |bench| bench.proxies.world(|world| world.opened) >= 4);
+    bench.until("both nodes are connected", |bench| bench.proxies.all_are_used());
     bench.go(20);
     // The first is gone for a while in which our offers are filled; then the second is there, without that while.
     bench.proxies.strike(0, Fault::Cut, 0);

@@ -145,6 +145,11 @@ impl Proxies {
         self.shared.lock().world.counts.get(&fault).copied().unwrap_or(0)
     }
 
+    /// Whether each node has a client.
+    pub fn all_are_used(&self) -> bool {
+        self.shared.lock().nodes.iter().all(|node| node.open > 0)
+    }
+
     /// Looks at all that happened.
     pub fn world<T>(&self, look: impl FnOnce(&World) -> T) -> T {
         look(&self.shared.lock().world)
@@ -208,7 +213,9 @@ impl Place {
             let (place, changed) = (self.clone(), changed.clone());
             tokio::spawn(async move {
                 if let Some(near) = place.open(socket, changed.clone()).await {
+                    place.shared.lock().nodes[place.number].open += 1;
                     place.serve(near, changed).await;
+                    place.shared.lock().nodes[place.number].open -= 1;
                 }
             });
         }

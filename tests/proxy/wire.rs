@@ -72,6 +72,8 @@ pub struct Node {
     pub until: u32,
     /// Messages that it sent over all connections.
     pub messages: u64,
+    /// Connections that are open now.
+    pub open: usize,
     /// The first ledger of its history, where there is a gap.
     pub floor: u32,
 }
