@@ -9,7 +9,7 @@ use neo::live::link::Link;
 use neo_ledger::message::ValidatedTransaction;
 use neo_ledger::request::{self, Index};
 use neo_ledger::result::{AccountInfo, AccountOffers, AccountTx};
-use neo_ledger::types::{Currency, Token};
+use neo_ledger::types::{Asset, Currency, Token};
 use neo_ledger::{Address, Algorithm, Keypair};
 use serde_json::{Value, json};
 
@@ -147,6 +147,31 @@ impl StandAlone {
     pub fn account(&mut self, account: Address) -> AccountInfo {
         let info = self.link.need("account_info", |id| request::account_info(id, account, Index::Validated)).unwrap();
         AccountInfo::from_value(&info).unwrap()
+    }
+
+    /// The header of the newest validated ledger, as the ledger stream tells it.
+    pub fn header(&mut self) -> Value {
+        self.link.need("subscribe", request::subscribe_ledger).unwrap()
+    }
+
+    /// What a client is answered of the newest validated ledger, by method; the two sides of the book are `asks` and `bids`,
+    /// the `account_info` of the token's issuer is `issuer`.
+    pub fn answers(&mut self, account: Address) -> std::collections::BTreeMap<&'static str, Value> {
+        let (token, link) = (self.token(), &mut self.link);
+        let (xrp, token) = (Asset::Xrp, (Asset::Token(token), token.issuer));
+        let at = Index::Validated;
+        std::collections::BTreeMap::from([
+            ("account_info", link.need("", |id| request::account_info(id, account, at)).unwrap()),
+            (
+                "account_lines",
+                link.need("", |id| request::account_lines(id, account, Some(token.1), at, None)).unwrap(),
+            ),
+            ("account_objects", link.need("", |id| request::account_objects(id, account, at, None)).unwrap()),
+            ("issuer", link.need("", |id| request::account_info(id, token.1, at)).unwrap()),
+            ("account_offers", link.need("", |id| request::account_offers(id, account, at, None)).unwrap()),
+            ("asks", link.need("", |id| request::book_offers(id, xrp, token.0, None, 200)).unwrap()),
+            ("bids", link.need("", |id| request::book_offers(id, token.0, xrp, None, 200)).unwrap()),
+        ])
     }
 
     /// What the account holds of the token.

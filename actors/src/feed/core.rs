@@ -243,6 +243,12 @@ pub struct FeedCore {
     history_lost: Option<String>,
     /// When the next ledger is to be asked for, at the engine's own pace.
     close_at_ms: u64,
+    /// Nodes that do not have our history from the last processed ledger on.
+    without_history: BTreeSet<usize>,
+    /// The newest ledger that the followed node has told of.
+    node_at: u32,
+    /// The node has not reached the last processed ledger; a picture is read when it has.
+    catching_up: bool,
 }
 
 impl FeedCore {
@@ -282,6 +288,9 @@ impl FeedCore {
             unreadable: BTreeMap::new(),
             history_lost: None,
             close_at_ms: 0,
+            without_history: BTreeSet::new(),
+            node_at: 0,
+            catching_up: false,
         }
     }
 
@@ -436,21 +445,8 @@ impl FeedCore {
                 self.leave(Parting::Unfit, &format!("it is {ledgers} ledgers behind what is recorded"), effects);
                 return Ok(());
             }
-            // The node does not have our history: its world begins later, or went back. What lies between is unknown, and
-            // said so; from here on nothing is missing.
             (Asked::History, Err(error)) if HISTORY_LOST.contains(&error.error.as_str()) => {
-                let from = self.processed.take().unwrap_or(0);
-                // A repair's hole is further back than what is new: the node may have the one and not the other.
-                self.processed = self.config.last_processed.filter(|last| *last > from);
-                let lost = format!("the node has no history from ledger {from} on: {error}");
-                self.history_lost = Some(match self.history_lost.take() {
-                    Some(before) => format!("{before}; {lost}"),
-                    None => lost,
-                });
-                if self.processed.is_none() {
-                    self.pending.clear();
-                }
-                self.start_sync(now_ms, effects);
+                self.history_missing(&error.to_string(), now_ms, effects);
                 return Ok(());
             }
             (asked, Err(error)) => {
@@ -475,8 +471,9 @@ impl FeedCore {
             (Asked::Subscribe, Ok(value)) => match LedgerClosed::from_value(&value) {
                 Ok(closed) => {
                     let differs = self.second.first_closed(closed.ledger_index, closed.ledger_hash);
+                    self.node_at = closed.ledger_index;
                     self.closed.insert(closed.ledger_index, closed);
-                    self.start_sync(now_ms, effects);
+                    self.sync_or_wait(now_ms, effects);
                     return differs.map_or(Ok(()), |finding| self.found(finding, effects));
                 }
                 Err(error) => Err(error),

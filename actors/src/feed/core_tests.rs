@@ -77,6 +77,8 @@ struct FakeNode {
     issuer_flags: u32,
     lines: Vec<Value>,
     objects: Vec<Value>,
+    /// Answers with what it has as if that were all that was asked for.
+    cuts_short: bool,
     /// False when it is blocked by an amendment.
     fit: bool,
 }
@@ -84,7 +86,7 @@ struct FakeNode {
 impl FakeNode {
     fn answer(&self, request: &Value) -> Value {
         let too_early = request["ledger_index_min"].as_u64().is_some_and(|from| from < self.history_from);
-        if request["command"] == "account_tx" && (!self.has_history || too_early) {
+        if request["command"] == "account_tx" && (!self.has_history || (too_early && !self.cuts_short)) {
             return json!({"id": request["id"], "type": "response", "status": "error", "error": "invalidLgrRange",
                 "error_code": 79, "error_message": "Ledger range is invalid."});
         }
@@ -111,7 +113,7 @@ impl FakeNode {
             "account_objects" => json!({"ledger_index": self.index, "account_objects": self.objects}),
             "account_offers" => json!({"ledger_index": self.index, "account": account().to_string(), "offers": []}),
             "book_offers" => json!({"ledger_index": self.index, "offers": []}),
-            "account_tx" => json!({"account": account().to_string(), "ledger_index_min": 1,
+            "account_tx" => json!({"account": account().to_string(), "ledger_index_min": self.history_from.max(1),
                 "ledger_index_max": self.index, "transactions": self.history}),
             other => panic!("{other} is not expected"),
         };
@@ -143,6 +145,7 @@ impl Bench {
             issuer_flags: 0,
             lines: vec![],
             objects: vec![],
+            cuts_short: false,
             fit: true,
         };
         Bench { core: core(last_processed), node, updates: vec![], replies: vec![], others: vec![], closes_asked: 0 }
@@ -569,6 +572,42 @@ fn the_node_that_stands_by_takes_over_at_once_and_nothing_is_missed() {
     assert_ne!(second(&bench).last(), Some(&&SecondEffect::Connect(0)));
     bench.on(FeedInput::Tick, 1_700);
     assert_eq!(second(&bench).last(), Some(&&SecondEffect::Connect(0)));
+}
+
+#[test]
+fn history_that_the_new_node_lacks_is_taken_from_another_before_it_is_called_lost() {
+    for cut_short in [false, true] {
+        let mut bench = with_a_warm_second();
+        (bench.node.history_from, bench.node.cuts_short) = (10_000, cut_short);
+        let told = bench.updates.len();
+        bench.on(FeedInput::Disconnected(Parting::Lost, "cut"), 100);
+        bench.on(FeedInput::Connected, 101);
+        assert!(bench.left(), "the second node lacks it, the first may have it");
+        bench.on(FeedInput::Disconnected(Parting::Unfit, "no history"), 102);
+        assert_eq!(bench.updates.len(), told);
+        // The first is back, and has it.
+        bench.node.history_from = 0;
+        bench.on(FeedInput::Tick, 5_000);
+        bench.on(FeedInput::Connected, 5_001);
+        let last = bench.updates.last().unwrap();
+        assert_eq!((bench.updates.len(), last.history_lost.clone()), (told + 1, None));
+    }
+}
+
+#[test]
+fn a_node_behind_the_record_is_waited_for() {
+    let mut bench = with_a_warm_second();
+    let (told, reached) = (bench.updates.len(), bench.node.index);
+    bench.on(FeedInput::Disconnected(Parting::Lost, "cut"), 100);
+    bench.node.index = reached - 2;
+    bench.on(FeedInput::Connected, 101);
+    for index in [reached - 1, reached] {
+        assert_eq!((bench.updates.len(), bench.core.is_following()), (told, false));
+        bench.node.index = index;
+        bench.hear(&closed(index));
+    }
+    let last = bench.updates.last().unwrap();
+    assert_eq!((bench.updates.len(), last.ledger.index, last.history_lost.clone()), (told + 1, reached, None));
 }
 
 #[test]

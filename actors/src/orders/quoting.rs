@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use neo_market::plan::{self, Action, Resting};
 use neo_market::quote::{self, Desired, Funds};
-use neo_market::risk::{RiskLimits, RiskState};
+use neo_market::risk::{Refusal, RiskLimits, RiskState};
 use neo_market::{AmountError, Balances, Drops, Side};
 use neo_store::record::Purpose;
 
@@ -62,12 +62,21 @@ impl OrdersCore {
         let limits = RiskLimits::new(self.config.risk.clone());
         for action in self.plan(desired.as_ref()) {
             let Some(action) = self.within_budget(action) else { continue };
-            let state = self.risk_state(&action, update, balances, desired.as_ref())?;
+            let state = self.risk_state(update, balances, desired.as_ref())?;
             match limits.check(action, &state) {
                 Ok(approved) => self.act(approved.into_action(), now, &mut batch)?,
                 Err(refused) => {
                     tracing::warn!(reason = %refused.reason, "a quote was refused");
                     self.withheld = Some(refused.reason.to_string());
+                    let over = matches!(
+                        *refused.reason,
+                        Refusal::InventoryAboveMax { .. } | Refusal::InventoryBelowMin { .. }
+                    );
+                    // Both cannot stand, so the old one goes first; the new one has room when it is seen gone.
+                    if let (true, Action::Replace { offer_sequence, quote }) = (over, refused.action) {
+                        let cancel = Action::Cancel { offer_sequence, side: quote.side, level: quote.level };
+                        self.act(cancel, now, &mut batch)?;
+                    }
                 }
             }
         }
@@ -120,25 +129,19 @@ impl OrdersCore {
         plan::plan(desired, &resting, &busy, self.ledger_index, self.close_time.0, &self.config.quote)
     }
 
-    /// What the limits are held against: everything open but what this action, or one in flight, replaces.
+    /// What the limits are held against: everything open, with what this action or one in flight replaces. That can be
+    /// filled until it is gone, and the offer that replaces it stands beside what was traded then.
     pub(super) fn risk_state(
         &self,
-        action: &Action,
         update: &LedgerUpdate,
         balances: Balances,
         desired: Option<&Desired>,
     ) -> Result<RiskState, AmountError> {
-        let replaced_now = match action {
-            Action::Replace { offer_sequence, .. } => Some(*offer_sequence),
-            Action::Place(_) | Action::Cancel { .. } => None,
-        };
-        let replaced_before = |sequence: u32| self.in_flight.values().any(|tx| tx.target == Some(sequence));
         let open = |side: Side| -> Result<Drops, AmountError> {
             self.offers
-                .iter()
-                .filter(|(sequence, offer)| offer.side == side && replaced_now != Some(**sequence))
-                .filter(|(sequence, _)| !replaced_before(**sequence))
-                .try_fold(Drops::ZERO, |sum, (_, offer)| sum.add(offer.remaining))
+                .values()
+                .filter(|offer| offer.side == side)
+                .try_fold(Drops::ZERO, |sum, offer| sum.add(offer.remaining))
         };
         Ok(RiskState {
             balances,

@@ -71,9 +71,11 @@ pub struct RiskState {
     pub balances: Balances,
     /// The middle of the book without our offers; `None` when unknown.
     pub reference_price: Option<Dec>,
-    /// XRP of all our bids, resting and in flight, but not of the offer that the action replaces.
+    /// XRP of all our bids, resting and in flight, the offer that the action replaces among them: it can be filled
+    /// before it goes.
     pub open_bid_xrp: Drops,
-    /// XRP of all our asks, resting and in flight, but not of the offer that the action replaces.
+    /// XRP of all our asks, resting and in flight, the offer that the action replaces among them: it can be filled
+    /// before it goes.
     pub open_ask_xrp: Drops,
     /// The ledger's reserve for one more object.
     pub reserve_inc: Drops,

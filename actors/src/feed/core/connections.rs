@@ -61,6 +61,7 @@ impl FeedCore {
         self.second.first_left();
         self.proof = None;
         self.expecting_since_ms = None;
+        self.catching_up = false;
         self.phase = Phase::Down;
         if self.second.is_warm()
             && let Some(node) = self.second_node.take()

@@ -41,7 +41,12 @@ impl FeedCore {
         if let Some(finding) = differs {
             return self.found(finding, effects);
         }
+        self.node_at = self.node_at.max(index);
         self.send_held_back(now_ms, effects);
+        if self.catching_up {
+            self.sync_or_wait(now_ms, effects);
+            return Ok(());
+        }
         if !self.is_live() {
             return self.complete_sync(now_ms, effects);
         }

@@ -33,7 +33,46 @@ pub(super) struct Snapshot {
     pub(super) history_done: bool,
 }
 
+/// A fit node is a few ledgers behind at most; one whose world is farther back than this began anew.
+const CATCHES_UP: u32 = 16;
+
 impl FeedCore {
+    /// A node that has not reached what is recorded has no picture to go on from: it is waited for. Any other is read.
+    pub(super) fn sync_or_wait(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let behind = self.processed.map_or(0, |processed| processed.saturating_sub(self.node_at));
+        let waits = self.closes_by_itself() && (1..=CATCHES_UP).contains(&behind);
+        if waits && !self.catching_up {
+            effects.push(FeedEffect::Warn(format!("the node is {behind} ledgers behind the record; it is waited for")));
+        }
+        self.catching_up = waits;
+        if !waits {
+            self.start_sync(now_ms, effects);
+        }
+    }
+
+    /// The followed node does not have our history: its world begins later, or went back. Another node may have it. Where
+    /// none does, what lies between is unknown, and said so; from here on nothing is missing.
+    pub(super) fn history_missing(&mut self, reason: &str, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let from = self.processed.unwrap_or(0);
+        let lost = format!("the node has no history from ledger {from} on: {reason}");
+        self.without_history.insert(self.node);
+        if self.without_history.len() < self.nodes.count() {
+            self.leave(Parting::Unfit, &lost, effects);
+            return;
+        }
+        self.without_history.clear();
+        // A repair's hole is further back than what is new: a node may have the one and not the other.
+        self.processed = self.config.last_processed.filter(|last| *last > from);
+        self.history_lost = Some(match self.history_lost.take() {
+            Some(before) => format!("{before}; {lost}"),
+            None => lost,
+        });
+        if self.processed.is_none() {
+            self.pending.clear();
+        }
+        self.start_sync(now_ms, effects);
+    }
+
     /// Asks for everything afresh; until it is there and joined up with the history, nobody quotes.
     pub(super) fn start_sync(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
         self.asked.retain(|_, (asked, _)| matches!(asked, Asked::Submit(_) | Asked::LedgerAccept | Asked::Health));
@@ -179,6 +218,13 @@ impl FeedCore {
         for transaction in page.transactions {
             self.keep(transaction);
         }
+        let asked_from = self.processed.unwrap_or(0);
+        // Version 1 of the API, and nodes that follow it, cut a range to what they have instead of refusing it.
+        if asked_from > 0 && page.ledger_index_min > asked_from {
+            let reason = format!("it begins with ledger {}", page.ledger_index_min);
+            self.history_missing(&reason, now_ms, effects);
+            return Ok(());
+        }
         if let Some(marker) = page.marker {
             let (account, from) = (self.config.account, self.processed.unwrap_or(0));
             self.ask(Asked::History, now_ms, effects, |id| {
@@ -186,6 +232,7 @@ impl FeedCore {
             });
         } else if let Phase::Syncing(snapshot) = &mut self.phase {
             snapshot.history_done = true;
+            self.without_history.clear();
         }
         Ok(())
     }
