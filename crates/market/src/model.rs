@@ -12,10 +12,10 @@
 #![allow(clippy::float_arithmetic, reason = "the one module for it; what leaves becomes an amount in `to_amount`")]
 
 mod avellaneda_stoikov;
-//CAL pub mod calibration;
+pub mod calibration;
 mod glft;
 mod intensity;
-//CAL pub mod statistics;
+pub mod statistics;
 mod volatility;
 
 use thiserror::Error;

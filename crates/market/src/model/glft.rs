@@ -79,12 +79,16 @@ mod tests {
     #[test]
     fn the_closed_form_is_near_the_solution_of_the_papers_equations() {
         // Arrivals that outweigh the moves of the price between two of them.
-        let (gamma, sigma, a, k) = (0.01, 0.3, 0.9, 0.3);
-        let quotes = Glft::new(gamma, sigma, &Intensity::new(a, k).unwrap()).unwrap();
-        for inventory in [0, 1, 3] {
-            let (ours, exact) =
-                (quotes.distances(inventory as f64).bid, exact_bid(gamma, sigma, (a, k), inventory, 30));
-            assert!((ours - exact).abs() < 0.01 * exact, "inventory {inventory}: {ours} beside {exact}");
+        let (sigma, a, k) = (0.3, 0.9, 0.3);
+        for gamma in [0.01, 0.3] {
+            let quotes = Glft::new(gamma, sigma, &Intensity::new(a, k).unwrap()).unwrap();
+            let exact = |inventory| exact_bid(gamma, sigma, (a, k), inventory, 30);
+            for inventory in [0, 1, 3] {
+                let (ours, exact) = (quotes.distances(inventory as f64).bid, exact(inventory));
+                assert!((ours - exact).abs() < 0.02 * exact, "inventory {inventory}: {ours} beside {exact}");
+            }
+            let step = exact(2) - exact(1);
+            assert!((quotes.skew() / step - 1.0).abs() < 0.03, "gamma {gamma}: {} beside {step}", quotes.skew());
         }
     }
 
