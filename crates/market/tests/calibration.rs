@@ -1,6 +1,12 @@
 //! In a simulated market whose arrivals follow a known law, calibration tells it within its stated interval 95 % of the
 //! time, and the offset it recommends earns what the best fixed one earns.
-#![allow(clippy::float_arithmetic, clippy::unwrap_used, clippy::panic, reason = "a test of a simulation")]
+#![allow(
+    clippy::float_arithmetic,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test of a simulation, which tells its figures"
+)]
 
 use neo_market::model::Intensity;
 use neo_market::model::calibration::{Exposure, Fit, MarkOut, Outcome, adverse_bps, advise, fit, from_depths};
