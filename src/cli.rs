@@ -33,6 +33,8 @@ pub enum Command {
     Sessions(ReadArgs),
     /// Show one session: how it ended, what was filled, whether the books balance. Exit code 0 only for a clean one.
     Report(ReportArgs),
+    /// Learn from sessions which offsets to quote with: fills by distance, the law of arrivals, profit, and how sure it is.
+    Calibrate(CalibrateArgs),
     /// Ask the running engine to stop, wait, and exit with its outcome.
     Stop(StopArgs),
     /// Show what the running engine does.
@@ -248,6 +250,30 @@ pub struct ReportArgs {
     #[command(flatten)]
     pub read: ReadArgs,
 }
+
+/// What to calibrate from.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = CALIBRATE_HELP)]
+pub struct CalibrateArgs {
+    /// How to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Which sessions: S30..S38, S30, S3,S5..S7 or latest [default: all]
+    #[arg(long, value_name = "SESSIONS")]
+    pub sessions: Option<String>,
+    /// Also draw it: fills by distance with the fitted law, and the profit by offset
+    #[arg(long, value_name = "FILE.svg")]
+    pub picture: Option<PathBuf>,
+}
+
+const CALIBRATE_HELP: &str = "\
+Each offer that rested counts in each ledger, at its distance from the mid of the book without ours: filled or not. From
+that: fills by distance, the law of arrivals A exp(-k d) by maximum likelihood, what the mid does after a fill (1, 5 and 30
+ledgers), and the offset that earns most: 1/k plus what a fill costs. All intervals hold the truth in 95 of 100 cases.
+Distances must differ for k to be seen: quote two levels, or different offsets in different sessions. Each session's fills
+are held against the law of the other sessions: how likely were so few, or so many? Where the data do not suffice the
+answer says why and how much more is needed, with exit code 0. Of a predecessor's session count its fills, its length and,
+where its row names them (bid_offset_bps, ask_offset_bps), its offsets. The record is only read; an engine may run.";
 
 /// How to stop.
 #[derive(Clone, Debug, Args)]

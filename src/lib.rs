@@ -7,6 +7,7 @@
 pub mod alerts;
 pub mod backfill;
 pub mod backup;
+pub mod calibrate;
 pub mod cancel_all;
 pub mod cli;
 pub mod config;

@@ -1,11 +1,12 @@
 //! What to quote and what it is worth.
 //!
-//! This crate is pure: no I/O, no clock, no randomness, no floats. Everything it needs is passed in, everything it
-//! decides is returned as a value. It knows nothing of actors, tables or the ledger's JSON.
+//! This crate is pure: no I/O, no clock, no randomness, no floats outside [`model`]. Everything it needs is passed in,
+//! everything it decides is returned as a value. It knows nothing of actors, tables or the ledger's JSON.
 #![deny(clippy::float_arithmetic)]
 
 pub mod amount;
 pub mod decimal;
+pub mod model;
 pub mod plan;
 pub mod problem;
 pub mod quote;

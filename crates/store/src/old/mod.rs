@@ -12,6 +12,7 @@ mod import;
 mod layout;
 mod mapping;
 mod open;
+mod reading;
 mod times;
 mod values;
 
@@ -20,6 +21,7 @@ pub use error::OldError;
 pub use import::{Imported, ImportedSession};
 
 pub use mapping::Mapping;
+pub use reading::ImportedFill;
 
 /// Looks whether an old database can be imported, without changing anything.
 ///

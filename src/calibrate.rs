@@ -1,0 +1,121 @@
+//! `neo calibrate`: which offsets to quote with, from what sessions recorded, and how sure that is.
+
+mod observe;
+mod picture;
+mod study;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow};
+use neo_store::record::EndedAtSource;
+use neo_store::{Reader, Recorded, SessionRow, StoreError};
+
+use crate::cli::CalibrateArgs;
+use crate::exit::ExitCode;
+use crate::output::Out;
+use observe::{Observed, SessionRows, observe, observe_imported, seconds};
+use study::{Input, Session, Study, Terms};
+
+/// Calibrates from the sessions of `db`.
+///
+/// # Errors
+/// [`StoreError`], and what standard output or the picture's file refused.
+pub fn run(db: &Path, args: &CalibrateArgs, out: &mut Out) -> Result<ExitCode> {
+    let reader = Reader::open(db)?;
+    let rows = match chosen(&reader.sessions()?, args.sessions.as_deref()) {
+        Ok(rows) => rows,
+        Err(mistake) => {
+            Out::stderr().line(&format!("error: {mistake}"))?;
+            return Ok(ExitCode::Usage);
+        }
+    };
+    let sessions = rows.iter().map(|row| session(&reader, row)).collect::<Result<Vec<_>, _>>()?;
+    let study = Study::new(&Input { sessions, terms: terms(&reader, &rows)? });
+    if let Some(file) = &args.picture {
+        write_whole(file, &picture::svg(&study))?;
+    }
+    if args.read.json {
+        out.json_line(&study)?;
+    } else {
+        for line in text::lines(&study) {
+            out.line(&line)?;
+        }
+    }
+    Ok(ExitCode::Clean)
+}
+
+/// The sessions that were asked for, of those there are; all by default.
+fn chosen(all: &[SessionRow], asked: Option<&str>) -> Result<Vec<SessionRow>, String> {
+    let last = all.last().map(|row| row.number);
+    let Some(asked) = asked else { return Ok(all.to_vec()) };
+    let mistake = |part: &str| format!("--sessions {part:?}: write S30..S38, S30, S3,S5..S7 or latest");
+    let number = |text: &str| match text.trim().trim_start_matches(['S', 's']).parse::<i64>() {
+        Ok(number) if number > 0 => Some(number),
+        Ok(_) | Err(_) => None,
+    };
+    let mut ranges = Vec::new();
+    for part in asked.split(',') {
+        let range = match part.split_once("..") {
+            Some((from, to)) => number(from).zip(number(to)),
+            None if part.trim().eq_ignore_ascii_case("latest") => last.map(|last| (last, last)),
+            None => number(part).map(|one| (one, one)),
+        };
+        let (from, to) = range.filter(|(from, to)| from <= to).ok_or_else(|| mistake(part))?;
+        if !all.iter().any(|row| (from..=to).contains(&row.number)) {
+            return Err(format!("--sessions {part:?}: the record has none of these; `neo sessions` lists them"));
+        }
+        ranges.push(from..=to);
+    }
+    Ok(all.iter().filter(|row| ranges.iter().any(|range| range.contains(&row.number))).cloned().collect())
+}
+
+fn session(reader: &Reader, row: &SessionRow) -> Result<Session, StoreError> {
+    fn records<T>(rows: Vec<Recorded<T>>) -> Vec<T> {
+        rows.into_iter().map(|row| row.record).collect()
+    }
+    let number = row.number;
+    let observed: Observed = match reader.imported_row(number)? {
+        Some(old) => {
+            let known = matches!(row.ended_at_source, Some(EndedAtSource::Backfilled | EndedAtSource::Imported));
+            let length_s = row.ended_at.filter(|_| known).map(|end| seconds(row.started_at, end));
+            observe_imported(&reader.imported_fills(number)?, &old, length_s)
+        }
+        None => observe(&SessionRows {
+            orders: reader.orders(number)?.into_iter().map(|row| row.order).collect(),
+            events: records(reader.order_events(number)?),
+            fills: records(reader.fills(number)?),
+            valuations: records(reader.valuations(number)?),
+        }),
+    };
+    Ok(Session { number, imported: row.imported, observed })
+}
+
+/// What one offer is worth and what the fees were, for profits in RLUSD: of the latest session of this engine.
+fn terms(reader: &Reader, rows: &[SessionRow]) -> Result<Terms, StoreError> {
+    let mut terms = Terms::default();
+    for row in rows.iter().filter(|row| !row.imported) {
+        for flow in reader.flows(row.number)? {
+            terms.add_flow(&flow.record);
+        }
+    }
+    if let Some(row) = rows.iter().rev().find(|row| !row.imported) {
+        terms.of_config(&row.config);
+        terms.mark = reader.last_valuation(row.number)?.and_then(|snapshot| snapshot.mark_price);
+    }
+    Ok(terms)
+}
+
+/// Writes a file whole or not at all: beside it first, then renamed.
+pub(crate) fn write_whole(file: &Path, text: &str) -> Result<()> {
+    let name = file.file_name().ok_or_else(|| anyhow!("{} is no name of a file", file.display()))?;
+    let beside = file.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file));
+    if written.is_err() && beside.exists() {
+        fs::remove_file(&beside).with_context(|| format!("removing {}", beside.display()))?;
+    }
+    written.with_context(|| format!("writing {}; does its folder exist?", file.display()))
+}
