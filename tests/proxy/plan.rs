@@ -79,17 +79,18 @@ pub struct Spell {
 }
 
 /// Faults that last, with how many of 100,000 ledgers begin one, and how long the longest lasts.
+/// Those that show only when a connection is opened last longer: the engine comes back after growing waits.
 const SPELLS: [(Fault, u64, u32); 10] = [
     (Fault::Cut, 500, 12),
     (Fault::Stall, 250, 60),
     (Fault::HalfOpen, 250, 60),
     (Fault::Slow, 400, 30),
-    (Fault::TlsCertificate, 300, 10),
-    (Fault::TlsHandshake, 300, 10),
-    (Fault::WrongNetwork, 100, 10),
+    (Fault::TlsCertificate, 300, 100),
+    (Fault::TlsHandshake, 300, 100),
+    (Fault::WrongNetwork, 200, 100),
     (Fault::Behind, 700, 40),
-    (Fault::HistoryGap, 300, 40),
-    (Fault::HistoryClamped, 300, 40),
+    (Fault::HistoryGap, 300, 150),
+    (Fault::HistoryClamped, 300, 150),
 ];
 /// Faults of one message that the node sends, with how many of 100,000 messages suffer one.
 const MESSAGES: [(Fault, u64); 4] =

@@ -43,7 +43,8 @@ impl FeeBudget {
 
     /// Charges a fee once, however often it is told.
     pub(super) fn pay(&mut self, paid: FeePaid) {
-        if self.known.insert(paid.hash) {
+        // Without a limit nobody asks.
+        if self.limit > Drops::ZERO && self.known.insert(paid.hash) {
             self.sum = self.sum.saturating_add(paid.fee.get());
             let place = self.paid.partition_point(|other| other.close_time <= paid.close_time);
             self.paid.insert(place, paid);
@@ -53,14 +54,21 @@ impl FeeBudget {
     /// A ledger closed: what is a day old is free again. What the record says of later than the session's first ledger is
     /// of another world, which a simulated ledger begins anew.
     pub(super) fn closed(&mut self, now: LedgerTime) {
-        let first = !std::mem::replace(&mut self.started, true);
-        let is_over = |paid: &FeePaid| paid.close_time.plus_s(DAY_S) <= now || (first && paid.close_time > now);
-        let (over, rest): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.paid).into_iter().partition(is_over);
-        self.paid = rest;
-        for paid in over {
-            self.known.remove(&paid.hash);
-            self.sum = self.sum.saturating_sub(paid.fee.get());
+        if !std::mem::replace(&mut self.started, true) {
+            while let Some(later) = self.paid.back().copied().filter(|paid| paid.close_time > now) {
+                self.paid.pop_back();
+                self.forget(later);
+            }
         }
+        while let Some(over) = self.paid.front().copied().filter(|paid| paid.close_time.plus_s(DAY_S) <= now) {
+            self.paid.pop_front();
+            self.forget(over);
+        }
+    }
+
+    fn forget(&mut self, paid: FeePaid) {
+        self.known.remove(&paid.hash);
+        self.sum = self.sum.saturating_sub(paid.fee.get());
     }
 
     /// Why no quote of this fee may be sent beside what is in flight, if none may.
