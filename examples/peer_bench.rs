@@ -4,7 +4,13 @@
 //! `peer_bench make COUNT SEED FILE` trades on the simulated ledger and writes the messages that touched our account: one JSON
 //! object a line, the first says who and how. `peer_bench run FILE` times each line and prints one JSON object;
 //! `peer_bench engine COUNT SEED` times the engine's own cores, whole ledgers of the same market.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a benchmark may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark may fail loudly"
+)]
 #![allow(missing_docs, reason = "a program, not a library")]
 
 #[path = "../tests/runner/mod.rs"]
@@ -79,7 +85,9 @@ fn make(count: usize, seed: u64, file: &str) {
             Event::FromNode(text) if touches(text, account, token) => waiting.push(text.clone()),
             Event::Update(update) => {
                 for message in waiting.drain(..) {
-                    let (Some(bid), Some(ask)) = (update.view.best(Side::Bid), update.view.best(Side::Ask)) else { continue };
+                    let (Some(bid), Some(ask)) = (update.view.best(Side::Bid), update.view.best(Side::Ask)) else {
+                        continue;
+                    };
                     ticks.push(Tick {
                         message,
                         bid,
@@ -193,7 +201,10 @@ fn run(file: &str) {
             }
         }
     }
-    println!("{}", json!({ "what": "neo", "ticks": ticks.len(), "output": hex(&said.finalize()), "us": times.summary() }));
+    println!(
+        "{}",
+        json!({ "what": "neo", "ticks": ticks.len(), "output": hex(&said.finalize()), "us": times.summary() })
+    );
 }
 
 /// What a tick led to, in words that every client writes alike.

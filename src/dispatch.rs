@@ -13,8 +13,8 @@ use crate::live::{Refusal, key::KeyProblem};
 use crate::output::{Out, last_words};
 use crate::unattended::space::DiskLow;
 use crate::{
-    backfill, backup, cancel_all, config, control, import, pause, preflight, record, recover, replay, report, run, sessions,
-    setup, sim_ledger, supervise, thin, verify,
+    backfill, backup, cancel_all, config, control, import, pause, preflight, record, recover, replay, report, run,
+    sessions, setup, sim_ledger, supervise, thin, verify,
 };
 
 /// Reads the command line, does what it says, tells an error, and gives the exit code that says how it went. The whole

@@ -49,7 +49,9 @@ pub fn run(args: &ReplayArgs, out: &mut Out) -> Result<ExitCode> {
     let told = report::run(&config.session.db_path(), "latest", args.json, out)?;
     if !args.json {
         let Span { ledgers, gaps, transactions, .. } = span;
-        out.line(&format!("{ledgers} ledgers, {transactions} transactions of the pair, {gaps} ledgers without a whole book"))?;
+        out.line(&format!(
+            "{ledgers} ledgers, {transactions} transactions of the pair, {gaps} ledgers without a whole book"
+        ))?;
     }
     Ok(if ended == ExitCode::Clean { told } else { ended })
 }

@@ -27,8 +27,7 @@ fn rows(db: &Path, table: &str) -> Vec<Vec<Sql>> {
     let timed = |name: &&str| !["seq", "recorded_at", "updated_at"].contains(name);
     let names: Vec<String> = statement.column_names().filter(timed).map(str::to_string).collect();
     let read = |row: &rusqlite::Row<'_>| names.iter().map(|name| row.get(name.as_str())).collect();
-    let rows = statement.query_map([], read).unwrap().map(Result::unwrap).collect();
-    rows
+    statement.query_map([], read).unwrap().map(Result::unwrap).collect()
 }
 
 fn replay(engine: &Engine, file: &Path, db: &str, more: &[&str]) -> std::process::Output {
@@ -62,7 +61,8 @@ fn a_recording_is_traded_the_same_way_twice_and_ends_in_order() {
         assert!(!of("one.db").is_empty(), "{table}");
     }
     // Other quotes are other fills.
-    let run = replay(&engine, &file, "three.db", &["--set", "quote.ask_offset_bps=80", "--set", "quote.bid_offset_bps=80"]);
+    let run =
+        replay(&engine, &file, "three.db", &["--set", "quote.ask_offset_bps=80", "--set", "quote.bid_offset_bps=80"]);
     assert!(run.status.success(), "{}", stderr(&run));
     assert!(stdout(&run).contains("ledgers without a whole book"), "{}", stdout(&run));
     assert_ne!(rows(&engine.folder().join("three.db"), "fills"), rows(&engine.folder().join("one.db"), "fills"));

@@ -139,11 +139,8 @@ impl Watch {
             Some(account) => request::subscribe(self.asked.subscribe, account, token),
             None => request::subscribe_market(self.asked.subscribe, token),
         };
-        let mut all = vec![
-            request::server_info(self.asked.server),
-            subscribe,
-            request::amm_info(self.asked.pool, token),
-        ];
+        let mut all =
+            vec![request::server_info(self.asked.server), subscribe, request::amm_info(self.asked.pool, token)];
         all.extend(self.books());
         if let Some(account) = self.account {
             all.push(request::account_info(self.id(), account, Index::Validated));

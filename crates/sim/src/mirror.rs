@@ -47,7 +47,9 @@ pub enum MirrorError {
         path: PathBuf,
     },
     /// It is of another pair.
-    #[error("the recording is of {found}, and the scenario of {wanted}; give sim.issuer = \"{issuer}\" or another recording")]
+    #[error(
+        "the recording is of {found}, and the scenario of {wanted}; give sim.issuer = \"{issuer}\" or another recording"
+    )]
     Token {
         /// The recording's token.
         found: String,
@@ -79,7 +81,8 @@ impl Parts {
         let failed = |source: std::io::Error| MirrorError::Part { path: file.to_path_buf(), source: source.into() };
         let paths: Vec<PathBuf> = recording::parts(file).map_err(failed)?.into_iter().map(|(_, path)| path).collect();
         let first = paths.first().ok_or_else(|| MirrorError::None { path: file.to_path_buf() })?;
-        let header = read_part(first).map_err(|source| MirrorError::Part { path: first.clone(), source })?.header().clone();
+        let header =
+            read_part(first).map_err(|source| MirrorError::Part { path: first.clone(), source })?.header().clone();
         Ok((header, Parts { paths: paths.into_iter(), open: None, run: None }))
     }
 }
@@ -234,7 +237,8 @@ impl Mirror {
         let Founded { before, ledger } = found(&mut ledgers, file)?;
         let mut scenario = Scenario { issuer: Some(issuer), ..scenario.clone() };
         scenario.start_time_s = ledger.close_time.0.saturating_sub(FOUNDING_S);
-        (scenario.reserve_base_drops, scenario.reserve_inc_drops) = (ledger.reserve_base_drops, ledger.reserve_inc_drops);
+        (scenario.reserve_base_drops, scenario.reserve_inc_drops) =
+            (ledger.reserve_base_drops, ledger.reserve_inc_drops);
         scenario.base_fee_drops = ledger.base_fee_drops;
         // Ours is not derived: a key that does not derive is told by the founding.
         let left_out: BTreeSet<Address> = header.account.into_iter().chain(scenario.maker().ok()).collect();

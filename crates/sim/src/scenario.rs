@@ -15,8 +15,8 @@ use thiserror::Error;
 
 use crate::apply::Rules;
 use crate::faults::FaultPlan;
-use crate::queue::QueueSetup;
 use crate::mirror::MirrorError;
+use crate::queue::QueueSetup;
 use crate::tape::TapeError;
 pub use market::{Makers, Pool, Price, PriceKind, Takers};
 

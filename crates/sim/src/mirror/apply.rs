@@ -20,8 +20,8 @@ use crate::amount::{Quality, TokenValue, Value, div_round, mul_round};
 use crate::apply::funds::adjust_owner_count;
 use crate::scenario::participant;
 use crate::state::{
-    AccountRoot, Book, Key, LSF_HIGH_RESERVE, LSF_LOW_RESERVE, LSF_PASSIVE, LineKey, LineQualities, Offer, OfferKey, State,
-    TrustLine,
+    AccountRoot, Book, Key, LSF_HIGH_RESERVE, LSF_LOW_RESERVE, LSF_PASSIVE, LineKey, LineQualities, Offer, OfferKey,
+    State, TrustLine,
 };
 
 /// XRP of an owner, in drops, unless his offers are larger.
@@ -281,15 +281,13 @@ impl Applier {
         let previous = known_thread(state, offer.key);
         let Stand { side, quality, order, flags, expiration } = *stand;
         let book = book_of(side, self.token);
-        state.put_offer(
-            offer.key,
-            Offer { book, taker_pays, taker_gets, quality, order, flags, expiration, previous },
-        );
+        state.put_offer(offer.key, Offer { book, taker_pays, taker_gets, quality, order, flags, expiration, previous });
     }
 
     /// Gives an owner an account, a line and ample funds.
     fn endow(&self, state: &mut State, owner: Address, sizes: Sizes, is_new: bool) {
-        let mut root = state.account(owner).cloned().unwrap_or_else(|| AccountRoot { sequence: 1, ..AccountRoot::default() });
+        let mut root =
+            state.account(owner).cloned().unwrap_or_else(|| AccountRoot { sequence: 1, ..AccountRoot::default() });
         root.balance = root.balance.max(OWNER_DROPS).max(sizes.xrp.saturating_mul(4).min(MOST_DROPS));
         root.owner_count = root.owner_count.saturating_add(u32::from(is_new));
         let key = LineKey::of(owner, self.token.issuer, self.token.currency);

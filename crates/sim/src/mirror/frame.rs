@@ -83,7 +83,12 @@ impl<'a> Frame<'a> {
     }
 
     /// Sends an order that trades at once or not at all.
-    pub(crate) fn take(&mut self, taker: Address, gets: (crate::amount::Value, Asset), pays: (crate::amount::Value, Asset)) {
+    pub(crate) fn take(
+        &mut self,
+        taker: Address,
+        gets: (crate::amount::Value, Asset),
+        pays: (crate::amount::Value, Asset),
+    ) {
         self.flush();
         let sells = if gets.1 == Asset::Xrp { TF_SELL } else { 0 };
         let fields = json!({

@@ -203,14 +203,12 @@ pub fn listed(offers: &[Json], side: Side, token: Token) -> Result<Vec<Standing>
         #[serde(rename = "taker_pays_funded")]
         pays_funded: Option<Amount>,
     }
-    let wrong = |field: &str, reason: String| ProtocolError::Wrong {
-        what: "book_offers",
-        field: field.to_string(),
-        reason,
-    };
+    let wrong =
+        |field: &str, reason: String| ProtocolError::Wrong { what: "book_offers", field: field.to_string(), reason };
     let mut all = Vec::new();
     for offer in offers {
-        let row = <Row as serde::Deserialize>::deserialize(offer).map_err(|error| wrong("offers", error.to_string()))?;
+        let row =
+            <Row as serde::Deserialize>::deserialize(offer).map_err(|error| wrong("offers", error.to_string()))?;
         let whole = sizes_of(&row.taker_gets, &row.taker_pays, token);
         let gets = row.gets_funded.unwrap_or(row.taker_gets);
         let funded = sizes_of(&gets, &row.pays_funded.unwrap_or(row.taker_pays), token);

@@ -107,7 +107,11 @@ fn run(seed: u64, orders: &[(u8, bool, i64, i64)], gap: Option<u32>) -> (Vec<Str
             let fill = *left - now;
             assert!(fill >= 0);
             // Each by itself, and below all of a side together.
-            assert!(fill <= most(touched, *side, *quality, *price), "{fill} of {sequence} in {}", client.node.ledger_index());
+            assert!(
+                fill <= most(touched, *side, *quality, *price),
+                "{fill} of {sequence} in {}",
+                client.node.ledger_index()
+            );
             let sum = filled.entry(*side).or_insert((0, *quality, *price));
             let best = if *side == Side::Ask { sum.2.min(*price) } else { sum.2.max(*price) };
             *sum = (sum.0 + fill, sum.1.min(*quality), best);
@@ -131,14 +135,13 @@ fn run(seed: u64, orders: &[(u8, bool, i64, i64)], gap: Option<u32>) -> (Vec<Str
 
 /// Step, whether it sells, XRP, price in thousandths. They never cross each other: that removes the older one.
 fn orders() -> impl Strategy<Value = Vec<(u8, bool, i64, i64)>> {
-    let order = (0..35_u8, any::<bool>(), 1..400_i64, 1..30_i64).prop_map(|(step, is_ask, xrp, away)| {
-        (step, is_ask, xrp, if is_ask { 2_400 + away } else { 2_400 - away })
-    });
+    let order = (0..35_u8, any::<bool>(), 1..400_i64, 1..30_i64)
+        .prop_map(|(step, is_ask, xrp, away)| (step, is_ask, xrp, if is_ask { 2_400 + away } else { 2_400 - away }));
     prop::collection::vec(order, 1..12)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn ours_is_filled_by_what_was_traded_and_the_book_is_told(

@@ -6,7 +6,11 @@ use super::hand::*;
 fn recorded(write: impl FnOnce(&mut Recording)) -> Recording {
     let mut recording = Recording::new(token(), None);
     recording.closed(FIRST);
-    recording.picture(FIRST, &[bid(3, 2_300).of(100), bid(4, 2_200).of(100)], &[ask(1, 2_500).of(50), ask(2, 2_600).of(100)]);
+    recording.picture(
+        FIRST,
+        &[bid(3, 2_300).of(100), bid(4, 2_200).of(100)],
+        &[ask(1, 2_500).of(50), ask(2, 2_600).of(100)],
+    );
     write(&mut recording);
     recording
 }
@@ -146,6 +150,23 @@ fn an_offer_that_was_passed_over_does_not_stand_before_ours() {
 }
 
 #[test]
+fn an_offer_of_which_one_side_alone_changes_is_told_to_who_watches_the_book() {
+    let near = ask(1, 2_500);
+    let (mut client, _) = with_ours(true, 30, 2_600, |recording| {
+        recording.closed(FIRST + 2);
+        // Rounding may leave the other side as it was.
+        let mut node = near.taken(50, 49);
+        for fields in ["FinalFields", "PreviousFields"] {
+            node["ModifiedNode"][fields]["TakerPays"] = near.of(50)["TakerPays"].clone();
+        }
+        recording.tx(FIRST + 2, 0, &[node]);
+        recording.closed(FIRST + 3);
+    });
+    client.close();
+    assert_eq!(client.left_of_real(near), 49);
+}
+
+#[test]
 fn one_that_is_withdrawn_or_unfunded_gives_no_fill_but_its_place() {
     let near = ask(1, 2_500);
     let (mut client, ours) = with_ours(true, 30, 2_500, |recording| {
@@ -165,7 +186,8 @@ fn one_that_is_withdrawn_or_unfunded_gives_no_fill_but_its_place() {
 fn what_the_pool_gave_counts_at_its_average_price() {
     let pool = |xrp: i64, rlusd: &str| {
         let account = owner(6);
-        let balance = |value: &str| serde_json::json!({ "currency": token().currency, "issuer": owner(0), "value": value });
+        let balance =
+            |value: &str| serde_json::json!({ "currency": token().currency, "issuer": owner(0), "value": value });
         let root = neo_ledger::sha512_half(&[b"\0a", &account.0]);
         [
             serde_json::json!({ "ModifiedNode": {
