@@ -84,8 +84,9 @@ fn run(seed: u64, orders: &[(u8, bool, i64, i64)], gap: Option<u32>) -> (Vec<Str
         scenario.maker_xrp = neo_market::Dec::from_i64(1_000_000);
         scenario.maker_rlusd = neo_market::Dec::from_i64(1_000_000);
     });
-    let (mut log, mut standing, mut all): (Vec<String>, Vec<(u32, Side, Quality, i64, i64)>, i64) =
-        (Vec::new(), Vec::new(), 0);
+    let (mut log, mut all) = (Vec::new(), 0);
+    // Sequence, side, quality, what is left, price in thousandths.
+    let mut standing: Vec<(u32, Side, Quality, i64, i64)> = Vec::new();
     let maker = client.maker();
     for step in 0..40_u8 {
         let mut placed = Vec::new();
