@@ -279,3 +279,38 @@ fn the_ledger_ends_with_the_recording_and_says_so() {
     assert!(answer["error_message"].as_str().unwrap().contains("recording has ended"), "{answer}");
     assert_eq!(client.node.ledger_index(), index);
 }
+
+#[test]
+fn a_picture_from_before_a_gap_does_not_end_it() {
+    let near = ask(1, 2_500);
+    let (mut client, ours) = with_ours(true, 30, 2_450, |recording| {
+        recording.closed(FIRST + 2);
+        recording.picture(FIRST + 2, &[], &[near.of(50)]);
+        recording.gap();
+        recording.closed(FIRST + 3);
+        recording.tx(FIRST + 3, 0, &[near.taken(50, 40)]);
+        recording.closed(FIRST + 4);
+    });
+    client.close();
+    client.close();
+    assert_eq!(client.left(ours), 30);
+}
+
+#[test]
+fn the_followed_accounts_and_our_own_offers_are_left_out_and_what_was_traded_with_them_counts() {
+    let maker = neo_ledger::Keypair::from_seed(&neo_sim::maker_seed()).unwrap().address();
+    let near = ask(1, 2_500);
+    let mut recording = Recording::new(token(), Some(owner(1)));
+    recording.closed(FIRST);
+    recording.picture(FIRST, &[fields(false, maker, 900, 5 * XRP, 2_300)], &[near.of(50), ask(2, 2_600).of(100)]);
+    recording.closed(FIRST + 1);
+    recording.closed(FIRST + 2);
+    recording.tx(FIRST + 2, 0, &[near.taken(50, 30)]);
+    recording.closed(FIRST + 3);
+    let mut client = recording.replay(|_| {});
+    assert_eq!((client.left(900), client.left_of_real(near), client.left_of_real(ask(2, 2_600))), (0, 0, 100));
+    let ours = client.place(true, 30, 2_500);
+    client.close();
+    client.close();
+    assert_eq!((client.left(ours), client.left_of_real(near)), (10, 0));
+}
