@@ -52,6 +52,8 @@ pub enum Command {
     Preflight(PreflightArgs),
     /// Make the trust line that the account needs to hold the token, on request.
     Setup(SetupArgs),
+    /// Trade on a recording of a node: ours among the real offers, filled by what was really traded; then the report.
+    Replay(ReplayArgs),
     /// Record what a node says, word for word and with the times; no key and no record is needed.
     Record(RecordArgs),
     /// Run the simulated ledger alone, for any client of rippled's WebSocket and JSON-RPC API.
@@ -189,6 +191,41 @@ pub struct RecordArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
+
+/// What to replay.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = REPLAY_HELP)]
+pub struct ReplayArgs {
+    /// The recording's first part, as `neo record` or [feed] record wrote it; the other parts are found beside it
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The configuration file: what to quote, and with what funds (sim.maker_xrp, sim.maker_rlusd) [default:
+    /// config/sim.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The new record [default: data/neo-replay.db]
+    #[arg(long, value_name = "FILE")]
+    pub db: Option<PathBuf>,
+    /// Stop after this much trading time, e.g. 30m [default: a few ledgers before the recording ends]
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+    /// Where the record is there already: set it aside without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// The report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Set any configuration key, e.g. --set quote.bid_offset_bps=20 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+const REPLAY_HELP: &str = "\
+The recorded book stands on the simulated ledger, offer by offer, and ours stand in it: each is filled by what was really
+traded at its price or beyond it, after what stood before it in its price's queue, in the ledger after the one in which
+the engine decided (sim.mirror_latency_ledgers: so many later still). A real offer that would have crossed ours trades with
+it first. The market does not answer to us: real offers stay as recorded. The same recording and configuration give
+the same fills, orders and snapshots. Exit code as of `neo report`.";
 
 const RECORD_HELP: &str = "\
 Ledgers, the token's book against XRP, its pool's account and, where account.address is set, that account; on each

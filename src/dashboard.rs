@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 
 use crate::logging::{self, Screen};
 use crate::output::printable;
+use crate::progress;
 use crate::supervisor::{self, Ending};
 use closing::{closed_fields, summary};
 pub(crate) use render::signed;
@@ -42,17 +43,50 @@ pub enum Style {
     Plain,
     /// A JSON object a line, for each ledger (at most five a second).
     Json,
+    /// How far a replay is, in the place of the block.
+    Bar {
+        /// The recording's first ledger.
+        first: u32,
+        /// Its last.
+        last: u32,
+    },
+    /// Nothing at all.
+    Nothing,
+}
+
+/// What is to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The status.
+    Status,
+    /// JSON lines.
+    Json,
+    /// How far a replay of these ledgers is.
+    Bar {
+        /// The recording's first ledger.
+        first: u32,
+        /// Its last.
+        last: u32,
+    },
+    /// Nothing: somebody else tells of the session.
+    Nothing,
 }
 
 impl Style {
-    /// JSON if asked for, else what standard output can show.
+    /// What standard output can show of what is asked for.
     #[must_use]
-    pub fn choose(json: bool, screen: &Screen) -> Style {
-        match (json, screen.has_block()) {
-            (true, _) => Style::Json,
-            (false, true) => Style::Block,
-            (false, false) => Style::Plain,
+    pub fn choose(look: Look, screen: &Screen) -> Style {
+        match (look, screen.has_block()) {
+            (Look::Json, _) => Style::Json,
+            (Look::Nothing, _) => Style::Nothing,
+            (Look::Status, true) => Style::Block,
+            (Look::Bar { first, last }, true) => Style::Bar { first, last },
+            (Look::Status | Look::Bar { .. }, false) => Style::Plain,
         }
+    }
+
+    const fn tells_in_words(self) -> bool {
+        !matches!(self, Style::Json | Style::Nothing)
     }
 }
 
@@ -67,13 +101,13 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// Starts to show `status` where the log is shown too; with `json`, as JSON lines on standard output.
+    /// Starts to show `status` where the log is shown too; JSON lines go to standard output.
     ///
     /// # Errors
     /// What the system said when it could not start a thread.
-    pub fn new(status: SharedStatus, json: bool) -> io::Result<Dashboard> {
+    pub fn new(status: SharedStatus, look: Look) -> io::Result<Dashboard> {
         let screen = logging::screen()?;
-        let style = Style::choose(json, &screen);
+        let style = Style::choose(look, &screen);
         Dashboard::start(screen, status, style)
     }
 
@@ -100,7 +134,7 @@ impl Dashboard {
     /// The session has a number, a record and a ledger.
     pub fn session_started(&self, session: i64, db: &Path, url: &str) {
         self.event("session_started", json!({ "session": session, "db": db, "url": url, "pid": std::process::id() }));
-        if self.style != Style::Json {
+        if self.style.tells_in_words() {
             self.screen.print(format!(
                 "S{session} started on {}, recorded in {}; Ctrl-C or `neo stop` ends it in order",
                 printable(url),
@@ -115,6 +149,9 @@ impl Dashboard {
         let status = self.status.try_lock_for(STATUS_LOCK).map(|status| status.clone()).unwrap_or_default();
         if self.style == Style::Json {
             self.event("session_closed", closed_fields(ending, &status, db, session));
+            return;
+        }
+        if !self.style.tells_in_words() {
             return;
         }
         for line in summary(ending, &status, db, session) {
@@ -162,9 +199,14 @@ fn show(screen: &Screen, status: &SharedStatus, style: Style, stopped: &Receiver
                 let width = usize::from(console::Term::stdout().size().1).saturating_sub(1);
                 screen.block(render(&status, width, now()));
             }
+            Style::Bar { first, last } => {
+                let done = u64::from(status.ledger_index.saturating_sub(first));
+                let what = format!("ledger {} of {last}", status.ledger_index);
+                screen.block(vec![progress::line(&what, done, Some(u64::from(last.saturating_sub(first))))]);
+            }
             Style::Plain if pace.due(&status, monotonic_ms(), PLAIN_EVERY_MS) => screen.print(plain_line(&status)),
             Style::Json if pace.due(&status, monotonic_ms(), 0) => screen.print(ledger_line(&status)),
-            Style::Plain | Style::Json => {}
+            Style::Plain | Style::Json | Style::Nothing => {}
         }
     }
     screen.block(Vec::new());

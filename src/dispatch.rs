@@ -13,7 +13,7 @@ use crate::live::{Refusal, key::KeyProblem};
 use crate::output::{Out, last_words};
 use crate::unattended::space::DiskLow;
 use crate::{
-    backfill, backup, calibrate, cancel_all, config, control, import, pause, preflight, record, recover, report, run,
+    backfill, backup, calibrate, cancel_all, config, control, import, pause, preflight, record, recover, replay, report, run,
     sessions, setup, sim_ledger, supervise, thin, verify,
 };
 
@@ -48,6 +48,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Config(ConfigCommand::Check(args)) => config_check(&args),
         Command::Preflight(args) => preflight::run(&args, &mut Out::stdout()),
         Command::Setup(args) => setup::run(&args, &mut Out::stdout()),
+        Command::Replay(args) => replay::run(&args, &mut Out::stdout()),
         Command::Record(args) => record::run(&args, &mut Out::stdout()),
         Command::SimLedger(args) => sim_ledger::run(&args),
         Command::Backfill(args) => backfill::run(&args, &mut Out::stdout()),

@@ -26,6 +26,7 @@ pub mod preflight;
 pub mod progress;
 pub mod record;
 pub mod recover;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod sessions;

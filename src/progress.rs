@@ -51,7 +51,9 @@ impl Bar {
     }
 }
 
-fn line(what: &str, done: u64, of: Option<u64>) -> String {
+/// What is being done, and how much of it is done where that is known, as one line.
+#[must_use]
+pub fn line(what: &str, done: u64, of: Option<u64>) -> String {
     match of {
         Some(of @ 1..) => {
             let done = done.min(of);

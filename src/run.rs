@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 use crate::cli::RunArgs;
 use crate::config::{self, Config};
 use crate::control::{ControlServer, Outcome};
-use crate::dashboard::Dashboard;
+use crate::dashboard::{Dashboard, Look};
 use crate::exit::ExitCode;
 use crate::live::Refusal;
 use crate::logging::{self, StderrStyle};
@@ -68,29 +68,53 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
             "--fresh begins a new simulated world, and a real ledger goes on; for a new record give another --db";
         return Err(Refusal { exit: ExitCode::Usage, text: text.to_string() }.into());
     }
+    if loaded.config.session.mode == Mode::Replay {
+        let text = "a recording is replayed with `neo replay FILE`, which takes the same configuration";
+        return Err(Refusal { exit: ExitCode::Usage, text: text.to_string() }.into());
+    }
     end_with_the_tape(&mut loaded.config)?;
-    let config = &loaded.config;
+    let repair = args.repair.then_some(args.json);
+    let look = if args.json { Look::Json } else { Look::Status };
+    begin(&loaded.config, &Begin { fresh: args.fresh, yes: args.yes, repair, look })
+}
+
+/// How a session begins, and how it is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Begin {
+    /// On a new world and a new record; the old one is set aside.
+    pub fresh: bool,
+    /// Without asking.
+    pub yes: bool,
+    /// A damaged record is mended first; told as JSON where this says so.
+    pub repair: Option<bool>,
+    /// What is shown.
+    pub look: Look,
+}
+
+/// Runs one session by a configuration.
+///
+/// # Errors
+/// What keeps a session from starting; once it has started, every end is a value.
+pub fn begin(config: &Config, begin: &Begin) -> Result<ExitCode> {
     let db = config.session.db_path();
     // Before the log, which lies beside the record unless told otherwise.
     neo_store::refuse_share(&db)?;
     let stem = db.file_stem().map_or_else(|| "neo".into(), |stem| stem.to_string_lossy().into_owned());
     let keep = usize::try_from(config.log.keep_days)?;
     let log = logging::init(config.log.level.as_str(), &config.log_dir(), &stem, keep, StderrStyle::Human)?;
-    if args.fresh {
-        afresh::begin(&db, args.yes)?;
+    if begin.fresh {
+        afresh::begin(&db, begin.yes)?;
     }
-    let ending = repair_if_asked(args, config, &db)
+    let ending = repair_if_asked(begin.repair, config, &db)
         .and_then(|()| Prepared::new(config, &db))
-        .and_then(|prepared| prepared.trade(config, args.json));
+        .and_then(|prepared| prepared.trade(config, begin.look));
     drop(log);
     ending
 }
 
-fn repair_if_asked(args: &RunArgs, config: &Config, db: &Path) -> Result<()> {
-    if !args.repair {
-        return Ok(());
-    }
-    crate::recover::before_session(db, venue::identity(config)?, args.json, &mut Out::stdout())
+fn repair_if_asked(json: Option<bool>, config: &Config, db: &Path) -> Result<()> {
+    let Some(json) = json else { return Ok(()) };
+    crate::recover::before_session(db, venue::identity(config)?, json, &mut Out::stdout())
 }
 
 /// Without `--for`, a session on a tape ends with the tape.
@@ -149,7 +173,7 @@ impl Prepared {
     }
 
     /// Begins the session, trades until something ends it, and closes it.
-    fn trade(self, config: &Config, json: bool) -> Result<ExitCode> {
+    fn trade(self, config: &Config, look: Look) -> Result<ExitCode> {
         let Prepared { mut store, events: (tell, hear), venue, key, metrics, _account_lock } = self;
         let db = store.path().to_path_buf();
         let mut crew_config = crew_config::of(config, &venue, &key, &store)?;
@@ -162,7 +186,7 @@ impl Prepared {
         let recorder = crew_config.recorder.clone();
         logging::set_session(session);
         let started_at = new.started_at;
-        let parts = Parts { config, crew_config, key, session, started_at, db: db.clone(), json, bell };
+        let parts = Parts { config, crew_config, key, session, started_at, db: db.clone(), look, bell };
         let assembled = parts.assemble(store, tell, hear, metrics);
         let (supervisor, control, mut screen, unattended) = match assembled {
             Ok(assembled) => assembled,
@@ -203,7 +227,7 @@ struct Parts<'a> {
     session: i64,
     started_at: DateTime<Utc>,
     db: PathBuf,
-    json: bool,
+    look: Look,
     bell: Bell,
 }
 
@@ -216,7 +240,7 @@ impl Parts<'_> {
         hear: Receiver<SupervisorEvent>,
         metrics: Option<TcpListener>,
     ) -> Result<(Supervisor, ControlServer, Dashboard, Unattended)> {
-        let Parts { config, crew_config, key, session, started_at, db, json, bell } = self;
+        let Parts { config, crew_config, key, session, started_at, db, look, bell } = self;
         let (writer, thread) = store.start_writer(session)?;
         let status: SharedStatus = Arc::new(Mutex::new(Status {
             session,
@@ -227,7 +251,7 @@ impl Parts<'_> {
             ..Status::default()
         }));
         let control = start_control(&db, session, &status, &tell)?;
-        let screen = Dashboard::new(Arc::clone(&status), json)?;
+        let screen = Dashboard::new(Arc::clone(&status), look)?;
         let tally = Tally::default();
         let sources = unattended::Sources {
             session,
@@ -313,7 +337,7 @@ fn new_session(config: &Config) -> Result<NewSession> {
         config_hash,
         version: env!("CARGO_PKG_VERSION").to_string(),
         // Nothing on a real ledger depends on it.
-        seed: (config.session.mode == Mode::Sim).then_some(config.session.seed),
+        seed: venue::is_simulated(config.session.mode).then_some(config.session.seed),
     })
 }
 

@@ -49,7 +49,8 @@ pub fn run(args: &SimLedgerArgs) -> Result<ExitCode> {
         },
         // Without an endpoint file nobody else looks after it: it goes on until it is asked to stop.
         linger: args.linger.or(args.endpoint.is_some().then_some(LINGER)),
-        state_file: args.state.clone(),
+        // A recording is always replayed from its beginning.
+        state_file: args.state.clone().filter(|_| scenario.recording.is_none()),
         endpoint_file: args.endpoint.clone(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;

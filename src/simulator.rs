@@ -19,7 +19,6 @@ use neo_ledger::request;
 use neo_ledger::result::ServerInfo;
 use neo_sim::server::visiting_path;
 use neo_store::open::Identity;
-use neo_store::record::Mode;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -53,8 +52,9 @@ pub fn key() -> Result<Keypair> {
 /// # Errors
 /// A seed that gives no key.
 pub fn identity(config: &Config) -> Result<Identity> {
-    let network = format!("sim-{}", config.sim.network_id);
-    Ok(Identity { mode: Mode::Sim, network, account: key()?.address().to_string() })
+    let mode = config.session.mode;
+    let network = format!("{mode}-{}", config.sim.network_id);
+    Ok(Identity { mode, network, account: key()?.address().to_string() })
 }
 
 /// What a simulated ledger is started with.

@@ -32,18 +32,23 @@ pub struct Venue {
     simulator: Option<Simulator>,
 }
 
+/// True for a mode that trades on the ledger that the engine starts for itself.
+#[must_use]
+pub fn is_simulated(mode: Mode) -> bool {
+    matches!(mode, Mode::Sim | Mode::Replay)
+}
+
 /// Refuses a mode that this version does not have.
 ///
 /// # Errors
 /// [`Refusal`] with what to run instead.
 pub fn refuse_unknown(mode: Mode) -> Result<(), Refusal> {
     let text = match mode {
-        Mode::Sim | Mode::Live => return Ok(()),
+        Mode::Sim | Mode::Live | Mode::Replay => return Ok(()),
         Mode::Paper => {
             "mode paper is not there yet: our offers are not matched against a real market, and fills that nobody made \
              are not reported. Run --mode sim, or --mode live on testnet (config/testnet.toml)"
         }
-        Mode::Replay => "mode replay is not there yet: run --mode sim, with --tape for real trades",
     };
     Err(Refusal { exit: ExitCode::Usage, text: text.to_string() })
 }
@@ -55,7 +60,7 @@ pub fn refuse_unknown(mode: Mode) -> Result<(), Refusal> {
 pub fn identity(config: &Config) -> Result<Identity> {
     let mode = config.session.mode;
     refuse_unknown(mode)?;
-    if mode == Mode::Sim {
+    if is_simulated(mode) {
         return simulator::identity(config);
     }
     let account = config.account.address.context("account.address is not set: name the account's address")?;
@@ -77,7 +82,7 @@ fn network(config: &Config) -> String {
 /// # Errors
 /// [`key::KeyProblem`], [`Refusal`].
 pub fn key(config: &Config) -> Result<Keypair> {
-    if config.session.mode == Mode::Sim {
+    if is_simulated(config.session.mode) {
         return simulator::key();
     }
     let key = key::load(&config.account)?;
@@ -93,7 +98,7 @@ pub fn lock_account(db: &Path, identity: &Identity) -> Result<Lock> {
     let Identity { mode, network, account } = identity;
     // The simulated account is the same in every simulated world, so the world's folder is part of the name.
     let world = match mode {
-        Mode::Sim => {
+        Mode::Sim | Mode::Replay => {
             let world = simulator::folder_of(&std::path::absolute(db).context("the path of the database")?);
             let digest = Sha256::digest(world.to_string_lossy().as_bytes());
             format!("-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
@@ -110,7 +115,7 @@ impl Venue {
     /// # Errors
     /// A simulated ledger that does not start; a configuration without a node or a token.
     pub fn open(config: &Config, db: &Path) -> Result<Venue> {
-        if config.session.mode == Mode::Sim {
+        if is_simulated(config.session.mode) {
             return Venue::simulated(config, db);
         }
         let closes = match config.network.ledger_accept {

@@ -13,7 +13,6 @@ use neo_ledger::result::{
 };
 use neo_ledger::{Address, Body, Hash, Keypair, Transaction};
 use neo_market::Drops;
-use neo_store::record::Mode;
 
 use super::sweep::{Said, said};
 use crate::config::Config;
@@ -23,6 +22,7 @@ use crate::live::facts;
 use crate::live::link::{Link, LinkError};
 use crate::live::{self, Refusal, key};
 use crate::simulator;
+use crate::venue::is_simulated;
 
 /// Between two looks at the newest ledger.
 const LOOK: Duration = Duration::from_millis(500);
@@ -75,7 +75,7 @@ impl<'a> Node<'a> {
     /// A configuration without an address.
     pub fn of(config: &'a Config, db: &Path) -> Result<Option<Node<'a>>> {
         let link = None;
-        if config.session.mode == Mode::Sim {
+        if is_simulated(config.session.mode) {
             let Some(url) = simulator::url_of_running(db)? else { return Ok(None) };
             let (account, network_id) = (simulator::key()?.address(), config.sim.network_id);
             let (nodes, closes) = (vec![url.as_str().into()], Closes::Perhaps);
@@ -94,7 +94,7 @@ impl<'a> Node<'a> {
             let node = self.nodes.get(self.turn % self.nodes.len().max(1)).cloned().context("no node is configured")?;
             self.turn += 1;
             let mut link = Link::open(node)?;
-            if self.config.session.mode != Mode::Sim {
+            if !is_simulated(self.config.session.mode) {
                 self.refuse_unfit(&mut link)?;
             }
             self.link = Some(link);
@@ -152,9 +152,10 @@ impl<'a> Node<'a> {
     /// No key, another account's key; what the node did not say.
     pub fn sign(&mut self, look: &Look, targets: &[u32]) -> Result<(Vec<Cancel>, u32)> {
         if self.key.is_none() {
-            let key = match self.config.session.mode {
-                Mode::Sim => simulator::key()?,
-                _ => key::load(&self.config.account)?,
+            let key = if is_simulated(self.config.session.mode) {
+                simulator::key()?
+            } else {
+                key::load(&self.config.account)?
             };
             refuse([checks::signer(key.key_address(), &look.account)])?;
             self.key = Some(key);

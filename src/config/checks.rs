@@ -279,6 +279,11 @@ impl Checks<'_> {
     }
 
     fn sim(&mut self, config: &Config) {
+        let (replays, recording) = (config.session.mode == Mode::Replay, &config.sim.recording);
+        let fix = "run `neo replay FILE`";
+        let shown = recording.as_ref().map_or_else(|| "(not set)".to_string(), |file| file.display().to_string());
+        let reason = "a recording is replayed and not run";
+        self.require(replays || recording.is_none(), "sim.recording", shown, reason, fix);
         for problem in config.sim.problems() {
             let key = format!("sim.{}", problem.field);
             self.require(false, &key, problem.value, "no world can be made of it", problem.fix);

@@ -134,18 +134,14 @@ impl Watch {
     /// The streams first: what happens while the picture is read is in the recording too.
     fn questions(&mut self) -> Vec<String> {
         self.asked = Asked { server: self.id(), subscribe: self.id(), pool: self.id() };
-        let (token, xrp) = (self.token, Asset::Xrp);
+        let token = self.token;
         let subscribe = match self.account {
             Some(account) => request::subscribe(self.asked.subscribe, account, token),
             None => request::subscribe_market(self.asked.subscribe, token),
         };
-        let mut all = vec![
-            request::server_info(self.asked.server),
-            subscribe,
-            request::amm_info(self.asked.pool, token),
-            request::book_offers(self.id(), xrp, Asset::Token(token), self.account, BOOK_LIMIT),
-            request::book_offers(self.id(), Asset::Token(token), xrp, self.account, BOOK_LIMIT),
-        ];
+        let mut all =
+            vec![request::server_info(self.asked.server), subscribe, request::amm_info(self.asked.pool, token)];
+        all.extend(self.books());
         if let Some(account) = self.account {
             all.push(request::account_info(self.id(), account, Index::Validated));
             all.push(request::account_lines(self.id(), account, Some(token.issuer), Index::Validated, None));
@@ -175,10 +171,19 @@ impl Watch {
         self.seen.ledgers += 1;
         match before {
             Some(before) if before.checked_add(1) != Some(index) => {
-                self.gap(format!("ledger {index} follows ledger {before}"))
+                let mut effects = self.gap(format!("ledger {index} follows ledger {before}"));
+                effects.extend(self.books().map(Effect::Send));
+                effects
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Both sides of the book: the picture that changes are counted from.
+    fn books(&mut self) -> [String; 2] {
+        let (xrp, token) = (Asset::Xrp, Asset::Token(self.token));
+        [(xrp, token), (token, xrp)]
+            .map(|(gets, pays)| request::book_offers(self.id(), gets, pays, self.account, BOOK_LIMIT))
     }
 
     fn gap(&mut self, reason: String) -> Vec<Effect> {
@@ -298,6 +303,8 @@ mod tests {
         assert_eq!(sends(&watch.on(Input::Connected, now_ms)), 5);
         let effects = watch.on(Input::Text(&closed(12)), now_ms);
         assert_eq!(effects[0], Effect::Gap("ledger 12 follows ledger 9".to_string()));
+        // The book is read afresh: what it lost in between nobody tells.
+        assert_eq!(sends(&effects), 2);
         let seen = watch.seen();
         assert_eq!((seen.ledgers, seen.first_ledger, seen.last_ledger, seen.gaps), (2, Some(9), Some(12), 2));
     }

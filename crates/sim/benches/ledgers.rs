@@ -34,7 +34,7 @@ type Figure = (String, String);
 type Part = fn() -> Vec<Figure>;
 
 fn main() {
-    let parts: [(&str, Part); 3] = [("day", day), ("growth", growth), ("depth", depth)];
+    let parts: [(&str, Part); 4] = [("day", day), ("growth", growth), ("depth", depth), ("mirror", mirror)];
     // `cargo bench ... -- growth` runs one part; cargo's own flag is none.
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let mut figures = Vec::new();
@@ -71,6 +71,27 @@ fn day() -> Vec<Figure> {
             (format!("a day of the default market ({DAY} ledgers), {who}"), text)
         })
         .collect()
+}
+
+/// A recording's ledgers, mirrored with nobody connected; `NEO_RECORDING` names it.
+fn mirror() -> Vec<Figure> {
+    let Ok(file) = std::env::var("NEO_RECORDING") else {
+        println!("mirror: set NEO_RECORDING to a recording's file to measure it");
+        return Vec::new();
+    };
+    let begun = Instant::now();
+    let scenario = Scenario { recording: Some(file.into()), ..Scenario::default() };
+    let mut node = Node::new(&scenario, 1).unwrap();
+    let (mut ledgers, mut transactions) = (0_u32, 0);
+    while node.mirror_ended().is_none() {
+        node.close_ledger();
+        ledgers += 1;
+        transactions += node.last_ledger().txn_count;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let (a_second, of_them) = (f64::from(ledgers) / seconds, f64::from(transactions) / seconds);
+    let text = format!("{seconds:.1} s: {a_second:.0} ledgers and {of_them:.0} transactions a second");
+    vec![(format!("a recording of {ledgers} ledgers and {transactions} transactions, mirrored"), text)]
 }
 
 /// A ledger in which ten offers are taken, in books of 10 to 10,000 offers a side.

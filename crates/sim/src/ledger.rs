@@ -215,12 +215,36 @@ impl Chain {
 
     /// Closes the open ledger: its transactions, in their final order, with results and metadata.
     pub fn close(&mut self, salt: u64, close_time: LedgerTime) -> Vec<ClosedTx> {
+        self.close_behind(salt, close_time, &BTreeSet::new(), |_, _| Vec::new())
+    }
+
+    /// Closes the open ledger behind what `first` does to the closed state. Those `held` back wait for the next one.
+    pub(crate) fn close_behind(
+        &mut self,
+        salt: u64,
+        close_time: LedgerTime,
+        held: &BTreeSet<Hash>,
+        first: impl FnOnce(&mut State, Context<'_>) -> Vec<ClosedTx>,
+    ) -> Vec<ClosedTx> {
         self.try_held();
         // Nobody asked in time.
         self.proposed.clear();
         self.drop_kept_out();
-        let waiting = self.canonical_order(salt);
-        let (closed, left) = self.execute(waiting);
+        let (waits, waiting) = self.canonical_order(salt).into_iter().partition(|tx| held.contains(&tx.hash));
+        let waits: Vec<Tx> = waits;
+        let context = Context {
+            rules: &self.rules,
+            ledger_index: self.header.index.saturating_add(1),
+            parent_close_time: self.header.close_time,
+            open: false,
+            retry: false,
+            fail_hard: false,
+            transaction_index: 0,
+            pool_account: self.pool_account,
+        };
+        let closed = first(&mut self.validated, context);
+        let (closed, mut left) = self.execute(closed, waiting);
+        left.extend(waits);
         self.count_changes();
         self.header = self.next_header(&closed, close_time);
         self.header.total_drops -= closed.iter().map(|closed| closed.fee).sum::<i64>();
@@ -251,8 +275,7 @@ impl Chain {
     }
 
     /// Applies transactions to the closed state; those that may still go in later are left.
-    fn execute(&mut self, mut waiting: Vec<Tx>) -> (Vec<ClosedTx>, Vec<Tx>) {
-        let mut closed: Vec<ClosedTx> = Vec::new();
+    fn execute(&mut self, mut closed: Vec<ClosedTx>, mut waiting: Vec<Tx>) -> (Vec<ClosedTx>, Vec<Tx>) {
         let mut retry = true;
         for pass in 0..TOTAL_PASSES {
             let before = closed.len();

@@ -20,6 +20,7 @@ pub mod history;
 pub mod image;
 pub mod keylet;
 pub mod ledger;
+pub mod mirror;
 pub mod node;
 pub mod number;
 pub mod queue;
@@ -30,6 +31,7 @@ pub mod state;
 pub mod tape;
 pub mod ter;
 
+pub use mirror::{MirrorError, Span};
 pub use node::{ConnectionId, Funds, HttpReply, Node, Outgoing, SaveError};
 pub use scenario::{Scenario, ScenarioError, maker_seed};
 pub use server::{ServeError, ServeOptions, Speed, serve};

@@ -16,6 +16,9 @@ use crate::faults::{Cut, Faults};
 use crate::generator::{Generator, GeneratorState};
 use crate::history::History;
 use crate::ledger::{Chain, Header};
+use crate::mirror::apply::FRONT;
+use crate::mirror::read::MirrorLedger;
+use crate::mirror::{FOUNDING, Mirror};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::state::{AccountRoot, State};
 use crate::tape::Tape;
@@ -104,6 +107,8 @@ pub struct Node {
     pub(crate) refused: u32,
     /// What the stream `server` was told last.
     pub(crate) last_load: Option<Load>,
+    /// The real ledgers that this one mirrors, in the place of participants.
+    pub(crate) mirror: Option<Mirror>,
     cuts: Vec<(ConnectionId, Cut)>,
     randoms: u64,
     generator: Generator,
@@ -116,9 +121,14 @@ impl Node {
     /// A new world.
     ///
     /// # Errors
-    /// [`ScenarioError`] when the scenario has mistakes, its tape cannot be read, or its accounts cannot be funded.
+    /// [`ScenarioError`] when the scenario has mistakes, its tape or its recording cannot be used, or its accounts cannot
+    /// be funded.
     pub fn new(scenario: &Scenario, seed: u64) -> Result<Node, ScenarioError> {
         let tape = check(scenario)?;
+        if let Some(file) = &scenario.recording {
+            let (scenario, mirror, founding) = Mirror::open(scenario, file)?;
+            return Node::mirrored(&scenario, seed, mirror, &founding);
+        }
         let mut state = State::default();
         let root = AccountRoot { balance: GENESIS_DROPS, sequence: 1, ..AccountRoot::default() };
         state.put_account(Address(GENESIS_ACCOUNT), root);
@@ -134,6 +144,32 @@ impl Node {
         if scenario.market {
             node.found_world()?;
         }
+        node.chain.take_proposed();
+        node.set_conditions();
+        Ok(node)
+    }
+
+    /// A world whose market is a recording's. It begins with the ledger that both sides of the book are known of.
+    fn mirrored(
+        scenario: &Scenario,
+        seed: u64,
+        mirror: Mirror,
+        founding: &[MirrorLedger],
+    ) -> Result<Node, ScenarioError> {
+        let mut state = State::default();
+        let root = AccountRoot { balance: GENESIS_DROPS, sequence: 1, ..AccountRoot::default() };
+        state.put_account(Address(GENESIS_ACCOUNT), root);
+        let first = founding.last().map_or(1, |ledger| ledger.index.saturating_sub(FOUNDING));
+        let mut chain = Chain::new(scenario.rules(), state, first, LedgerTime(scenario.start_time_s))
+            .with_queue(scenario.queue.clone());
+        chain.skip_orders(FRONT);
+        let mut history = History::new(scenario.history_ledgers);
+        history.close(chain.header().clone(), Vec::new());
+        let mut node = Node::assemble(scenario, seed, first, chain, history, Generator::new(scenario, None, seed));
+        node.mirror = Some(mirror);
+        node.history.track(Address(GENESIS_ACCOUNT));
+        node.found_world()?;
+        node.close_mirrored(founding);
         node.chain.take_proposed();
         node.set_conditions();
         Ok(node)
@@ -159,6 +195,7 @@ impl Node {
             missed: 0,
             refused: 0,
             last_load: None,
+            mirror: None,
             cuts: Vec::new(),
             randoms: 0,
             generator,
@@ -196,6 +233,9 @@ impl Node {
     pub fn load(bytes: &[u8], scenario: &Scenario) -> Result<Node, ScenarioError> {
         let tape = check(scenario)?;
         let refuse = |reason: String| ScenarioError::Saved { reason };
+        if scenario.recording.is_some() {
+            return Err(refuse("a recording is always replayed from its beginning".to_string()));
+        }
         let saved: Saved = serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;
         if saved.version != SAVE_VERSION {
             return Err(refuse(format!("it has version {}, this program reads {SAVE_VERSION}", saved.version)));

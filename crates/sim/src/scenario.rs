@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::apply::Rules;
 use crate::faults::FaultPlan;
+use crate::mirror::MirrorError;
 use crate::queue::QueueSetup;
 use crate::tape::TapeError;
 pub use market::{Makers, Pool, Price, PriceKind, Takers};
@@ -47,6 +48,9 @@ pub enum ScenarioError {
     /// The tape cannot be used.
     #[error("the scenario's tape: {0}")]
     Tape(#[from] TapeError),
+    /// The recording cannot be mirrored.
+    #[error("the scenario's recording: {0}")]
+    Recording(#[from] MirrorError),
     /// A transaction of the world's beginning was refused.
     #[error("the world cannot begin: {step} gave {result}; give the maker less, or check the reserves")]
     Genesis {
@@ -101,6 +105,11 @@ pub struct Scenario {
     pub tape: Option<PathBuf>,
     /// Starts the tape again when it ends; else no more trades come.
     pub tape_loop: bool,
+    /// A recording of `neo record` whose market is mirrored in the place of participants; its other parts are found beside
+    /// it.
+    pub recording: Option<PathBuf>,
+    /// Ledgers for which a client's transactions are held back in a mirrored market, beyond the one that they come for.
+    pub mirror_latency_ledgers: u32,
     /// False for an empty ledger: the master account alone, as a stand-alone rippled begins. Nobody trades then but
     /// its clients.
     pub market: bool,
@@ -146,6 +155,8 @@ impl Default for Scenario {
             faults: FaultPlan::default(),
             tape: None,
             tape_loop: false,
+            recording: None,
+            mirror_latency_ledgers: 0,
         }
     }
 }

@@ -479,6 +479,11 @@ impl State {
         self.next_order
     }
 
+    /// Leaves so many places of every queue free.
+    pub(crate) fn skip_orders(&mut self, places: u64) {
+        self.next_order = self.next_order.saturating_add(places);
+    }
+
     /// Writes or removes an entry; the former one goes to the journal.
     pub fn put(&mut self, key: Key, entry: Option<Entry>) {
         let former = self.place(key, entry);

@@ -222,6 +222,9 @@ pub(crate) fn dispatch(node: &mut Node, command: &str, request: &Request) -> (Ve
     match command {
         "submit" => return submit::submit(node, request),
         "ledger_accept" if node.accepts_ledgers => {
+            if let Some(ended) = node.mirror_ended() {
+                return (Vec::new(), Err(ApiError::new("notReady", 71, ended)));
+            }
             let outgoing = node.close_ledger();
             return (outgoing, Ok(server::ledger_current(node)));
         }

@@ -37,6 +37,17 @@ impl Chain {
         self.rules.reserve_inc_drops = inc_drops;
     }
 
+    /// Sets the reference fee from the open ledger on.
+    pub(crate) fn set_base_fee(&mut self, drops: i64) {
+        self.rules.base_fee_drops = drops;
+    }
+
+    /// Leaves so many places of every queue free for what is put before all.
+    pub(crate) fn skip_orders(&mut self, places: u64) {
+        self.validated.skip_orders(places);
+        self.open.skip_orders(places);
+    }
+
     /// Keeps a transaction out of every closed ledger; the open one shows it until it closes.
     pub fn keep_out(&mut self, transaction: Hash) {
         self.never_in.insert(transaction);

@@ -14,6 +14,10 @@ use crate::faults::{Cut, Health, IssuerAct, chance};
 use crate::generator::{Draft, Generator};
 use crate::history::Record;
 use crate::ledger::ClosedTx;
+use crate::mirror::Mirror;
+use crate::mirror::apply::Applier;
+use crate::mirror::frame::Frame;
+use crate::mirror::read::MirrorLedger;
 
 /// How long a ledger stays open at least (rippled, `ConsensusParms`, `ledgerMIN_CLOSE`).
 const OPEN_MS: u32 = 2_000;
@@ -27,6 +31,9 @@ impl Node {
     /// does; what it missed comes with the first ledger after that.
     pub fn close_ledger(&mut self) -> Vec<Outgoing> {
         self.refused = 0;
+        if self.mirror_ended().is_some() {
+            return Vec::new();
+        }
         if self.faults.health(self.network_index()) != Health::Full {
             self.missed = self.missed.saturating_add(1);
             return Vec::new();
@@ -64,6 +71,9 @@ impl Node {
     #[must_use]
     pub fn next_interval_ms(&self) -> u32 {
         let last = self.chain.header().index;
+        if let Some(next) = self.mirror.as_ref().and_then(Mirror::next_close) {
+            return next.0.saturating_sub(self.close_time().0).clamp(1, 600).saturating_mul(1_000);
+        }
         let due = self.scenario.close_interval_ms.saturating_add(self.lateness_ms(last.saturating_add(1)));
         due.saturating_sub(self.lateness_ms(last))
     }
@@ -83,7 +93,8 @@ impl Node {
         for act in self.faults.issuer_acts(index) {
             self.issuer_does(act);
         }
-        if self.scenario.market {
+        let mirrored = self.mirror.as_mut().and_then(Mirror::take);
+        if self.scenario.market && self.mirror.is_none() {
             for draft in self.generator.next_ledger() {
                 self.send_draft(draft);
             }
@@ -91,7 +102,10 @@ impl Node {
         let mut sent = stream::proposed_messages(self);
         // What waits for a cheaper ledger gets into the one that opens now.
         self.chain.set_load_factor(self.faults.load_factor(index.saturating_add(1)));
-        let closed = self.close();
+        let closed = match &mirrored {
+            Some(ledger) => self.close_mirrored(std::slice::from_ref(ledger)),
+            None => self.close(),
+        };
         if let Some(keep) = self.faults.forgets(index) {
             self.history.forget_all_but(keep);
         }
@@ -132,7 +146,11 @@ impl Node {
     /// The reserves and the cost of the open ledger.
     pub(super) fn set_conditions(&mut self) {
         let open = self.chain.open_index();
-        let usual = (self.scenario.reserve_base_drops, self.scenario.reserve_inc_drops);
+        let usual = match &self.mirror {
+            // Those of the last mirrored ledger.
+            Some(_) => (self.chain.rules().reserve_base_drops, self.chain.rules().reserve_inc_drops),
+            None => (self.scenario.reserve_base_drops, self.scenario.reserve_inc_drops),
+        };
         let (base, inc) = self.faults.reserves(open).unwrap_or(usual);
         self.chain.set_reserves(base, inc);
         self.chain.set_load_factor(self.faults.load_factor(open));
@@ -161,6 +179,32 @@ impl Node {
             }
         };
         self.send_draft(Draft { account: token.issuer, fields: object(fields), slot: None });
+    }
+
+    /// Why no ledger closes any more: the recording that this one mirrors has ended.
+    #[must_use]
+    pub fn mirror_ended(&self) -> Option<&str> {
+        self.mirror.as_ref().and_then(Mirror::ended)
+    }
+
+    /// Closes the open ledger behind what the real ledgers did; the last of them is the one that closes.
+    pub(super) fn close_mirrored(&mut self, ledgers: &[MirrorLedger]) -> Vec<ClosedTx> {
+        let (Some(mirror), Some(last)) = (&mut self.mirror, ledgers.last()) else { return Vec::new() };
+        let close_time = LedgerTime(last.close_time.0.max(self.chain.header().close_time.plus_s(1).0));
+        self.chain.set_reserves(last.reserve_base_drops, last.reserve_inc_drops);
+        self.chain.set_base_fee(last.base_fee_drops);
+        let held = mirror.held_back(self.chain.open_txs(), self.chain.open_index());
+        let applier = &mut mirror.applier;
+        let closed = self.chain.close_behind(self.seed, close_time, &held, |state, context| {
+            let mut frame = Frame::new(state, context, Applier::keeper());
+            for ledger in ledgers {
+                applier.ledger(&mut frame, ledger);
+            }
+            frame.finish()
+        });
+        let records = closed.iter().map(Record::of).collect();
+        self.history.close(self.chain.header().clone(), records);
+        closed
     }
 
     /// Closes the open ledger without the participants.

@@ -9,6 +9,7 @@ use crate::amount::{TokenValue, Value};
 use crate::apply::meta::amount_json;
 use crate::apply::tx::ASF_DEFAULT_RIPPLE;
 use crate::generator::Generator;
+use crate::mirror::apply::Applier;
 use crate::scenario::ScenarioError;
 
 /// What each participant starts with: enough for years of trading.
@@ -22,12 +23,31 @@ const ASF_ALLOW_TRUST_LINE_CLAWBACK: u32 = 16;
 impl Node {
     /// Funds the issuer, the participants and the maker by transactions of the first ledgers.
     pub(super) fn found_world(&mut self) -> Result<(), ScenarioError> {
-        let (issuer, maker) = (self.scenario.issuer(), self.scenario.maker()?);
-        let (rlusd, genesis) = (self.scenario.rlusd(), Address(GENESIS_ACCOUNT));
-        self.history.track(maker);
+        self.history.track(self.scenario.maker()?);
+        if self.mirror.is_some() {
+            return self.found_accounts(vec![Applier::keeper(), Applier::taker()]);
+        }
         let provider = self.scenario.has_pool().then(Generator::provider_account);
         let participants: Vec<Address> =
             Generator::taker_accounts().into_iter().chain([Generator::maker_account()]).chain(provider).collect();
+        self.found_accounts(participants)?;
+        if let Some(provider) = provider {
+            let pool = self.generator.pool(self.scenario.reserve_inc_drops);
+            self.found("making the pool", provider, pool)?;
+            self.close();
+        }
+        // A market is there before anybody looks at it: the first ledger that a client sees has a price.
+        for draft in self.generator.opening_quotes() {
+            self.send_draft(draft);
+        }
+        self.close();
+        Ok(())
+    }
+
+    /// Funds the issuer, the participants and the maker, in four ledgers.
+    fn found_accounts(&mut self, participants: Vec<Address>) -> Result<(), ScenarioError> {
+        let (issuer, maker) = (self.scenario.issuer(), self.scenario.maker()?);
+        let (rlusd, genesis) = (self.scenario.rlusd(), Address(GENESIS_ACCOUNT));
         let maker_drops = drops_of(self.scenario.maker_xrp)?;
         let pay = |to: Address, amount: Json| {
             object(json!({ "TransactionType": "Payment", "Destination": to, "Amount": amount }))
@@ -71,16 +91,6 @@ impl Node {
         if maker_drops > 0 && !maker_value.is_zero() {
             let amount = amount_json(Value::Token(maker_value), rlusd);
             self.found("issuing to the maker", issuer, pay(maker, amount))?;
-        }
-        self.close();
-        if let Some(provider) = provider {
-            let pool = self.generator.pool(self.scenario.reserve_inc_drops);
-            self.found("making the pool", provider, pool)?;
-            self.close();
-        }
-        // A market is there before anybody looks at it: the first ledger that a client sees has a price.
-        for draft in self.generator.opening_quotes() {
-            self.send_draft(draft);
         }
         self.close();
         Ok(())

@@ -184,6 +184,16 @@ impl Scenario {
         check(agrees, "price.kind", format!("{kind:?}").to_lowercase(), fix);
         let fix = "give 1 to 100";
         check((1..=100).contains(&ahead), "takers.informed_ahead_ledgers", ahead.to_string(), fix);
+        let recording = self.recording.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let alone = self.recording.is_none() || (self.tape.is_none() && self.market && !self.has_pool());
+        check(
+            alone,
+            "recording",
+            recording,
+            "give it without tape, market = false and amm: the recording is the market",
+        );
+        let latency = self.mirror_latency_ledgers;
+        check(latency <= 16, "mirror_latency_ledgers", latency.to_string(), "give 0 to 16");
         // A tape's takers are its trades.
         let share = self.takers.informed_share;
         let fits = self.tape.is_none() || share <= 0.0;
