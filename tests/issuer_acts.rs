@@ -156,8 +156,10 @@ fn a_frozen_line_stops_the_bids_alone() {
 #[test]
 fn nothing_is_quoted_while_everything_is_frozen() {
     type Case = (fn(&mut FaultPlan), &'static str);
-    let cases: [Case; 2] =
-        [(|plan| plan.deep_freeze = during(), "frozen deeply"), (|plan| plan.global_freeze = during(), "global freeze")];
+    let cases: [Case; 2] = [
+        (|plan| plan.deep_freeze = during(), "frozen deeply"),
+        (|plan| plan.global_freeze = during(), "global freeze"),
+    ];
     for (change, words) in cases {
         for ended in sessions(change) {
             assert!(ended.flows().is_empty(), "{:?}", ended.flows());

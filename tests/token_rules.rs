@@ -17,12 +17,16 @@ const MAX_STEPS: u64 = 3_000_000;
 const TRADE_FOR_S: u32 = 600;
 
 fn orders(records: &[Record]) -> BTreeMap<u32, &Order> {
-    let order = |record| if let &Record::Order(order) = record { Some((order.offer_sequence, order)) } else { None };
-    records.iter().filter_map(|record| order(&record)).collect()
+    let orders = records.iter().filter_map(|record| if let Record::Order(order) = record { Some(order) } else { None });
+    orders.map(|order| (order.offer_sequence, order)).collect()
 }
 
 fn fills(records: &[Record]) -> Vec<&Fill> {
     records.iter().filter_map(|record| if let Record::Fill(fill) = record { Some(fill) } else { None }).collect()
+}
+
+fn snapshot(record: &Record) -> Option<&ValuationSnapshot> {
+    if let Record::Valuation(snapshot) = record { Some(snapshot) } else { None }
 }
 
 /// Runs a session; whenever a ledger was told of, each untouched offer on it is held against its order. Gives how many
@@ -83,9 +87,9 @@ fn under_a_transfer_fee_the_books_balance_and_a_bid_costs_no_more_than_its_offse
             assert!(cost < middle, "seed {seed}: {cost} for the middle {middle}");
         }
         assert!(fills.iter().any(|fill| fill.side == Side::Ask), "seed {seed}");
-        let snapshot = |record| if let &Record::Valuation(snapshot) = record { Some(snapshot) } else { None };
-        let snapshots: Vec<&ValuationSnapshot> = runner.records.iter().filter_map(|r| snapshot(&r)).collect();
-        let (first, last) = (snapshots.first().unwrap(), snapshots.last().unwrap());
+        let mut snapshots = runner.records.iter().filter_map(snapshot);
+        let first = snapshots.next().unwrap();
+        let last = snapshots.last().unwrap();
         let (mut xrp, mut rlusd) = (first.xrp, first.rlusd);
         for record in &runner.records {
             let (drops, tokens) = match record {

@@ -45,8 +45,7 @@ impl OrdersCore {
                 self.withheld = desired.quotes.is_empty().then(|| "no quote is possible with these funds".to_string());
                 for side in [Side::Bid, Side::Ask] {
                     // What cannot be renewed is withdrawn: it would come back at an old price with the thaw.
-                    let stopped =
-                        self.token_rules.stops(side) || self.refusals.must_wait(side, self.ledger_index);
+                    let stopped = self.token_rules.stops(side) || self.refusals.must_wait(side, self.ledger_index);
                     desired.quotes.retain(|quote| quote.side != side || !stopped);
                     if let Some(reason) = self.refusals.reason(side) {
                         self.withheld = Some(reason);

@@ -132,3 +132,32 @@ fn orders_are_made_for_the_tick_size_and_the_fee_of_the_ledger() {
     let best = orders.iter().find(|order| (order.side, order.level) == (Side::Bid, 0)).unwrap();
     assert!(best.price < "2.375".parse().unwrap() && best.price > "2.373".parse().unwrap(), "{}", best.price);
 }
+
+/// The market moves by 1 %: what `quoting` has resting is to be replaced, under these limits.
+fn moved_under(change: impl FnOnce(&mut RiskConfig)) -> Vec<Intent> {
+    let (mut bench, _) = quoting();
+    change(&mut bench.core.config.risk);
+    let mut moved = update(110, 3, vec![], None);
+    let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
+    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44") };
+    bench.ledger(&moved);
+    bench.acknowledge()
+}
+
+/// 10,000 XRP are owned and 100 bid for. A replacement can be filled after the offer that it replaces was.
+#[test]
+fn a_replacement_counts_in_the_limits_beside_the_offer_that_it_replaces() {
+    let purposes = |intents: &[Intent]| intents.iter().map(|intent| intent.purpose).collect::<Vec<_>>();
+    let room = |xrp: i64| moved_under(|risk| risk.max_inventory_xrp = Some(Dec::from_i64(xrp)));
+    // The market rose, so that the ask moves first: the bid is the second.
+    assert_eq!(purposes(&room(10_200)).iter().filter(|purpose| **purpose == Purpose::Replace).count(), 2);
+    // With less room than both need, the old bid is cancelled, and the new one is placed when it is seen gone.
+    let refused = room(10_199);
+    let cancels: Vec<&Intent> = refused.iter().filter(|intent| intent.purpose == Purpose::Cancel).collect();
+    assert_eq!((refused.len(), cancels.len()), (2, 1), "{refused:?}");
+    assert_eq!(cancels[0].offer_sequence, Some(1), "the bid of before");
+    // The ask the same, from below.
+    let refused = moved_under(|risk| risk.min_inventory_xrp = Some(Dec::from_i64(9_801)));
+    let cancels: Vec<&Intent> = refused.iter().filter(|intent| intent.purpose == Purpose::Cancel).collect();
+    assert_eq!((refused.len(), cancels[0].offer_sequence), (2, Some(2)), "{refused:?}");
+}

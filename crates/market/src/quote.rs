@@ -271,7 +271,9 @@ pub enum WithheldReason {
         price: Dec,
     },
     /// No legs near this size rest as they are signed.
-    #[error("no offer near {size} XRP at {price} keeps its amounts on the issuer's tick size; change size_xrp a little")]
+    #[error(
+        "no offer near {size} XRP at {price} keeps its amounts on the issuer's tick size; change size_xrp a little"
+    )]
     OffTheGrid {
         /// The size asked for.
         size: Drops,
@@ -437,13 +439,7 @@ fn quote_level(
     Ok(Ok(quote))
 }
 
-fn price_at(
-    config: &QuoteConfig,
-    rules: IssuerRules,
-    mid: Dec,
-    side: Side,
-    level: u8,
-) -> Result<Dec, AmountError> {
+fn price_at(config: &QuoteConfig, rules: IssuerRules, mid: Dec, side: Side, level: u8) -> Result<Dec, AmountError> {
     let offset = config.offset_bps(side, level)?;
     let one = Dec::from_i64(BPS);
     let factor = match side {
