@@ -12,6 +12,7 @@ mod sending;
 mod settle;
 mod stranger;
 mod suspects;
+mod token_rules;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -262,7 +262,7 @@ fn token(ledger: &LedgerFacts, wanted: &Wanted) -> Vec<Finding> {
         Some(rate) => problem(
             "transfer rate",
             format!(
-                "the issuer takes {} billionths of what is moved: whoever sells the token pays it, so ask for more",
+                "the issuer takes {} billionths of what is moved: whoever sells the token pays it; bids stand lower by it",
                 rate.saturating_sub(NO_TRANSFER_FEE)
             ),
         ),

@@ -6,7 +6,8 @@
 //!
 //! Here are the state and the order of work; `settle` reads what a ledger proves, `adopt` takes over what still stands,
 //! `audit` holds what the ledger lists against its own counts,
-//! `suspects` are offers that nobody owns yet, `stranger` is what others did with our key, `quoting` decides what to change, `refusals` what waits, `sending` signs and sends.
+//! `suspects` are offers that nobody owns yet, `stranger` is what others did with our key, `quoting` decides what to change, `token_rules` what the issuer
+//! forbids, `refusals` what waits, `sending` signs and sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,7 @@ use super::fees::{FeeBudget, FeePaid};
 use super::refusals::Refusals;
 use super::settle::intent_update;
 use super::suspects::Suspects;
+use super::token_rules::TokenRules;
 use crate::clock::to_utc;
 use crate::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
 use crate::status::{AuditStatus, QuoteStatus};
@@ -213,6 +215,7 @@ pub struct OrdersCore {
     pub(super) mid: Option<Dec>,
     pub(super) withheld: Option<String>,
     pub(super) refusals: Refusals,
+    pub(super) token_rules: TokenRules,
     pub(super) fees: FeeBudget,
     pub(super) audits: Audits,
     pub(super) failed_transactions: u64,
@@ -261,6 +264,7 @@ impl OrdersCore {
             mid: None,
             withheld: Some("waiting for the first validated ledger".to_string()),
             refusals: Refusals::default(),
+            token_rules: TokenRules::default(),
             audits: Audits::default(),
             failed_transactions: 0,
             fills: (0, 0),
@@ -543,6 +547,12 @@ impl OrdersCore {
             let findings = self.audits.check(owned, update.account.owner_count, self.ledger_index);
             records.extend(findings.into_iter().map(|finding| finding.record(now)));
         }
+        let changes = self.token_rules.hear(&update.terms, self.ledger_index, now);
+        if !changes.is_empty() && self.token_rules.reason().is_none() {
+            // What was refused was refused for this; nothing else need be waited for.
+            self.refusals = Refusals::default();
+        }
+        records.extend(changes);
         records.push(Record::LedgerProcessed {
             ledger_index: self.ledger_index,
             close_time: to_utc(self.close_time),

@@ -730,6 +730,8 @@ fn a_side_that_the_ledger_refuses_is_withdrawn_waits_and_says_why() {
 
 #[path = "codes_tests.rs"]
 mod codes;
+#[path = "rules_tests.rs"]
+mod rules;
 
 #[test]
 fn an_audit_tells_of_entries_that_the_owner_count_does_not_hold() {

@@ -40,14 +40,13 @@ impl OrdersCore {
         let balances = update.account.balances(&update.ledger)?;
         let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
         funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
-        let desired = match quote::desired(&update.view, &funds, &self.config.quote) {
+        let desired = match quote::desired_under(&update.view, &funds, &self.config.quote, self.token_rules.issuer()) {
             Ok(mut desired) => {
                 self.withheld = desired.quotes.is_empty().then(|| "no quote is possible with these funds".to_string());
                 for side in [Side::Bid, Side::Ask] {
                     // What cannot be renewed is withdrawn: it would come back at an old price with the thaw.
-                    desired
-                        .quotes
-                        .retain(|quote| quote.side != side || !self.refusals.must_wait(side, self.ledger_index));
+                    let stopped = self.token_rules.stops(side) || self.refusals.must_wait(side, self.ledger_index);
+                    desired.quotes.retain(|quote| quote.side != side || !stopped);
                     if let Some(reason) = self.refusals.reason(side) {
                         self.withheld = Some(reason);
                     }
@@ -59,6 +58,9 @@ impl OrdersCore {
                 None
             }
         };
+        if let Some(reason) = self.token_rules.reason() {
+            self.withheld = Some(reason.to_string());
+        }
         let limits = RiskLimits::new(self.config.risk.clone());
         for action in self.plan(desired.as_ref()) {
             let Some(action) = self.within_budget(action) else { continue };

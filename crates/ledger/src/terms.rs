@@ -49,7 +49,8 @@ impl IssuerTerms {
 /// Our trust line, beside its balance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineTerms {
-    /// Most that we said we would hold. Trading is not bound by it.
+    /// Most that we said we would hold. Trading is not bound by it: a crossing ignores it (rippled, `DirectStep.cpp`,
+    /// `DirectIOfferCrossingStep::maxFlow`), and the owner of a resting offer is credited whole (`BookStep.cpp`).
     pub limit: Dec,
     /// The issuer froze it: nothing can be sold.
     pub frozen: bool,

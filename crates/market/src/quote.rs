@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::decimal::LEDGER_DIGITS;
 use crate::problem::{Problem, Problems};
-use crate::{AmountError, Balances, Dec, Drops, MarketView, Rounding, Side};
+use crate::{AmountError, Balances, Dec, Drops, IssuerRules, MarketView, Rounding, Side};
 
 /// Decimal places an RLUSD leg is rounded to: the codec keeps 15 digits after the point without loss.
 const LEG_PLACES: i32 = 15;
@@ -270,6 +270,16 @@ pub enum WithheldReason {
         /// The price after rounding.
         price: Dec,
     },
+    /// No legs near this size rest as they are signed.
+    #[error(
+        "no offer near {size} XRP at {price} keeps its amounts on the issuer's tick size; change size_xrp a little"
+    )]
+    OffTheGrid {
+        /// The size asked for.
+        size: Drops,
+        /// The price asked for.
+        price: Dec,
+    },
     /// The RLUSD leg is under a millionth, where the ledger's encoding is no longer trusted.
     #[error("its RLUSD leg {rlusd} is below 0.000001; use a larger size_xrp")]
     LegTooSmall {
@@ -353,11 +363,28 @@ pub enum NoQuote {
 /// # Errors
 /// [`NoQuote`] when no level can be quoted: no or no sane reference price, or amounts out of range.
 pub fn desired(view: &MarketView, funds: &Funds, config: &QuoteConfig) -> Result<Desired, NoQuote> {
+    desired_under(view, funds, config, IssuerRules::default())
+}
+
+/// The same where the issuer has a tick size or takes a fee.
+///
+/// Every quote rests exactly as it is signed, at the configured distance or farther and at most at the configured size.
+/// The distance of a bid holds for what it costs, the fee included, so that it stands lower by the fee; and bids promise
+/// no more than can be paid with it.
+///
+/// # Errors
+/// [`NoQuote`], as [`desired`].
+pub fn desired_under(
+    view: &MarketView,
+    funds: &Funds,
+    config: &QuoteConfig,
+    rules: IssuerRules,
+) -> Result<Desired, NoQuote> {
     let mut desired = Desired { reference_price: reference_price(view)?, quotes: Vec::new(), withheld: Vec::new() };
-    let mut left = *funds;
+    let mut left = Funds { rlusd: rules.promisable(funds.rlusd)?, ..*funds };
     for level in 0..config.levels {
         for side in Side::BOTH {
-            match quote_level(view, &left, config, desired.reference_price, (side, level))? {
+            match quote_level(view, &left, (config, rules), desired.reference_price, (side, level))? {
                 Ok(quote) => {
                     left.take(&quote)?;
                     desired.quotes.push(quote);
@@ -385,11 +412,11 @@ fn reference_price(view: &MarketView) -> Result<Dec, NoQuote> {
 fn quote_level(
     view: &MarketView,
     left: &Funds,
-    config: &QuoteConfig,
+    (config, rules): (&QuoteConfig, IssuerRules),
     mid: Dec,
     (side, level): (Side, u8),
 ) -> Result<Result<Quote, WithheldReason>, AmountError> {
-    let price = price_at(config, mid, side, level)?;
+    let price = price_at(config, rules, mid, side, level)?;
     if !price.is_positive() {
         return Ok(Err(WithheldReason::PriceTooSmall { price }));
     }
@@ -403,14 +430,16 @@ fn quote_level(
     if size <= Drops::ZERO || size.to_xrp()? < config.min_size_xrp {
         return Ok(Err(WithheldReason::InsufficientFunds { affordable: size, minimum: config.min_size_xrp }));
     }
-    let quote = Quote::new(side, level, price, size)?;
+    let Some(quote) = Quote::on_grid(side, level, price, size, rules.tick_size)? else {
+        return Ok(Err(WithheldReason::OffTheGrid { size, price }));
+    };
     if quote.rlusd < Dec::from_parts(1, -6)? {
         return Ok(Err(WithheldReason::LegTooSmall { rlusd: quote.rlusd }));
     }
     Ok(Ok(quote))
 }
 
-fn price_at(config: &QuoteConfig, mid: Dec, side: Side, level: u8) -> Result<Dec, AmountError> {
+fn price_at(config: &QuoteConfig, rules: IssuerRules, mid: Dec, side: Side, level: u8) -> Result<Dec, AmountError> {
     let offset = config.offset_bps(side, level)?;
     let one = Dec::from_i64(BPS);
     let factor = match side {
@@ -418,7 +447,8 @@ fn price_at(config: &QuoteConfig, mid: Dec, side: Side, level: u8) -> Result<Dec
         Side::Ask => one.add(offset)?,
     };
     let rounding = favourable(side);
-    mid.mul(factor, rounding)?.mul(Dec::from_parts(1, -4)?, rounding)?.round_places(config.price_places, rounding)
+    let price = mid.mul(factor, rounding)?.mul(Dec::from_parts(1, -4)?, rounding)?;
+    rules.offered(side, price)?.round_places(config.price_places, rounding)
 }
 
 /// True when an offer of `side` at `price` trades with an opposite offer at `best`.
