@@ -12,6 +12,7 @@ pub mod problem;
 pub mod quote;
 pub mod result;
 pub mod risk;
+pub mod skew;
 pub mod value;
 pub mod view;
 
@@ -22,5 +23,6 @@ pub use problem::Problem;
 pub use quote::{Desired, Funds, NoQuote, Quote, QuoteConfig, Withheld, WithheldReason, desired};
 pub use result::{FillPoint, SpreadStats, bps_from_mid};
 pub use risk::{Approved, Refusal, Refused, RiskConfig, RiskLimits, RiskState};
+pub use skew::Skew;
 pub use value::value;
 pub use view::{Balances, BookLevel, MarketView, Side};
