@@ -83,12 +83,16 @@ fn what_is_exported_sums_up_to_the_report_to_the_last_digit() {
 #[test]
 fn a_running_session_is_exported_and_a_reader_that_leaves_is_no_error() {
     let engine = Engine::new();
-    let run = engine.neo("run", &["--for", "60m", "--speed", "max"]);
+    let run = engine.neo("run", &["--for", "90m", "--speed", "max"]);
     assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
     let mut running = engine.start(&["--speed", "50"]);
     running.until_it_quotes();
-    let valuations = export(&engine, &["valuations"]);
-    assert!(valuations.lines().count() > 900, "{}", valuations.lines().count());
+    // More than a page.
+    let valuations = csv_rows(&export(&engine, &["valuations", "--session", "S1"]));
+    let stored: Vec<String> = engine.record().valuations(1).unwrap().iter().map(|row| row.seq.to_string()).collect();
+    assert!(stored.len() > 1_100, "{}", stored.len());
+    assert_eq!(valuations.iter().map(|row| row["seq"].clone()).collect::<Vec<_>>(), stored);
+    assert!(export(&engine, &["valuations"]).lines().count() > stored.len() + 1, "the running session's too");
 
     let mut command = engine.with_db("export", &["valuations", "--format", "json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
