@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A market maker for the XRP Ledger's XRP/RLUSD book whose sessions always close.
 #[derive(Debug, Parser)]
@@ -35,6 +35,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Learn from sessions which offsets to quote with: fills by distance, the law of arrivals, profit, and how sure it is.
     Calibrate(CalibrateArgs),
+    /// Write rows of the record as CSV or JSON, for those who analyse elsewhere; an engine may run.
+    Export(ExportArgs),
     /// Ask the running engine to stop, wait, and exit with its outcome.
     Stop(StopArgs),
     /// Show what the running engine does.
@@ -311,6 +313,59 @@ Distances must differ for k to be seen: quote two levels, or different offsets i
 are held against the law of the other sessions: how likely were so few, or so many? Where the data do not suffice the
 answer says why and how much more is needed, with exit code 0. Of a predecessor's session count its fills, its length and,
 where its row names them (bid_offset_bps, ask_offset_bps), its offsets. The record is only read; an engine may run.";
+
+/// What to export.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXPORT_HELP)]
+pub struct ExportArgs {
+    /// Which rows
+    #[arg(value_name = "WHAT")]
+    pub what: ExportWhat,
+    /// Which record.
+    #[command(flatten)]
+    pub db: DbArg,
+    /// Of one session: S3, 3 or latest [default: of all]
+    #[arg(long, value_name = "SESSION")]
+    pub session: Option<String>,
+    /// csv: a line of names, then a line a row; json: one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "csv")]
+    pub format: ExportFormat,
+    /// Write it here instead of on stdout: the whole file appears at the end, or none; an older one is replaced
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Rows that can be exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportWhat {
+    /// What traded
+    Fills,
+    /// Offers as placed, and what became of them
+    Orders,
+    /// Valuation snapshots
+    Valuations,
+    /// Fees, deposits, withdrawals, and what nothing explains
+    Flows,
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Comma-separated values, quoted as RFC 4180 says
+    Csv,
+    /// One JSON object a line
+    Json,
+}
+
+const EXPORT_HELP: &str = "\
+Columns are the record's: seq, session, ... ; xrp_drops are whole drops (1 XRP = 1000000), RLUSD and prices are decimals to
+the last digit, times RFC 3339 in UTC: close_time the ledger's, recorded_at the real clock's. In JSON decimals are text, so
+that no reader makes a float of them. What is unknown is an empty field, or null; an empty text is \"\". Lines end with LF.
+Rows come in the order they were recorded, as far as they were when the command began. Rows of imported sessions are the
+predecessor's, and not exported.
+
+  neo export fills --session latest --out fills.csv
+  neo export flows --format json | jq -r 'select(.cause == \"fee\") | .xrp_drops' | paste -sd+ | bc";
 
 /// How to stop.
 #[derive(Clone, Debug, Args)]

@@ -13,8 +13,8 @@ use crate::live::{Refusal, key::KeyProblem};
 use crate::output::{Out, last_words};
 use crate::unattended::space::DiskLow;
 use crate::{
-    backfill, backup, calibrate, cancel_all, config, control, import, pause, preflight, record, recover, replay, report, run,
-    sessions, setup, sim_ledger, supervise, thin, verify,
+    backfill, backup, calibrate, cancel_all, config, control, export, import, pause, preflight, record, recover,
+    replay, report, run, sessions, setup, sim_ledger, supervise, thin, verify,
 };
 
 /// Reads the command line, does what it says, tells an error, and gives the exit code that says how it went. The whole
@@ -38,6 +38,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Sessions(args) => sessions::run(&db_of(&args.db)?, args.json, &mut Out::stdout()),
         Command::Report(args) => report::run(&db_of(&args.read.db)?, &args.session, args.read.json, &mut Out::stdout()),
         Command::Calibrate(args) => calibrate::run(&db_of(&args.read.db)?, &args, &mut Out::stdout()),
+        Command::Export(args) => export::run(&db_of(&args.db)?, &args, &mut Out::stdout()),
         Command::Stop(args) => control::stop(&db_of(&args.db)?, args.urgent, args.wait, args.json, &mut Out::stdout()),
         Command::Status(args) => control::status(&db_of(&args.db)?, args.json, &mut Out::stdout()),
         Command::Pause(args) => {

@@ -15,6 +15,7 @@ pub mod control;
 pub mod dashboard;
 pub mod dispatch;
 pub mod exit;
+pub mod export;
 pub mod import;
 pub mod live;
 pub mod logging;

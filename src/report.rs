@@ -242,7 +242,7 @@ pub fn run(db: &Path, which: &str, json: bool, out: &mut Out) -> Result<ExitCode
 }
 
 /// `S3` or `3`; `None` for `latest`.
-fn parse_session(which: &str) -> Result<Option<i64>, String> {
+pub(crate) fn parse_session(which: &str) -> Result<Option<i64>, String> {
     if which.eq_ignore_ascii_case("latest") {
         return Ok(None);
     }

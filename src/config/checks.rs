@@ -201,10 +201,12 @@ impl Checks<'_> {
         let last_level = quote.levels.saturating_sub(1);
         for side in neo_market::Side::BOTH {
             // An offset that overflows is reported by the quotes' own checks.
-            let inside = quote.offset_bps(side, last_level).map_or(true, |offset| offset <= risk.price_band_bps);
+            let skew = quote.inventory_target_pct.map_or(neo_market::Dec::zero(), |_| quote.skew_bps);
+            let farthest = quote.offset_bps(side, last_level).and_then(|offset| offset.add(skew));
+            let inside = farthest.map_or(true, |offset| offset <= risk.price_band_bps);
             let reason =
                 format!("the last {side} stands farther out: every such quote would be refused", side = side.as_str());
-            let fix = "widen the band, or bring the offsets, the step or the levels in";
+            let fix = "widen the band, or bring the offsets, the step, the levels or the skew in";
             self.require(inside, "risk.price_band_bps", risk.price_band_bps, &reason, fix);
         }
     }

@@ -347,3 +347,13 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_skew_that_the_band_would_refuse_is_a_mistake_only_with_a_target() {
+    let text = "[quote]\nskew_bps = \"485\"\n";
+    assert!(load(text, &[], &[]).is_ok(), "20 bps of offset and 485 of skew, but no target");
+    let errors = load(&format!("{text}inventory_target_pct = \"50\"\n"), &[], &[]).unwrap_err();
+    assert!(errors.to_string().contains("risk.price_band_bps") && errors.to_string().contains("the skew"), "{errors}");
+    let errors = load("[quote]\ninventory_target_pct = 100\n", &[], &[]).unwrap_err();
+    assert!(errors.to_string().contains("quote.inventory_target_pct"), "{errors}");
+}

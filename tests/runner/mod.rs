@@ -158,7 +158,12 @@ impl Runner {
     /// A new world and an engine that has not connected yet. Trades for `trade_for_s` of ledger time.
     pub fn new(scenario: &Scenario, seed: u64, trade_for_s: u32) -> Runner {
         let node = Node::new(scenario, seed).unwrap();
-        Runner::on(node, scenario, trade_for_s, &[])
+        Runner::on(node, scenario, trade_for_s, &[], QuoteConfig::default())
+    }
+
+    /// The same with quotes of its own.
+    pub fn quoting(scenario: &Scenario, seed: u64, trade_for_s: u32, quote: QuoteConfig) -> Runner {
+        Runner::on(Node::new(scenario, seed).unwrap(), scenario, trade_for_s, &[], quote)
     }
 
     /// The engine dies; the ledger lives on for `ledgers`. A new engine knows what the record of the dead one says.
@@ -167,7 +172,7 @@ impl Runner {
             self.node.disconnect(connection);
         }
         self.accept(ledgers);
-        Runner::on(self.node, &self.scenario, trade_for_s, &self.records)
+        Runner::on(self.node, &self.scenario, trade_for_s, &self.records, QuoteConfig::default())
     }
 
     /// Closes ledgers without the engine.
@@ -185,7 +190,7 @@ impl Runner {
         said.into_iter().map(|out| out.text).collect()
     }
 
-    fn on(node: Node, scenario: &Scenario, trade_for_s: u32, before: &[Record]) -> Runner {
+    fn on(node: Node, scenario: &Scenario, trade_for_s: u32, before: &[Record], quote: QuoteConfig) -> Runner {
         let known = Known::of(before);
         let key = Keypair::from_seed(&neo_sim::maker_seed()).unwrap();
         let token = scenario.token();
@@ -209,7 +214,7 @@ impl Runner {
             OrdersConfig {
                 token,
                 network_id: scenario.network_id,
-                quote: QuoteConfig::default(),
+                quote,
                 risk: RiskConfig::default(),
                 last_ledger_offset: 5,
                 max_fee: Drops::new(5_000),

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use neo_market::plan::{self, Action, Resting};
-use neo_market::quote::{self, Desired, Funds};
+use neo_market::quote::{self, Conditions, Desired, Funds};
 use neo_market::risk::{Refusal, RiskLimits, RiskState};
-use neo_market::{AmountError, Balances, Drops, Side};
+use neo_market::{AmountError, Balances, Drops, Side, Skew};
 use neo_store::record::Purpose;
 
 use super::core::{OrdersCore, OrdersEffect, OrdersError};
@@ -40,7 +40,9 @@ impl OrdersCore {
         let balances = update.account.balances(&update.ledger)?;
         let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
         funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
-        let desired = match quote::desired_under(&update.view, &funds, &self.config.quote, self.token_rules.issuer()) {
+        let skew = Skew::of(&balances, &update.view, &self.config.quote)?;
+        let conditions = Conditions { rules: self.token_rules.issuer(), skew };
+        let desired = match quote::desired_under(&update.view, &funds, &self.config.quote, conditions) {
             Ok(mut desired) => {
                 self.withheld = desired.quotes.is_empty().then(|| "no quote is possible with these funds".to_string());
                 for side in [Side::Bid, Side::Ask] {

@@ -12,6 +12,7 @@ pub mod problem;
 pub mod quote;
 pub mod result;
 pub mod risk;
+pub mod skew;
 pub mod tick;
 pub mod value;
 pub mod view;
@@ -20,9 +21,12 @@ pub use amount::Drops;
 pub use decimal::{AmountError, Dec, Rounding};
 pub use plan::{Action, Resting, plan};
 pub use problem::Problem;
-pub use quote::{Desired, Funds, NoQuote, Quote, QuoteConfig, Withheld, WithheldReason, desired, desired_under};
+pub use quote::{
+    Conditions, Desired, Funds, NoQuote, Quote, QuoteConfig, Withheld, WithheldReason, desired, desired_under,
+};
 pub use result::{FillPoint, SpreadStats, bps_from_mid};
 pub use risk::{Approved, Refusal, Refused, RiskConfig, RiskLimits, RiskState};
+pub use skew::Skew;
 pub use tick::{IssuerRules, as_placed};
 pub use value::value;
 pub use view::{Balances, BookLevel, MarketView, Side};

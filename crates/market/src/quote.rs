@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::decimal::LEDGER_DIGITS;
 use crate::problem::{Problem, Problems};
+use crate::skew::{self, Skew};
 use crate::{AmountError, Balances, Dec, Drops, IssuerRules, MarketView, Rounding, Side};
 
 /// Decimal places an RLUSD leg is rounded to: the codec keeps 15 digits after the point without loss.
@@ -40,6 +41,12 @@ pub struct QuoteConfig {
     pub min_size_xrp: Dec,
     /// Decimal places of a price.
     pub price_places: i32,
+    /// Part of the total value to hold as XRP, in percent; quotes do not lean when absent.
+    pub inventory_target_pct: Option<Dec>,
+    /// How far the price that quotes stand around moves when everything is held as one asset, in basis points.
+    pub skew_bps: Dec,
+    /// How much smaller the side that would add to it gets then, in percent.
+    pub skew_size_pct: Dec,
 }
 
 impl Default for QuoteConfig {
@@ -56,6 +63,9 @@ impl Default for QuoteConfig {
             expiration_s: 120,
             min_size_xrp: Dec::from_i64(5),
             price_places: 6,
+            inventory_target_pct: None,
+            skew_bps: Dec::from_i64(10),
+            skew_size_pct: Dec::from_i64(50),
         }
     }
 }
@@ -68,6 +78,7 @@ impl QuoteConfig {
         self.check_offsets(&mut found);
         self.check_sizes(&mut found);
         self.check_refresh(&mut found);
+        skew::check(self, &mut found);
         found.into_vec()
     }
 
@@ -264,6 +275,17 @@ pub enum WithheldReason {
         /// The smallest size.
         minimum: Dec,
     },
+    /// What the skew leaves of the size is less than the smallest.
+    #[error(
+        "inventory is far from inventory_target_pct, and skew_size_pct leaves {size} XRP of the side that would add to \
+         it, fewer than min_size_xrp = {minimum}; it is quoted again nearer the target"
+    )]
+    Skewed {
+        /// XRP that the skew leaves.
+        size: Drops,
+        /// The smallest size.
+        minimum: Dec,
+    },
     /// The price is zero or below after rounding.
     #[error("its price {price} is not above zero; use a smaller offset or more price_places")]
     PriceTooSmall {
@@ -363,14 +385,24 @@ pub enum NoQuote {
 /// # Errors
 /// [`NoQuote`] when no level can be quoted: no or no sane reference price, or amounts out of range.
 pub fn desired(view: &MarketView, funds: &Funds, config: &QuoteConfig) -> Result<Desired, NoQuote> {
-    desired_under(view, funds, config, IssuerRules::default())
+    desired_under(view, funds, config, Conditions::default())
 }
 
-/// The same where the issuer has a tick size or takes a fee.
+/// What quotes give way to, beside the market and the funds. The default is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// The issuer's tick size and fee.
+    pub rules: IssuerRules,
+    /// How the quotes lean against inventory.
+    pub skew: Skew,
+}
+
+/// The same where the issuer has a tick size or takes a fee, or quotes lean against inventory.
 ///
 /// Every quote rests exactly as it is signed, at the configured distance or farther and at most at the configured size.
 /// The distance of a bid holds for what it costs, the fee included, so that it stands lower by the fee; and bids promise
-/// no more than can be paid with it.
+/// no more than can be paid with it. Levels stand around [`Skew::middle`] instead of the middle, in the sizes of
+/// [`Skew::size`].
 ///
 /// # Errors
 /// [`NoQuote`], as [`desired`].
@@ -378,13 +410,16 @@ pub fn desired_under(
     view: &MarketView,
     funds: &Funds,
     config: &QuoteConfig,
-    rules: IssuerRules,
+    conditions: Conditions,
 ) -> Result<Desired, NoQuote> {
+    let Conditions { rules, skew } = conditions;
     let mut desired = Desired { reference_price: reference_price(view)?, quotes: Vec::new(), withheld: Vec::new() };
+    let around = skew.middle(view, desired.reference_price, config)?;
     let mut left = Funds { rlusd: rules.promisable(funds.rlusd)?, ..*funds };
     for level in 0..config.levels {
         for side in Side::BOTH {
-            match quote_level(view, &left, (config, rules), desired.reference_price, (side, level))? {
+            let wanted = skew.size(side, config)?;
+            match quote_level(view, &left, (config, rules), (around, wanted), (side, level))? {
                 Ok(quote) => {
                     left.take(&quote)?;
                     desired.quotes.push(quote);
@@ -413,10 +448,10 @@ fn quote_level(
     view: &MarketView,
     left: &Funds,
     (config, rules): (&QuoteConfig, IssuerRules),
-    mid: Dec,
+    (middle, wanted): (Dec, Drops),
     (side, level): (Side, u8),
 ) -> Result<Result<Quote, WithheldReason>, AmountError> {
-    let price = price_at(config, rules, mid, side, level)?;
+    let price = price_at(config, rules, middle, side, level)?;
     if !price.is_positive() {
         return Ok(Err(WithheldReason::PriceTooSmall { price }));
     }
@@ -425,7 +460,9 @@ fn quote_level(
     {
         return Ok(Err(WithheldReason::WouldCross { price, best }));
     }
-    let wanted = Drops::from_xrp(config.size_xrp, Rounding::Down)?;
+    if wanted.to_xrp()? < config.min_size_xrp {
+        return Ok(Err(WithheldReason::Skewed { size: wanted, minimum: config.min_size_xrp }));
+    }
     let size = affordable(left, side, price, wanted)?;
     if size <= Drops::ZERO || size.to_xrp()? < config.min_size_xrp {
         return Ok(Err(WithheldReason::InsufficientFunds { affordable: size, minimum: config.min_size_xrp }));

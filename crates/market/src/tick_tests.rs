@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{BookLevel, Funds, MarketView, QuoteConfig, desired, desired_under};
+use crate::{BookLevel, Conditions, Funds, MarketView, QuoteConfig, desired, desired_under};
 
 fn d(text: &str) -> Dec {
     text.parse().unwrap()
@@ -34,7 +34,7 @@ fn a_transfer_fee_lowers_bids_and_what_they_may_promise_and_leaves_asks() {
     let config = QuoteConfig { levels: 1, ..QuoteConfig::default() };
     let funds = Funds { spendable_xrp: Drops::new(1_000_000_000), rlusd: d("200") };
     let free = desired(&view, &funds, &config).unwrap();
-    let taxed = desired_under(&view, &funds, &config, rules).unwrap();
+    let taxed = desired_under(&view, &funds, &config, Conditions { rules, ..Conditions::default() }).unwrap();
     assert_eq!(taxed.quote(Side::Ask, 0), free.quote(Side::Ask, 0));
     let (bid, before) = (taxed.quote(Side::Bid, 0).unwrap(), free.quote(Side::Bid, 0).unwrap());
     assert_eq!((before.price, bid.price), (d("2.3976"), d("2.392814")));
