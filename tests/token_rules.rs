@@ -89,7 +89,7 @@ fn under_a_transfer_fee_the_books_balance_and_a_bid_costs_no_more_than_its_offse
         assert!(fills.iter().any(|fill| fill.side == Side::Ask), "seed {seed}");
         let mut snapshots = runner.records.iter().filter_map(snapshot);
         let first = snapshots.next().unwrap();
-        let last = snapshots.last().unwrap();
+        let last = snapshots.next_back().unwrap();
         let (mut xrp, mut rlusd) = (first.xrp, first.rlusd);
         for record in &runner.records {
             let (drops, tokens) = match record {
