@@ -9,6 +9,7 @@ pub mod backfill;
 pub mod backup;
 pub mod calibrate;
 pub mod cancel_all;
+pub mod child;
 pub mod cli;
 pub mod config;
 pub mod control;

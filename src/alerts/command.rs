@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::{Alert, Kind};
+use crate::child;
 use crate::live::key::SEED_VARIABLE;
 
 /// Alerts that wait for the program.
@@ -59,7 +60,7 @@ pub fn run(argv: &[String], alert: &Alert, limit: Duration) -> Result<(), Failur
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     // No program of others is told the wallet's seed.
     command.env_remove(SEED_VARIABLE);
-    alone(&mut command);
+    child::alone(&mut command);
     let mut child = command.spawn().map_err(|source| Failure::Start { program: program.clone(), source })?;
     let fed = feed(&mut child, &line);
     let ended = wait(&mut child, limit);
@@ -68,22 +69,6 @@ pub fn run(argv: &[String], alert: &Alert, limit: Duration) -> Result<(), Failur
         status if status.success() => Ok(()),
         status => Err(Failure::Status(status)),
     }
-}
-
-/// A Ctrl-C that is meant for the engine must not end the program that tells of it.
-#[cfg(unix)]
-fn alone(command: &mut Command) {
-    use std::os::unix::process::CommandExt as _;
-    command.process_group(0);
-}
-
-/// The same, and no window.
-#[cfg(windows)]
-fn alone(command: &mut Command) {
-    use std::os::windows::process::CommandExt as _;
-    const CREATE_NO_WINDOW: u32 = 0x0800_0000;
-    const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
-    command.creation_flags(CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP);
 }
 
 /// The line is shorter than any pipe: a program that does not read holds nobody up, and may do so.

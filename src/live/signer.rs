@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::key::SEED_VARIABLE;
+use crate::child;
 
 /// The longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 16_384;
@@ -127,7 +128,8 @@ fn start(command: &[String]) -> Result<Program, String> {
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     // No program of others is told the wallet's seed.
     command.env_remove(SEED_VARIABLE);
-    alone(&mut command);
+    // The cancels of a stop are signed by it.
+    child::alone(&mut command);
     let mut child = command.spawn().map_err(failed)?;
     let (input, output) = (child.stdin.take(), child.stdout.take());
     let (Some(input), Some(output)) = (input, output) else {
@@ -143,22 +145,6 @@ fn start(command: &[String]) -> Result<Program, String> {
             Err(format!("cannot be listened to: {error}"))
         }
     }
-}
-
-/// A Ctrl-C that is meant for the engine must not end the program: the cancels of a stop are signed by it.
-#[cfg(unix)]
-fn alone(command: &mut Command) {
-    use std::os::unix::process::CommandExt as _;
-    command.process_group(0);
-}
-
-/// The same, and no window.
-#[cfg(windows)]
-fn alone(command: &mut Command) {
-    use std::os::windows::process::CommandExt as _;
-    const CREATE_NO_WINDOW: u32 = 0x0800_0000;
-    const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
-    command.creation_flags(CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP);
 }
 
 /// Hands on each line until the program ends or nobody listens.

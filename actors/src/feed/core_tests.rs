@@ -775,14 +775,14 @@ fn a_list_that_is_wanted_again_comes_with_the_next_ledger() {
 }
 
 #[test]
-fn a_node_that_is_a_little_behind_the_record_is_left_and_its_history_is_not_lost() {
+fn a_node_too_far_behind_the_record_to_be_waited_for_is_left_and_its_history_is_not_lost() {
     // The node refuses a range that begins after its newest ledger.
-    let mut bench = Bench::new(Some(103));
+    let mut bench = Bench::new(Some(150));
     bench.node.has_history = false;
     bench.on(FeedInput::Tick, 0);
     bench.on(FeedInput::Connected, 1);
     assert!(bench.left() && bench.updates.is_empty());
-    assert_eq!((bench.core.processed, bench.core.history_lost.is_none()), (Some(103), true));
+    assert_eq!((bench.core.processed, bench.core.history_lost.is_none()), (Some(150), true));
     // A world that began again is far behind: history is lost, and said to be.
     let mut bench = Bench::new(Some(90_000));
     bench.node.has_history = false;
