@@ -16,6 +16,7 @@ use neo_store::{Reader, Recorded, SessionRow, StoreError};
 
 use crate::cli::CalibrateArgs;
 use crate::exit::ExitCode;
+use crate::export::refuse_precious;
 use crate::output::Out;
 use observe::{Observed, SessionRows, observe, observe_imported, seconds};
 use study::{Input, Session, Study, Terms};
@@ -111,6 +112,7 @@ fn terms(reader: &Reader, rows: &[SessionRow]) -> Result<Terms, StoreError> {
 
 /// Writes a file whole or not at all: beside it first, then renamed.
 pub(crate) fn write_whole(file: &Path, text: &str) -> Result<()> {
+    refuse_precious(file, "--picture")?;
     let name = file.file_name().ok_or_else(|| anyhow!("{} is no name of a file", file.display()))?;
     let beside = file.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
     let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file));

@@ -138,7 +138,7 @@ fn json_line(columns: &[String], row: &[Cell], text: &mut String) -> Result<()> 
 
 /// Writes a file whole or not at all: beside it, synced, then renamed.
 fn whole(file: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
-    refuse_precious(file)?;
+    refuse_precious(file, "--out")?;
     let name = file.file_name().ok_or_else(|| anyhow!("{} is no name of a file", file.display()))?;
     let beside = file.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
     let cannot = || format!("writing {}; does its folder exist, with room on its disk?", file.display());
@@ -164,14 +164,19 @@ fn remove(beside: &Path) -> io::Result<()> {
 }
 
 /// A slip of the hand must not put rows in the place of a record, of its log, of a backup, or of what is no file.
-fn refuse_precious(file: &Path) -> Result<()> {
+pub(crate) fn refuse_precious(file: &Path, option: &str) -> Result<()> {
+    // An empty log of a running engine has no first bytes.
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    if ["-wal", "-shm", "-journal", ".stop-note"].iter().any(|end| name.ends_with(end)) {
+        bail!("{option} {} is a file of a record; name another one", file.display());
+    }
     let there = match fs::metadata(file) {
         Ok(there) => there,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| format!("looking at {}", file.display())),
     };
     if !there.is_file() {
-        bail!("--out {} is no file; name a new one, or leave --out away for standard output", file.display());
+        bail!("{option} {} is no file; name a new one", file.display());
     }
     let mut head = Vec::new();
     File::open(file)
@@ -180,7 +185,7 @@ fn refuse_precious(file: &Path) -> Result<()> {
     // The first bytes of a database (sqlite.org, "Database File Format", 1.3) and of a write-ahead log (4.1).
     let log = head.starts_with(&[0x37, 0x7f, 0x06, 0x82]) || head.starts_with(&[0x37, 0x7f, 0x06, 0x83]);
     if head.starts_with(b"SQLite format 3\0") || log {
-        bail!("--out {} is a database; name another file", file.display());
+        bail!("{option} {} is a database; name another file", file.display());
     }
     Ok(())
 }

@@ -94,10 +94,10 @@ fn modes_that_are_not_there_yet_say_so() {
         "account.issuer=rQhWct2fv4Vc4KRjRgMrxa8xPN9Zx9iLKV",
         "account.address=rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De",
     ];
-    for mode in ["paper", "replay"] {
+    for (mode, instead) in [("paper", "--mode sim"), ("replay", "neo replay FILE")] {
         let mut arguments = vec!["--mode", mode, "--for", "1s"];
         arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
-        refused(&engine.neo("run", &arguments), 2, &[mode, "--mode sim"]);
+        refused(&engine.neo("run", &arguments), 2, &[mode, instead]);
         assert!(!engine.db().exists());
     }
 }

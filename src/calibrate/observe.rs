@@ -119,12 +119,14 @@ fn lives(events: &[OrderEvent]) -> BTreeMap<u32, (u32, u32)> {
             | OrderState::Expired
             | OrderState::Unfunded
             | OrderState::SelfCrossed
+            // Gone, for a cause that nobody knows.
+            | OrderState::Unknown
             | OrderState::Failed => {
                 if let Some(life) = lives.get_mut(&event.offer_sequence) {
                     life.1 = life.1.min(event.ledger_index);
                 }
             }
-            OrderState::Pending | OrderState::Unknown => {}
+            OrderState::Pending => {}
         }
     }
     lives

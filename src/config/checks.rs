@@ -181,14 +181,15 @@ impl Checks<'_> {
             self.require(false, "account.key_file", file.display(), reason, "leave out the one or the other");
         }
         let (limit_ms, frozen_ms) = (account.signer_timeout_ms, config.supervisor.frozen_ms);
-        let at_once = u64::from(config.quote.levels).saturating_mul(2);
+        // A cancel for each offer, and for each one that is on its way to replace it.
+        let at_once = u64::from(config.quote.levels).saturating_mul(4);
         let longest_ms = limit_ms.saturating_mul(at_once);
         let reason = format!(
-            "{at_once} offers signed at once may take {longest_ms} ms, and after supervisor.frozen_ms = {frozen_ms} the \
+            "{at_once} cancels signed at once may take {longest_ms} ms, and after supervisor.frozen_ms = {frozen_ms} the \
              engine counts as frozen"
         );
         let fits = limit_ms > 0 && longest_ms < frozen_ms;
-        let fix = "use at least 1, and less than supervisor.frozen_ms divided by two offers a level";
+        let fix = "use at least 1, and less than supervisor.frozen_ms divided by four offers a level";
         self.require(fits, "account.signer_timeout_ms", limit_ms, &reason, fix);
     }
 

@@ -245,7 +245,7 @@ impl Default for Account {
             key_type: None,
             signer: Vec::new(),
             public_key: None,
-            signer_timeout_ms: 1_000,
+            signer_timeout_ms: 250,
         }
     }
 }

@@ -54,4 +54,7 @@ fn a_database_its_log_and_a_folder_are_not_written_over() {
         assert_eq!(fs::read(&file).unwrap(), head);
     }
     assert!(whole(folder.path(), |_| Ok(())).unwrap_err().to_string().contains("is no file"));
+    let empty = folder.path().join("neo.db-wal");
+    fs::write(&empty, "").unwrap();
+    assert!(whole(&empty, |_| Ok(())).unwrap_err().to_string().contains("file of a record"));
 }

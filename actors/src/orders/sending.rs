@@ -141,7 +141,7 @@ impl OrdersCore {
         batch: &mut Batch,
     ) -> Result<(u32, Hash), OrdersError> {
         let sequence = self.next_sequence;
-        self.next_sequence = sequence.checked_add(1).ok_or(OrdersError::SequenceEnd { sequence })?;
+        let next = sequence.checked_add(1).ok_or(OrdersError::SequenceEnd { sequence })?;
         let last_ledger_sequence = self.ledger_index.saturating_add(self.config.last_ledger_offset);
         let fee = self.fee(purpose);
         let transaction = Transaction {
@@ -155,6 +155,8 @@ impl OrdersCore {
             body,
         };
         let signed = self.key.sign(&transaction)?;
+        // Only what is signed has its number: a key that failed once leaves no hole for the cancels of the stop.
+        self.next_sequence = next;
         batch.records.push(Record::Intent(Intent {
             tx_hash: signed.hash.to_string(),
             purpose,
