@@ -68,6 +68,7 @@ fn sessions(sessions: &[SessionLine]) -> Vec<String> {
         "fills",
         "hours",
         "fills an hour",
+        "counted",
         "expected",
         "so few or fewer",
         "so many or more",
@@ -86,6 +87,7 @@ fn sessions(sessions: &[SessionLine]) -> Vec<String> {
             line.fills.to_string(),
             plain(line.hours, 2),
             line.fills_per_hour.as_ref().map_or_else(|| "-".to_string(), |figure| with_interval(figure, 1)),
+            line.placed_fills.map_or_else(|| "-".to_string(), |fills| fills.to_string()),
             expected,
             percent(line.chance_of_so_few),
             percent(line.chance_of_so_many),
@@ -93,7 +95,12 @@ fn sessions(sessions: &[SessionLine]) -> Vec<String> {
         ]
     });
     let mut lines = vec!["Filled or not, and what the law of the other sessions expected:".to_string()];
-    lines.extend(headed(&heading, rows, &[2, 3, 5, 6, 7, 8]));
+    lines.extend(headed(&heading, rows, &[2, 3, 5, 6, 7, 8, 9]));
+    if sessions.iter().any(|line| line.placed_fills.is_some_and(|counted| counted != line.fills)) {
+        let once =
+            "counted: an offer filled more than once in a ledger counts once, as the law does; these are compared";
+        lines.push(once.to_string());
+    }
     if sessions.iter().any(|line| line.law_of_others == Some(false)) {
         lines.push("* by the law of all sessions, itself included: the others alone do not suffice".to_string());
     }
