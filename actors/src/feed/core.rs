@@ -437,16 +437,15 @@ impl FeedCore {
                 self.start_sync(now_ms, effects);
                 return Ok(());
             }
-            // The node has not come as far as the record: it is late, and its history is not lost.
-            (Asked::History, Err(error))
-                if HISTORY_LOST.contains(&error.error.as_str()) && self.ledgers_behind().is_some() =>
-            {
-                let ledgers = self.ledgers_behind().unwrap_or_default();
-                self.leave(Parting::Unfit, &format!("it is {ledgers} ledgers behind what is recorded"), effects);
-                return Ok(());
-            }
             (Asked::History, Err(error)) if HISTORY_LOST.contains(&error.error.as_str()) => {
-                self.history_missing(&error.to_string(), now_ms, effects);
+                match self.ledgers_behind() {
+                    // The node has not come as far as the record: it is late, and its history is not lost.
+                    Some(ledgers) => {
+                        let reason = format!("it is {ledgers} ledgers behind what is recorded");
+                        self.leave(Parting::Unfit, &reason, effects);
+                    }
+                    None => self.history_missing(&error.to_string(), now_ms, effects),
+                }
                 return Ok(());
             }
             (asked, Err(error)) => {

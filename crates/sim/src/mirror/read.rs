@@ -273,10 +273,12 @@ impl Assembler {
         if index > last || (!end && last < index.saturating_add(HOLD)) {
             return None;
         }
+        self.drafts.retain(|later, _| *later >= index);
+        let heard = self.drafts.get(&index).and_then(|draft| draft.closed.clone());
+        let missing = heard.is_none();
+        let closed = heard.or_else(|| self.filled(index))?;
+        // Only a ledger that is given out gives up what was heard of it. Nothing was heard of a missing one.
         let draft = self.drafts.remove(&index).unwrap_or_default();
-        self.drafts.retain(|later, _| *later > index);
-        let missing = draft.closed.is_none();
-        let closed = draft.closed.or_else(|| self.filled(index))?;
         if missing || draft.broken {
             self.sound = [false, false];
         }
