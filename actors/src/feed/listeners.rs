@@ -172,7 +172,7 @@ mod tests {
                 reserve_base: Drops::new(0),
                 reserve_inc: Drops::new(0),
             },
-            view: MarketView { ledger_index: index, bids: Vec::new(), asks: Vec::new() },
+            view: MarketView { ledger_index: index, ..MarketView::default() },
             account: AccountState { xrp: Drops::new(1), rlusd: Dec::zero(), sequence: 1, owner_count: 0 },
             transactions: Vec::new(),
             offers: None,

@@ -58,7 +58,7 @@ fn update(
             reserve_base: Drops::new(1_000_000),
             reserve_inc: Drops::new(200_000),
         },
-        view: MarketView { ledger_index: index, bids: level("2.39"), asks: level("2.41") },
+        view: MarketView { ledger_index: index, bids: level("2.39"), asks: level("2.41"), ..MarketView::default() },
         account: AccountState {
             xrp: Drops::new(10_000_000_000),
             rlusd: "25000".parse().unwrap(),
@@ -312,7 +312,7 @@ fn a_failed_replacement_leaves_the_old_offer_ours() {
     // The market moves by 1 %: both quotes are replaced, and the bid's replacement fails.
     let mut moved = update(110, 3, vec![], None);
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
-    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44") };
+    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() };
     bench.ledger(&moved);
     let replacements = bench.acknowledge();
     assert!(replacements.iter().all(|intent| intent.purpose == Purpose::Replace));
@@ -726,7 +726,7 @@ fn a_side_that_the_ledger_refuses_is_withdrawn_waits_and_says_why() {
     let (mut bench, placed) = quoting();
     let mut moved = update(110, 3, vec![], None);
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
-    moved.view = MarketView { ledger_index: 110, bids: level("2.36"), asks: level("2.38") };
+    moved.view = MarketView { ledger_index: 110, bids: level("2.36"), asks: level("2.38"), ..MarketView::default() };
     // The market falls: the bid is replaced before the new ask could meet it.
     bench.ledger(&moved);
     let replacements = bench.acknowledge();
@@ -859,7 +859,7 @@ fn a_used_up_fee_budget_stops_quotes_lets_cancels_go_and_ends_by_itself() {
     bench.core.fees.pay(paid(1, bench.core.close_time, 20));
     let mut moved = update(110, 3, vec![], None);
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
-    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44") };
+    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() };
     bench.ledger(&moved);
     let cancels = bench.acknowledge();
     assert!(cancels.len() == 2 && cancels.iter().all(|intent| intent.purpose == Purpose::Cancel), "{cancels:?}");

@@ -41,7 +41,7 @@ impl OrdersCore {
         let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
         funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
         let skew = Skew::of(&balances, &update.view, &self.config.quote)?;
-        let conditions = Conditions { rules: self.token_rules.issuer(), skew };
+        let conditions = Conditions { rules: self.token_rules.issuer(), skew, reference: None };
         let desired = match quote::desired_under(&update.view, &funds, &self.config.quote, conditions) {
             Ok(mut desired) => {
                 self.withheld = desired.quotes.is_empty().then(|| "no quote is possible with these funds".to_string());

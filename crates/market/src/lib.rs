@@ -29,4 +29,4 @@ pub use risk::{Approved, Refusal, Refused, RiskConfig, RiskLimits, RiskState};
 pub use skew::Skew;
 pub use tick::{IssuerRules, as_placed};
 pub use value::value;
-pub use view::{Balances, BookLevel, MarketView, Side};
+pub use view::{AmmView, Balances, BookLevel, LastTrade, MarketView, Side};

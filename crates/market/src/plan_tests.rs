@@ -158,7 +158,7 @@ proptest! {
             offer.offer_sequence = sequence;
         }
         let level = |n| BookLevel { price: Dec::from_parts(n, -6).unwrap(), size: Drops::new(1) };
-        let view = MarketView { ledger_index: LEDGER, bids: vec![level(bid)], asks: vec![level(bid + 1_000)] };
+        let view = MarketView { ledger_index: LEDGER, bids: vec![level(bid)], asks: vec![level(bid + 1_000)], ..MarketView::default() };
         let config = QuoteConfig { levels, ..QuoteConfig::default() };
         let funds = Funds { spendable_xrp: Drops::new(xrp), rlusd: Dec::from_i64(rlusd) };
         let desired = desired(&view, &funds, &config).unwrap();

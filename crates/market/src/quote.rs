@@ -324,7 +324,7 @@ pub struct Withheld {
 /// The offers that should stand, level by level, the bid of a level before its ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
-    /// The middle of the book without our offers, RLUSD for one XRP.
+    /// [`Conditions::reference`], else the middle of the book without our offers; RLUSD for one XRP.
     pub reference_price: Dec,
     /// What to offer.
     pub quotes: Vec<Quote>,
@@ -361,8 +361,10 @@ pub enum NoQuote {
         /// The best ask.
         ask: Dec,
     },
-    /// A best price is zero or below.
-    #[error("the book of ledger {ledger_index} has the price {price}, not above zero; take a fresh snapshot")]
+    /// A best price or the reference is zero or below.
+    #[error(
+        "the book of ledger {ledger_index} or its reference has the price {price}, not above zero; take a fresh snapshot"
+    )]
     AbsurdPrice {
         /// The ledger of the view.
         ledger_index: u32,
@@ -395,14 +397,16 @@ pub struct Conditions {
     pub rules: IssuerRules,
     /// How the quotes lean against inventory.
     pub skew: Skew,
+    /// The price that levels stand around before they lean, RLUSD for one XRP; `None` is the middle of the book.
+    pub reference: Option<Dec>,
 }
 
 /// The same where the issuer has a tick size or takes a fee, or quotes lean against inventory.
 ///
 /// Every quote rests exactly as it is signed, at the configured distance or farther and at most at the configured size.
 /// The distance of a bid holds for what it costs, the fee included, so that it stands lower by the fee; and bids promise
-/// no more than can be paid with it. Levels stand around [`Skew::middle`] instead of the middle, in the sizes of
-/// [`Skew::size`].
+/// no more than can be paid with it. Levels stand around [`Skew::middle`] of the
+/// reference, in the sizes of [`Skew::size`].
 ///
 /// # Errors
 /// [`NoQuote`], as [`desired`].
@@ -412,8 +416,9 @@ pub fn desired_under(
     config: &QuoteConfig,
     conditions: Conditions,
 ) -> Result<Desired, NoQuote> {
-    let Conditions { rules, skew } = conditions;
-    let mut desired = Desired { reference_price: reference_price(view)?, quotes: Vec::new(), withheld: Vec::new() };
+    let Conditions { rules, skew, reference } = conditions;
+    let reference_price = reference_price(view, reference)?;
+    let mut desired = Desired { reference_price, quotes: Vec::new(), withheld: Vec::new() };
     let around = skew.middle(view, desired.reference_price, config)?;
     let mut left = Funds { rlusd: rules.promisable(funds.rlusd)?, ..*funds };
     for level in 0..config.levels {
@@ -431,15 +436,24 @@ pub fn desired_under(
     Ok(desired)
 }
 
-fn reference_price(view: &MarketView) -> Result<Dec, NoQuote> {
+/// The price that levels stand around: the one that is given, else the middle. A view that is absurd or crossed is not
+/// quoted around any price; one that is empty on a side only has no middle.
+fn reference_price(view: &MarketView, given: Option<Dec>) -> Result<Dec, NoQuote> {
     let ledger_index = view.ledger_index;
-    let best = |side: Side| view.best(side).ok_or(NoQuote::NoReferencePrice { ledger_index, missing: side.as_str() });
-    let (bid, ask) = (best(Side::Bid)?, best(Side::Ask)?);
-    if let Some(price) = [bid, ask].into_iter().find(|price| !price.is_positive()) {
+    let (bid, ask) = (view.best(Side::Bid), view.best(Side::Ask));
+    if let Some(price) = [bid, ask, given].into_iter().flatten().find(|price| !price.is_positive()) {
         return Err(NoQuote::AbsurdPrice { ledger_index, price });
     }
-    if bid > ask {
+    if let (Some(bid), Some(ask)) = (bid, ask)
+        && bid > ask
+    {
         return Err(NoQuote::CrossedBook { ledger_index, bid, ask });
+    }
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    for (side, best) in [(Side::Bid, bid), (Side::Ask, ask)] {
+        best.ok_or(NoQuote::NoReferencePrice { ledger_index, missing: side.as_str() })?;
     }
     view.mid()?.ok_or(NoQuote::NoReferencePrice { ledger_index, missing: Side::Bid.as_str() })
 }

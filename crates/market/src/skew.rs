@@ -23,17 +23,25 @@ impl Skew {
         Skew { lean: Dec::zero() }
     }
 
-    /// The lean of what the account owns, the reserve included, at the middle of the market. None without a target, and
-    /// while there is no middle or nothing owned.
+    /// [`Skew::at`] the middle of the market.
+    ///
+    /// # Errors
+    /// [`AmountError`] for absurd balances or prices.
+    pub fn of(balances: &Balances, view: &MarketView, config: &QuoteConfig) -> Result<Skew, AmountError> {
+        Skew::at(balances, view.mid()?, config)
+    }
+
+    /// The lean of what the account owns, the reserve included, at `price` (RLUSD for one XRP). None without a target, and
+    /// while there is no price or nothing owned.
     ///
     /// The distance from the target counts as a part of the way to its end, so both ends are 1 whatever the target.
     ///
     /// # Errors
     /// [`AmountError`] for absurd balances or prices.
-    pub fn of(balances: &Balances, view: &MarketView, config: &QuoteConfig) -> Result<Skew, AmountError> {
-        let (Some(target), Some(mid)) = (config.inventory_target_pct, view.mid()?) else { return Ok(Skew::none()) };
+    pub fn at(balances: &Balances, price: Option<Dec>, config: &QuoteConfig) -> Result<Skew, AmountError> {
+        let (Some(target), Some(price)) = (config.inventory_target_pct, price) else { return Ok(Skew::none()) };
         let target = target.mul(Dec::from_parts(1, -2)?, Rounding::HalfEven)?;
-        let Some(share) = xrp_share(balances, mid)? else { return Ok(Skew::none()) };
+        let Some(share) = xrp_share(balances, price)? else { return Ok(Skew::none()) };
         let off = share.sub(target)?;
         let way = if off.is_negative() { target } else { Dec::one().sub(target)? };
         // A target at an end leaves no way beyond it.
@@ -49,7 +57,7 @@ impl Skew {
         self.lean
     }
 
-    /// The price that quotes stand around: `mid`, lower by up to `skew_bps` with too much XRP, higher with too little.
+    /// The price that quotes stand around: `mid` (the middle, or the reference in its place), lower by up to `skew_bps` with too much XRP, higher with too little.
     /// It moves only so far that the first level stays a step of the price off the best opposite price: a quote that
     /// stood without skew is never lost to it.
     ///

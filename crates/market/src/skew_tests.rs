@@ -16,7 +16,7 @@ fn xrp(text: &str) -> Drops {
 
 fn view(bid: &str, ask: &str) -> MarketView {
     let level = |price: &str| BookLevel { price: d(price), size: xrp("1000") };
-    MarketView { ledger_index: 7, bids: vec![level(bid)], asks: vec![level(ask)] }
+    MarketView { ledger_index: 7, bids: vec![level(bid)], asks: vec![level(ask)], ..MarketView::default() }
 }
 
 fn owns(xrp_text: &str, rlusd: &str) -> Balances {
@@ -122,7 +122,7 @@ fn mistakes_are_told() {
 prop_compose! {
     fn any_market()(bid in 1_000_i64..10_000_000, spread in 0_i64..50_000, exponent in -6_i32..-3) -> MarketView {
         let level = |mantissa| BookLevel { price: Dec::from_parts(mantissa, exponent).unwrap(), size: Drops::new(1) };
-        MarketView { ledger_index: 1, bids: vec![level(bid)], asks: vec![level(bid + spread)] }
+        MarketView { ledger_index: 1, bids: vec![level(bid)], asks: vec![level(bid + spread)], ..MarketView::default() }
     }
 }
 
