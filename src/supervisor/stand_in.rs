@@ -188,7 +188,8 @@ impl StandIn {
                 }
             }
             OrdersEffect::Flat => self.flat = true,
-            // The session ends already.
+            // The session ends already; what could not be signed is tried again with the next ledger.
+            OrdersEffect::Broken(cause) => tracing::error!(cause, "an offer cannot be withdrawn"),
             OrdersEffect::Elapsed | OrdersEffect::Stranger(_) => {}
         }
     }

@@ -197,33 +197,8 @@ fn nothing_is_sent_before_it_is_durable() {
     assert_eq!(sent, 4);
 }
 
-/// A key elsewhere that refuses its third signature.
-struct FailsOnce(std::sync::atomic::AtomicU32);
-
-impl neo_ledger::RemoteKey for FailsOnce {
-    fn sign(&self, request: &neo_ledger::SigningRequest<'_>) -> Result<String, String> {
-        if self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2 {
-            return Err("is away".to_string());
-        }
-        key().sign_message(request.message).map_err(|error| error.to_string())
-    }
-}
-
-#[test]
-fn a_signature_that_fails_uses_no_sequence_number_up() {
-    let public = neo_ledger::keys::written([7; 16], &key()).unwrap().1;
-    let elsewhere = Keypair::elsewhere(&public, Box::new(FailsOnce(Default::default()))).unwrap();
-    let mut bench = Bench { core: OrdersCore::new(core(1).config, elsewhere), effects: Vec::new() };
-    bench.ledger(&update(100, 1, vec![], Some(vec![])));
-    let sequences = |intents: Vec<Intent>| intents.iter().map(|intent| intent.sequence).collect::<Vec<_>>();
-    assert_eq!(sequences(bench.acknowledge()), [1, 2]);
-    let withdraw = || OrdersInput::Command(OrdersCommand::Withdraw);
-    assert!(matches!(bench.core.on(withdraw(), now()), Err(OrdersError::Sign(_))));
-    assert_eq!(bench.core.forget_unsent(now()), [], "nothing was signed");
-    bench.on(withdraw());
-    let cancels = sequences(bench.acknowledge());
-    assert_eq!(cancels, [3, 4], "behind a hole no cancel could apply");
-}
+#[path = "signing_tests.rs"]
+mod signing;
 
 #[test]
 fn intents_that_cannot_be_durable_end_the_session() {

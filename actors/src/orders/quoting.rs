@@ -23,18 +23,16 @@ impl OrdersCore {
             return Ok(());
         }
         let mut batch = Batch::default();
-        self.cancel_orphans(now, &mut batch)?;
         if !self.orphans.is_empty() {
             self.withheld = Some("cancelling offers that an earlier session left".to_string());
-            self.persist(batch, effects);
-            return Ok(());
+            let signed = self.cancel_orphans(now, &mut batch);
+            return self.conclude_batch(batch, signed, now, effects);
         }
         let suspects = self.suspects.of_before().count();
         if suspects > 0 {
             let reads = self.config.orphan_reads;
             self.withheld =
                 Some(format!("{suspects} offers that no order owns are listed; {reads} lists must show them first"));
-            self.persist(batch, effects);
             return Ok(());
         }
         let balances = update.account.balances(&update.ledger)?;
@@ -63,12 +61,25 @@ impl OrdersCore {
         if let Some(reason) = self.token_rules.reason() {
             self.withheld = Some(reason.to_string());
         }
+        let signed = self.carry_out(update, balances, desired.as_ref(), now, &mut batch);
+        self.conclude_batch(batch, signed, now, effects)
+    }
+
+    /// Signs what the plan says and the limits approve.
+    fn carry_out(
+        &mut self,
+        update: &LedgerUpdate,
+        balances: Balances,
+        desired: Option<&Desired>,
+        now: DateTime<Utc>,
+        batch: &mut Batch,
+    ) -> Result<(), OrdersError> {
         let limits = RiskLimits::new(self.config.risk.clone());
-        for action in self.plan(desired.as_ref()) {
+        for action in self.plan(desired) {
             let Some(action) = self.within_budget(action) else { continue };
-            let state = self.risk_state(update, balances, desired.as_ref())?;
+            let state = self.risk_state(update, balances, desired)?;
             match limits.check(action, &state) {
-                Ok(approved) => self.act(approved.into_action(), now, &mut batch)?,
+                Ok(approved) => self.act(approved.into_action(), now, batch)?,
                 Err(refused) => {
                     tracing::warn!(reason = %refused.reason, "a quote was refused");
                     self.withheld = Some(refused.reason.to_string());
@@ -79,12 +90,11 @@ impl OrdersCore {
                     // Both cannot stand, so the old one goes first; the new one has room when it is seen gone.
                     if let (true, Action::Replace { offer_sequence, quote }) = (over, refused.action) {
                         let cancel = Action::Cancel { offer_sequence, side: quote.side, level: quote.level };
-                        self.act(cancel, now, &mut batch)?;
+                        self.act(cancel, now, batch)?;
                     }
                 }
             }
         }
-        self.persist(batch, effects);
         Ok(())
     }
 
