@@ -789,6 +789,35 @@ fn an_orphan_is_cancelled_after_several_lists_and_nothing_is_quoted_before() {
     assert_eq!(bench.acknowledge().len(), 2, "now it quotes");
 }
 
+/// The market has moved by 1 % since `quoting`, at ledger `index`.
+fn moved(index: u32) -> LedgerUpdate {
+    let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
+    let view = MarketView { ledger_index: index, bids: level("2.42"), asks: level("2.44") };
+    LedgerUpdate { view, ..update(index, 3, vec![], None) }
+}
+
+#[test]
+fn while_an_orphan_is_looked_at_what_should_not_stand_is_cancelled_and_nothing_is_placed() {
+    let (mut bench, placed) = quoting();
+    bench.core.config.orphan_reads = 3;
+    let stand: Vec<OpenOffer> = placed.iter().map(|intent| intent.sequence).chain([77]).map(listed).collect();
+    let mut gap = update(102, 3, vec![], Some(stand.clone()));
+    gap.history_lost = Some("the node has no history".to_string());
+    bench.ledger(&gap);
+    assert!(bench.acknowledge().is_empty(), "at the right price they stay");
+    bench.ledger(&LedgerUpdate { offers: Some(stand.clone()), ..moved(103) });
+    let cancels = bench.acknowledge();
+    let gone = |intents: &[Intent]| {
+        assert!(intents.iter().all(|intent| intent.purpose == Purpose::Cancel), "{intents:?}");
+        intents.iter().filter_map(|intent| intent.offer_sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(gone(&cancels), [2, 1], "stale prices");
+    assert!(bench.core.withheld().unwrap().contains("no order owns"), "{:?}", bench.core.withheld());
+    bench.ledger(&LedgerUpdate { offers: Some(stand), ..moved(104) });
+    assert_eq!(gone(&bench.acknowledge()), [77], "the third list");
+    assert!(bench.core.withheld().unwrap().contains("an earlier session left"), "{:?}", bench.core.withheld());
+}
+
 #[test]
 fn an_offer_that_the_next_list_does_not_show_was_a_late_nodes() {
     let mut bench = Bench::new(1);
