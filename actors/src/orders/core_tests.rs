@@ -760,6 +760,8 @@ fn a_side_that_the_ledger_refuses_is_withdrawn_waits_and_says_why() {
 mod codes;
 #[path = "rules_tests.rs"]
 mod rules;
+#[path = "shaping_tests.rs"]
+mod shaping;
 
 #[test]
 fn an_audit_tells_of_entries_that_the_owner_count_does_not_hold() {
