@@ -5,6 +5,7 @@
 pub mod adopt;
 mod audit;
 pub mod core;
+mod delays;
 pub mod fees;
 mod quoting;
 mod refusals;

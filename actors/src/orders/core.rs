@@ -7,13 +7,14 @@
 //! Here are the state and the order of work; `settle` reads what a ledger proves, `adopt` takes over what still stands,
 //! `audit` holds what the ledger lists against its own counts,
 //! `suspects` are offers that nobody owns yet, `stranger` is what others did with our key, `quoting` decides what to change, `token_rules` what the issuer
-//! forbids, `refusals` what waits, `sending` signs and sends.
+//! forbids, `refusals` what waits after the ledger's no, `delays` what waits after a fill, `sending` signs and sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use neo_ledger::keys::{Keypair, SignError};
 use neo_ledger::types::{Hash, LedgerTime, Token};
+use neo_market::model::RollingVolatility;
 use neo_market::quote::QuoteConfig;
 use neo_market::risk::RiskConfig;
 use neo_market::{AmountError, Dec, Drops, Side};
@@ -22,6 +23,7 @@ use thiserror::Error;
 
 use super::adopt::Adoptable;
 use super::audit::Audits;
+use super::delays::FillDelays;
 use super::fees::{FeeBudget, FeePaid};
 use super::refusals::Refusals;
 use super::settle::intent_update;
@@ -219,6 +221,9 @@ pub struct OrdersCore {
     pub(super) mid: Option<Dec>,
     pub(super) withheld: Option<String>,
     pub(super) refusals: Refusals,
+    pub(super) delays: FillDelays,
+    /// Of the reference price; measured anew in each session.
+    pub(super) volatility: RollingVolatility,
     pub(super) token_rules: TokenRules,
     pub(super) fees: FeeBudget,
     pub(super) audits: Audits,
@@ -241,6 +246,7 @@ impl OrdersCore {
     /// Orders that have not seen the ledger yet.
     #[must_use]
     pub fn new(config: OrdersConfig, key: Keypair) -> OrdersCore {
+        let volatility = RollingVolatility::new(config.quote.volatility_window_s);
         OrdersCore {
             inherited: config.unsettled.iter().copied().collect(),
             settled: config.settled.iter().copied().collect(),
@@ -269,6 +275,8 @@ impl OrdersCore {
             mid: None,
             withheld: Some("waiting for the first validated ledger".to_string()),
             refusals: Refusals::default(),
+            delays: FillDelays::default(),
+            volatility,
             token_rules: TokenRules::default(),
             audits: Audits::default(),
             failed_transactions: 0,
@@ -566,6 +574,7 @@ impl OrdersCore {
         effects.push(OrdersEffect::Record(records));
         self.send_again(now, effects);
         self.mid = update.view.mid()?;
+        self.measure(update);
         self.check_elapsed(effects);
         self.check_stranger(effects);
         match self.intention {

@@ -735,6 +735,8 @@ fn a_side_that_the_ledger_refuses_is_withdrawn_waits_and_says_why() {
 mod codes;
 #[path = "rules_tests.rs"]
 mod rules;
+#[path = "shaping_tests.rs"]
+mod shaping;
 
 #[test]
 fn an_audit_tells_of_entries_that_the_owner_count_does_not_hold() {
@@ -792,7 +794,7 @@ fn an_orphan_is_cancelled_after_several_lists_and_nothing_is_quoted_before() {
 /// The market has moved by 1 % since `quoting`, at ledger `index`.
 fn moved(index: u32) -> LedgerUpdate {
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
-    let view = MarketView { ledger_index: index, bids: level("2.42"), asks: level("2.44") };
+    let view = MarketView { ledger_index: index, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() };
     LedgerUpdate { view, ..update(index, 3, vec![], None) }
 }
 

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use neo_market::plan::{self, Action, Resting};
-use neo_market::quote::{self, Conditions, Desired, Funds, QuoteConfig};
+use neo_market::quote::{self, Conditions, Desired, Funds, NoQuote, QuoteConfig};
 use neo_market::risk::{Refusal, RiskLimits, RiskState};
-use neo_market::{AmountError, Balances, Drops, Side, Skew};
+use neo_market::{AmountError, Balances, Drops, Rounding, Shape, Side, Skew};
 use neo_store::record::Purpose;
 
 use super::core::{OrdersCore, OrdersEffect, OrdersError};
@@ -34,7 +34,7 @@ impl OrdersCore {
         self.cancel_orphans(now, batch)?;
         let held = self.held();
         let balances = update.account.balances(&update.ledger)?;
-        let desired = self.desired(update, balances)?;
+        let desired = self.desire(update, &balances)?;
         if held.is_none() {
             return self.carry_out(update, balances, desired.as_ref(), now, batch);
         }
@@ -53,36 +53,6 @@ impl OrdersCore {
         let (suspects, reads) = (self.suspects.of_before().count(), self.config.orphan_reads);
         let told = || format!("{suspects} offers that no order owns are listed; {reads} lists must show them first");
         (suspects > 0).then(told)
-    }
-
-    /// What is to stand, as far as market, funds and the issuer's rules go; `None`, and why, where nothing is.
-    fn desired(&mut self, update: &LedgerUpdate, balances: Balances) -> Result<Option<Desired>, OrdersError> {
-        let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
-        funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
-        let skew = Skew::of(&balances, &update.view, &self.config.quote)?;
-        let conditions = Conditions { rules: self.token_rules.issuer(), skew, reference: None };
-        let desired = match quote::desired_under(&update.view, &funds, &self.config.quote, conditions) {
-            Ok(mut desired) => {
-                self.withheld = desired.quotes.is_empty().then(|| "no quote is possible with these funds".to_string());
-                for side in [Side::Bid, Side::Ask] {
-                    // What cannot be renewed is withdrawn: it would come back at an old price with the thaw.
-                    let stopped = self.token_rules.stops(side) || self.refusals.must_wait(side, self.ledger_index);
-                    desired.quotes.retain(|quote| quote.side != side || !stopped);
-                    if let Some(reason) = self.refusals.reason(side) {
-                        self.withheld = Some(reason);
-                    }
-                }
-                Some(desired)
-            }
-            Err(reason) => {
-                self.withheld = Some(reason.to_string());
-                None
-            }
-        };
-        if let Some(reason) = self.token_rules.reason() {
-            self.withheld = Some(reason.to_string());
-        }
-        Ok(desired)
     }
 
     /// Signs what the plan says and the limits approve.
@@ -116,6 +86,63 @@ impl OrdersCore {
             }
         }
         Ok(())
+    }
+
+    /// What should stand, and in `withheld` why not all of it does.
+    fn desire(&mut self, update: &LedgerUpdate, balances: &Balances) -> Result<Option<Desired>, OrdersError> {
+        let desired = match self.wanted(update, balances)? {
+            Ok(mut desired) => {
+                self.withheld = nothing_quoted(&desired);
+                for side in Side::BOTH {
+                    let delayed = self.delays.must_wait(side, self.ledger_index);
+                    // What cannot be renewed is withdrawn: it would come back at an old price with the thaw.
+                    let stopped = self.token_rules.stops(side) || self.refusals.must_wait(side, self.ledger_index);
+                    desired.quotes.retain(|quote| quote.side != side || !(stopped || delayed));
+                    // A side that waits for a moment is no pause while the other one is quoted.
+                    if delayed && desired.quotes.is_empty() {
+                        self.withheld = Some(self.delays.reason(side));
+                    }
+                    if let Some(reason) = self.refusals.reason(side) {
+                        self.withheld = Some(reason);
+                    }
+                }
+                Some(desired)
+            }
+            Err(reason) => {
+                self.withheld = Some(reason.to_string());
+                None
+            }
+        };
+        if let Some(reason) = self.token_rules.reason() {
+            self.withheld = Some(reason.to_string());
+        }
+        Ok(desired)
+    }
+
+    /// What the strategy would quote with these balances.
+    fn wanted(&self, update: &LedgerUpdate, balances: &Balances) -> Result<Result<Desired, NoQuote>, AmountError> {
+        let (view, config) = (&update.view, &self.config.quote);
+        let mut funds = Funds::of(balances, update.ledger.reserve_inc, self.offers.len(), config);
+        funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
+        let reference = None;
+        let skew = Skew::at(balances, reference.or(view.mid()?), config)?;
+        let largest = Some(Drops::from_xrp(self.config.risk.max_order_xrp, Rounding::Down)?);
+        let shaped = || {
+            let price = quote::reference_price(view, reference)?;
+            let shape = Shape::of((view, price), balances, self.volatility.measured()?, skew, config)?;
+            let rules = self.token_rules.issuer();
+            let conditions = Conditions { rules, skew, reference, shape: Some(shape), largest };
+            quote::desired_under(view, &funds, config, conditions)
+        };
+        Ok(shaped())
+    }
+
+    /// The price of a ledger counts for the volatility, if it is the price of this ledger and one that is quoted around.
+    pub(super) fn measure(&mut self, update: &LedgerUpdate) {
+        let fresh = update.view.ledger_index == update.ledger.index;
+        if let (true, Ok(price)) = (fresh, quote::reference_price(&update.view, None)) {
+            self.volatility.observe(update.ledger.close_time.0, price);
+        }
     }
 
     /// What is left of an action where the budget has no room for a quote: an offer that was to be replaced stands at the
@@ -187,4 +214,14 @@ impl OrdersCore {
             data_age_ledgers: update.ledger.index.saturating_sub(update.view.ledger_index),
         })
     }
+}
+
+/// Why a whole strategy leaves nothing to quote: the reason of the first level, the others' are like it.
+fn nothing_quoted(desired: &Desired) -> Option<String> {
+    if !desired.quotes.is_empty() {
+        return None;
+    }
+    let first =
+        desired.withheld.first().map(|withheld| format!("the first {}: {}", withheld.side.as_str(), withheld.reason));
+    Some(first.unwrap_or_else(|| "no quote is possible with these funds".to_string()))
 }

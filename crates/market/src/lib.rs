@@ -13,6 +13,7 @@ pub mod quote;
 pub mod result;
 pub mod risk;
 pub mod skew;
+pub mod strategy;
 pub mod tick;
 pub mod value;
 pub mod view;
@@ -27,6 +28,7 @@ pub use quote::{
 pub use result::{FillPoint, SpreadStats, bps_from_mid};
 pub use risk::{Approved, Refusal, Refused, RiskConfig, RiskLimits, RiskState};
 pub use skew::Skew;
+pub use strategy::{Shape, Strategy};
 pub use tick::{IssuerRules, as_placed};
 pub use value::value;
 pub use view::{AmmView, Balances, BookLevel, LastTrade, MarketView, Side};

@@ -57,9 +57,9 @@ impl Skew {
         self.lean
     }
 
-    /// The price that quotes stand around: `mid` (the middle, or the reference in its place), lower by up to `skew_bps` with too much XRP, higher with too little.
-    /// It moves only so far that the first level stays a step of the price off the best opposite price: a quote that
-    /// stood without skew is never lost to it.
+    /// The price that quotes stand around: `mid` (the middle, or the reference in its place), lower by up to `skew_bps`
+    /// with too much XRP, higher with too little. It moves only so far that the first level stays a step of the price off
+    /// the best opposite price, of the book or of the pool: a quote that stood without skew is never lost to it.
     ///
     /// # Errors
     /// [`AmountError`] for absurd prices.
@@ -74,33 +74,34 @@ impl Skew {
         // Limits are rounded towards the book: the price's own rounding, away from it, then lands on the step.
         let ten_thousand = Dec::from_i64(BPS);
         if self.lean.is_negative() {
-            let Some(ask) = view.best(Side::Ask) else { return Ok(mid) };
+            let Some(ask) = view.nearest(Side::Ask)? else { return Ok(mid) };
             let factor = ten_thousand.sub(config.offset_bps(Side::Bid, 0)?)?;
             let highest = ask.sub(step)?.mul(ten_thousand, Rounding::Up)?.div(factor, Rounding::Up)?;
             Ok(moved.min(highest).max(mid))
         } else {
-            let Some(bid) = view.best(Side::Bid) else { return Ok(mid) };
+            let Some(bid) = view.nearest(Side::Bid)? else { return Ok(mid) };
             let factor = ten_thousand.add(config.offset_bps(Side::Ask, 0)?)?;
             let lowest = bid.add(step)?.mul(ten_thousand, Rounding::Down)?.div(factor, Rounding::Down)?;
             Ok(moved.max(lowest).min(mid))
         }
     }
 
-    /// XRP of each level of a side: `size_xrp`, smaller by up to `skew_size_pct` on the side that would add to the excess.
+    /// XRP of a level of a side that has `size` (XRP) without skew: smaller by up to `skew_size_pct` on the side that would
+    /// add to the excess.
     ///
     /// # Errors
     /// [`AmountError`] for absurd sizes.
-    pub fn size(&self, side: Side, config: &QuoteConfig) -> Result<Drops, AmountError> {
+    pub fn size(&self, side: Side, size: Dec, config: &QuoteConfig) -> Result<Drops, AmountError> {
         let adds = match side {
             Side::Bid => self.lean,
             Side::Ask => self.lean.neg(),
         };
         if !adds.is_positive() {
-            return Drops::from_xrp(config.size_xrp, Rounding::Down);
+            return Drops::from_xrp(size, Rounding::Down);
         }
         let percent = adds.mul(config.skew_size_pct, Rounding::HalfEven)?;
         let left = Dec::from_i64(100).sub(percent)?.mul(Dec::from_parts(1, -2)?, Rounding::HalfEven)?;
-        Drops::from_xrp(config.size_xrp.mul(left, Rounding::Down)?, Rounding::Down)
+        Drops::from_xrp(size.mul(left, Rounding::Down)?, Rounding::Down)
     }
 }
 

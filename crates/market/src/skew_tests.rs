@@ -182,15 +182,15 @@ proptest! {
         prop_assert!(one.lean() <= two.lean() && two.lean() <= Dec::one() && one.lean() >= Dec::from_i64(-1));
         let at = |skew: Skew| skew.middle(&view, mid, &config).unwrap();
         prop_assert!(at(one) >= at(two));
-        prop_assert!(one.size(Side::Bid, &config).unwrap() >= two.size(Side::Bid, &config).unwrap());
-        prop_assert!(one.size(Side::Ask, &config).unwrap() <= two.size(Side::Ask, &config).unwrap());
+        prop_assert!(one.size(Side::Bid, config.size_xrp, &config).unwrap() >= two.size(Side::Bid, config.size_xrp, &config).unwrap());
+        prop_assert!(one.size(Side::Ask, config.size_xrp, &config).unwrap() <= two.size(Side::Ask, config.size_xrp, &config).unwrap());
     }
 
     #[test]
     fn mirrored_leans_are_mirrored_quotes(config in any_config(), tenths in -10_i64..=10) {
         let lean = Dec::from_parts(tenths, -1).unwrap();
         let (long, short) = (Skew { lean }, Skew { lean: lean.neg() });
-        prop_assert_eq!(long.size(Side::Bid, &config).unwrap(), short.size(Side::Ask, &config).unwrap());
+        prop_assert_eq!(long.size(Side::Bid, config.size_xrp, &config).unwrap(), short.size(Side::Ask, config.size_xrp, &config).unwrap());
         // A book so wide that nothing stops the middle.
         let (wide, mid) = (view("0.001", "1000"), d("1"));
         let config = QuoteConfig { price_places: 6, ..config };

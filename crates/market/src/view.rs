@@ -72,6 +72,20 @@ impl MarketView {
         .map(|level| level.price)
     }
 
+    /// The best price of a side that an offer can be taken at: the book's, or the pool's where that is better.
+    ///
+    /// # Errors
+    /// [`AmountError`] when the pool's balances are absurd.
+    pub fn nearest(&self, side: Side) -> Result<Option<Dec>, AmountError> {
+        let book = self.best(side);
+        let Some(pool) = self.amm.as_ref().map(|pool| pool.price(side)).transpose()?.flatten() else { return Ok(book) };
+        Ok(Some(match (book, side) {
+            (None, _) => pool,
+            (Some(book), Side::Bid) => book.max(pool),
+            (Some(book), Side::Ask) => book.min(pool),
+        }))
+    }
+
     /// The middle of the best bid and ask; `None` while a side is empty.
     ///
     /// # Errors
