@@ -417,7 +417,7 @@ pub fn desired_under(
     conditions: Conditions,
 ) -> Result<Desired, NoQuote> {
     let Conditions { rules, skew, reference } = conditions;
-    let reference_price = reference_price(view, reference)?;
+    let reference_price = middle_of(view, reference)?;
     let mut desired = Desired { reference_price, quotes: Vec::new(), withheld: Vec::new() };
     let around = skew.middle(view, desired.reference_price, config)?;
     let mut left = Funds { rlusd: rules.promisable(funds.rlusd)?, ..*funds };
@@ -438,7 +438,7 @@ pub fn desired_under(
 
 /// The price that levels stand around: the one that is given, else the middle. A view that is absurd or crossed is not
 /// quoted around any price; one that is empty on a side only has no middle.
-fn reference_price(view: &MarketView, given: Option<Dec>) -> Result<Dec, NoQuote> {
+pub(crate) fn middle_of(view: &MarketView, given: Option<Dec>) -> Result<Dec, NoQuote> {
     let ledger_index = view.ledger_index;
     let (bid, ask) = (view.best(Side::Bid), view.best(Side::Ask));
     if let Some(price) = [bid, ask, given].into_iter().flatten().find(|price| !price.is_positive()) {
