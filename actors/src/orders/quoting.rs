@@ -128,7 +128,7 @@ impl OrdersCore {
         let skew = Skew::at(balances, reference.or(view.mid()?), config)?;
         let largest = Some(Drops::from_xrp(self.config.risk.max_order_xrp, Rounding::Down)?);
         let shaped = || {
-            let price = quote::reference_price(view, reference)?;
+            let price = quote::middle_of(view, reference)?;
             let shape = Shape::of((view, price), balances, self.volatility.measured()?, skew, config)?;
             let rules = self.token_rules.issuer();
             let conditions = Conditions { rules, skew, reference, shape: Some(shape), largest };
@@ -140,7 +140,7 @@ impl OrdersCore {
     /// The price of a ledger counts for the volatility, if it is the price of this ledger and one that is quoted around.
     pub(super) fn measure(&mut self, update: &LedgerUpdate) {
         let fresh = update.view.ledger_index == update.ledger.index;
-        if let (true, Ok(price)) = (fresh, quote::reference_price(&update.view, None)) {
+        if let (true, Ok(price)) = (fresh, quote::middle_of(&update.view, None)) {
             self.volatility.observe(update.ledger.close_time.0, price);
         }
     }
