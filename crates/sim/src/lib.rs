@@ -31,7 +31,9 @@ pub mod state;
 pub mod tape;
 pub mod ter;
 
-pub use mirror::{MirrorError, Span};
+pub use mirror::MirrorError;
+pub use mirror::market::{Market, Span};
+pub use mirror::source::Origin;
 pub use node::{ConnectionId, Funds, HttpReply, Node, Outgoing, SaveError};
 pub use scenario::{Scenario, ScenarioError, maker_seed};
 pub use server::{ServeError, ServeOptions, Speed, serve};
