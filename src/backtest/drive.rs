@@ -47,6 +47,9 @@ pub enum DriveError {
     /// Somebody else trades on the account.
     #[error("another program trades on the account: {0}; give sim.maker an account of its own, or leave it out")]
     Stranger(String),
+    /// Something of what was wanted cannot be signed.
+    #[error("{0}")]
+    Broken(String),
 }
 
 /// A message on its way.
@@ -237,6 +240,7 @@ impl<S: FnMut(Record)> Bench<S> {
                 OrdersEffect::Elapsed => self.orders_in(OrdersInput::Command(OrdersCommand::Withdraw))?,
                 OrdersEffect::Flat => self.ended.flat = true,
                 OrdersEffect::Stranger(cause) => return Err(DriveError::Stranger(cause)),
+                OrdersEffect::Broken(cause) => return Err(DriveError::Broken(cause)),
             }
         }
         Ok(())
@@ -244,7 +248,9 @@ impl<S: FnMut(Record)> Bench<S> {
 
     fn now(&self) -> DateTime<Utc> {
         let ms = i64::try_from(self.now_ms).unwrap_or(i64::MAX);
-        TimeDelta::try_milliseconds(ms).and_then(|since| DateTime::UNIX_EPOCH.checked_add_signed(since)).unwrap_or_default()
+        TimeDelta::try_milliseconds(ms)
+            .and_then(|since| DateTime::UNIX_EPOCH.checked_add_signed(since))
+            .unwrap_or_default()
     }
 }
 
