@@ -186,6 +186,7 @@ impl Builder {
         let mut origins: BTreeMap<String, Origin> =
             self.known.iter().map(|key| (key.clone(), Origin::Default)).collect();
         origins.extend(self.set.into_iter().map(|(key, leaf)| (key, leaf.origin)));
+        config.fill_token();
         if file_is_whole {
             let found = checks::check(&config, &origins);
             self.problems.extend(found.into_iter().filter(|problem| !mistyped.contains(&problem.key)));

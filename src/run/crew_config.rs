@@ -16,7 +16,7 @@ use neo_store::record::CheckpointOwner;
 
 use crate::config::{Config, Orphans};
 use crate::supervisor::crew::CrewConfig;
-use crate::venue::Venue;
+use crate::venue::{Venue, is_simulated};
 
 pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -> Result<CrewConfig> {
     // Ledger time is whole seconds: any part of one is a whole one.
@@ -24,7 +24,10 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
     let unsettled = store.unsettled_intents()?.into_iter().map(|row| -> Result<(Hash, u32)> {
         Ok((row.intent.tx_hash.parse().context("an intent's hash in the record")?, row.intent.last_ledger_sequence))
     });
-    let last_processed = store.last_processed_ledger()?;
+    // A new mirror has nothing of an earlier one. Where something was open there, the feed says that its end is not known.
+    let begins_anew =
+        venue.is_new_mirror() && store.unsettled_intents()?.is_empty() && store.open_orders()?.is_empty();
+    let last_processed = store.last_processed_ledger()?.filter(|_| !begins_anew);
     let settled = store
         .settled_since(last_processed.unwrap_or(0))?
         .into_iter()
@@ -40,14 +43,14 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
             closes: venue.closes,
             nodes: venue.nodes().len(),
             seed: config.session.seed ^ u64::from(std::process::id()),
-            is_public: config.network.kind.network_id().is_some(),
+            is_public: !is_simulated(config.session.mode) && config.network.kind.network_id().is_some(),
             depth,
             dust,
             silence_ms: config.feed.silence_ms,
             request_timeout_ms: config.feed.silence_ms,
             audit_ledgers: config.orders.audit_ledgers,
             last_processed,
-            refetch_from: store.refetch_from()?,
+            refetch_from: store.refetch_from()?.filter(|_| !begins_anew),
         },
         orders: OrdersConfig {
             token,
