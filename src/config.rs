@@ -10,6 +10,7 @@ mod layers;
 mod problem;
 mod render;
 mod sections;
+mod signing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

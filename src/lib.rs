@@ -6,6 +6,7 @@
 
 pub mod alerts;
 pub mod backfill;
+pub mod backtest;
 pub mod backup;
 pub mod calibrate;
 pub mod cancel_all;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use neo_sim::Span;
+use neo_sim::{Origin, Span};
 use neo_store::record::Mode;
 
 use crate::cli::{ReplayArgs, settings_of};
@@ -40,9 +40,10 @@ pub fn run(args: &ReplayArgs, out: &mut Out) -> Result<ExitCode> {
             return Ok(ExitCode::Usage);
         }
     };
-    belongs(&mut config, &file)?;
+    let origin = Origin::of(&config.sim).context("a replay has a market")?;
+    belongs(&mut config, &origin)?;
     let tail = TAIL.saturating_add(config.sim.mirror_latency_ledgers);
-    let span = Span::of(&file, usize::try_from(tail)?)?;
+    let span = Span::of(&origin, usize::try_from(tail)?)?;
     last(&mut config, args.duration, &span)?;
     let look = if args.json { Look::Nothing } else { Look::Bar { first: span.first, last: span.last } };
     let ended = run::begin(&config, &run::Begin { fresh: true, yes: args.yes, repair: None, look })?;
@@ -57,8 +58,8 @@ pub fn run(args: &ReplayArgs, out: &mut Out) -> Result<ExitCode> {
 }
 
 /// The session trades the recording's pair, on the account of the simulation: no network and no key has a part in it.
-fn belongs(config: &mut Config, file: &Path) -> Result<()> {
-    let token = Span::header(file)?.token;
+pub(crate) fn belongs(config: &mut Config, origin: &Origin) -> Result<()> {
+    let token = origin.token()?;
     let named = (config.account.issuer.unwrap_or(token.issuer), config.account.currency);
     if named != (token.issuer, token.currency) {
         let text = format!(

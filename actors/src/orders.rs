@@ -141,6 +141,7 @@ impl Orders {
             OrdersEffect::Elapsed => self.guard.tell(SupervisorEvent::Elapsed),
             OrdersEffect::Stranger(cause) => self.guard.tell(SupervisorEvent::Stranger { cause }),
             OrdersEffect::Flat => self.guard.tell(SupervisorEvent::Flat),
+            OrdersEffect::Broken(cause) => return Err(cause),
         }
         Ok(())
     }

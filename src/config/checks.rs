@@ -181,9 +181,7 @@ impl Checks<'_> {
             self.require(false, "account.key_file", file.display(), reason, "leave out the one or the other");
         }
         let (limit_ms, frozen_ms) = (account.signer_timeout_ms, config.supervisor.frozen_ms);
-        // A cancel for each offer, and for each one that is on its way to replace it.
-        let at_once = u64::from(config.quote.levels).saturating_mul(4);
-        let longest_ms = limit_ms.saturating_mul(at_once);
+        let (at_once, longest_ms) = (config.signed_at_once(), config.longest_signing_ms());
         let reason = format!(
             "{at_once} cancels signed at once may take {longest_ms} ms, and after supervisor.frozen_ms = {frozen_ms} the \
              engine counts as frozen"

@@ -69,6 +69,7 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
         checkpoint_every: (config.store.checkpoint == CheckpointOwner::Own)
             .then(|| Duration::from_secs(u64::from(config.store.checkpoint_s))),
         frozen_ms: config.supervisor.frozen_ms,
+        orders_patience: config.orders_patience(),
         path: store.path().to_path_buf(),
         // Set when the session has a number.
         session: 0,

@@ -462,6 +462,7 @@ impl Runner {
                 OrdersEffect::Elapsed => self.elapsed = true,
                 OrdersEffect::Flat => self.flat = true,
                 OrdersEffect::Stranger(cause) => self.stranger = Some(cause),
+                OrdersEffect::Broken(cause) => panic!("{cause}"),
             }
         }
     }

@@ -444,7 +444,7 @@ impl FeedCore {
                         let reason = format!("it is {ledgers} ledgers behind what is recorded");
                         self.leave(Parting::Unfit, &reason, effects);
                     }
-                    None => self.history_missing(&error.to_string(), now_ms, effects),
+                    None => self.history_missing(&error.to_string(), None, now_ms, effects),
                 }
                 return Ok(());
             }

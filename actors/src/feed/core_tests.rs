@@ -64,6 +64,13 @@ fn stream(mut transaction: Value) -> Value {
     transaction
 }
 
+fn validated(transaction: &Value) -> ValidatedTransaction {
+    match message::parse(&stream(transaction.clone()).to_string()) {
+        Ok(Message::Transaction(stream)) => stream.transaction,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A node with one account, answering from its present ledger.
 struct FakeNode {
     index: u32,
@@ -488,6 +495,54 @@ fn a_node_without_our_history_is_followed_from_now_on_and_the_hole_is_told() {
     bench.hear(&closed(101));
     let next = bench.updates.last().unwrap();
     assert_eq!((next.ledger.index, next.transactions.len(), &next.history_lost), (101, 1, &None));
+}
+
+#[test]
+fn where_history_is_cut_short_what_comes_after_the_cut_is_told() {
+    let mut bench = Bench::new(Some(40));
+    (bench.node.history_from, bench.node.cuts_short) = (95, true);
+    bench.node.history = vec![payment(95, ROOT[1], 50_000_000), payment(99, ROOT[0], 50_000_005)];
+    bench.node.balance = 50_000_010;
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    let ledgers: Vec<u32> = bench.updates[0].transactions.iter().map(|own| own.ledger_index).collect();
+    assert_eq!(ledgers, [95, 99]);
+    let lost = bench.updates[0].history_lost.as_ref().unwrap();
+    assert!(lost.contains("from ledger 40 on") && lost.contains("begins with ledger 95"), "{lost}");
+    // The very next ledger after the last recorded one is no cut.
+    let mut bench = Bench::new(Some(94));
+    (bench.node.history_from, bench.node.cuts_short) = (95, true);
+    bench.node.history = vec![payment(95, ROOT[0], 50_000_000)];
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    assert_eq!((bench.updates[0].transactions.len(), &bench.updates[0].history_lost), (1, &None));
+}
+
+#[test]
+fn what_the_stream_brought_before_the_history_was_found_missing_is_not_forgotten() {
+    let mut bench = Bench::new(Some(90));
+    bench.node.has_history = false;
+    bench.on(FeedInput::Tick, 0);
+    // The transaction of the ledger to come is on the stream before that ledger closes.
+    bench.core.keep(validated(&payment(101, ROOT[1], 50_000_000)));
+    bench.on(FeedInput::Connected, 1);
+    (bench.node.index, bench.node.balance, bench.node.root) = (101, 50_000_005, ROOT[1]);
+    bench.hear(&closed(101));
+    let told: Vec<usize> = bench.updates.iter().map(|update| update.transactions.len()).collect();
+    assert_eq!(told, [0, 1]);
+}
+
+#[test]
+fn a_node_is_behind_by_where_it_is_and_not_by_what_another_told() {
+    let mut bench = with_a_warm_second();
+    let told = bench.node.index;
+    bench.on(FeedInput::Disconnected(Parting::Lost, "cut"), 100);
+    // The second is farther behind than is waited for, and refuses a range that begins after its newest ledger.
+    (bench.node.index, bench.node.has_history) = (told - 50, false);
+    bench.on(FeedInput::Connected, 101);
+    assert!(bench.left());
+    assert!(bench.core.without_history.is_empty(), "it is late: its history is not lost");
+    assert_eq!(bench.core.processed, Some(told));
 }
 
 #[test]

@@ -109,6 +109,8 @@ pub enum OrdersEffect {
     Flat,
     /// Somebody else trades on the account: the session must end. What was seen.
     Stranger(String),
+    /// Something of what was wanted cannot be signed by any key: the session must end. What was signed before it goes.
+    Broken(String),
 }
 
 /// What the orders cannot mend.
@@ -214,6 +216,8 @@ pub struct OrdersCore {
     pub(super) first_close: Option<LedgerTime>,
     pub(super) elapsed_told: bool,
     pub(super) open_ledger_cost: Option<Drops>,
+    /// The last signature that was asked for did not come from where the key is.
+    pub(super) signer_away: bool,
     pub(super) mid: Option<Dec>,
     pub(super) withheld: Option<String>,
     pub(super) refusals: Refusals,
@@ -267,6 +271,7 @@ impl OrdersCore {
             first_close: None,
             elapsed_told: false,
             open_ledger_cost: None,
+            signer_away: false,
             mid: None,
             withheld: Some("waiting for the first validated ledger".to_string()),
             refusals: Refusals::default(),

@@ -197,33 +197,8 @@ fn nothing_is_sent_before_it_is_durable() {
     assert_eq!(sent, 4);
 }
 
-/// A key elsewhere that refuses its third signature.
-struct FailsOnce(std::sync::atomic::AtomicU32);
-
-impl neo_ledger::RemoteKey for FailsOnce {
-    fn sign(&self, request: &neo_ledger::SigningRequest<'_>) -> Result<String, String> {
-        if self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2 {
-            return Err("is away".to_string());
-        }
-        key().sign_message(request.message).map_err(|error| error.to_string())
-    }
-}
-
-#[test]
-fn a_signature_that_fails_uses_no_sequence_number_up() {
-    let public = neo_ledger::keys::written([7; 16], &key()).unwrap().1;
-    let elsewhere = Keypair::elsewhere(&public, Box::new(FailsOnce(Default::default()))).unwrap();
-    let mut bench = Bench { core: OrdersCore::new(core(1).config, elsewhere), effects: Vec::new() };
-    bench.ledger(&update(100, 1, vec![], Some(vec![])));
-    let sequences = |intents: Vec<Intent>| intents.iter().map(|intent| intent.sequence).collect::<Vec<_>>();
-    assert_eq!(sequences(bench.acknowledge()), [1, 2]);
-    let withdraw = || OrdersInput::Command(OrdersCommand::Withdraw);
-    assert!(matches!(bench.core.on(withdraw(), now()), Err(OrdersError::Sign(_))));
-    assert_eq!(bench.core.forget_unsent(now()), [], "nothing was signed");
-    bench.on(withdraw());
-    let cancels = sequences(bench.acknowledge());
-    assert_eq!(cancels, [3, 4], "behind a hole no cancel could apply");
-}
+#[path = "signing_tests.rs"]
+mod signing;
 
 #[test]
 fn intents_that_cannot_be_durable_end_the_session() {
@@ -814,6 +789,35 @@ fn an_orphan_is_cancelled_after_several_lists_and_nothing_is_quoted_before() {
     assert_eq!(intents.iter().map(|intent| intent.offer_sequence).collect::<Vec<_>>(), [Some(77)]);
     bench.ledger(&update(103, 91, vec![included(&intents[0], 103, "tesSUCCESS", vec![])], None));
     assert_eq!(bench.acknowledge().len(), 2, "now it quotes");
+}
+
+/// The market has moved by 1 % since `quoting`, at ledger `index`.
+fn moved(index: u32) -> LedgerUpdate {
+    let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
+    let view = MarketView { ledger_index: index, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() };
+    LedgerUpdate { view, ..update(index, 3, vec![], None) }
+}
+
+#[test]
+fn while_an_orphan_is_looked_at_what_should_not_stand_is_cancelled_and_nothing_is_placed() {
+    let (mut bench, placed) = quoting();
+    bench.core.config.orphan_reads = 3;
+    let stand: Vec<OpenOffer> = placed.iter().map(|intent| intent.sequence).chain([77]).map(listed).collect();
+    let mut gap = update(102, 3, vec![], Some(stand.clone()));
+    gap.history_lost = Some("the node has no history".to_string());
+    bench.ledger(&gap);
+    assert!(bench.acknowledge().is_empty(), "at the right price they stay");
+    bench.ledger(&LedgerUpdate { offers: Some(stand.clone()), ..moved(103) });
+    let cancels = bench.acknowledge();
+    let gone = |intents: &[Intent]| {
+        assert!(intents.iter().all(|intent| intent.purpose == Purpose::Cancel), "{intents:?}");
+        intents.iter().filter_map(|intent| intent.offer_sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(gone(&cancels), [2, 1], "stale prices");
+    assert!(bench.core.withheld().unwrap().contains("no order owns"), "{:?}", bench.core.withheld());
+    bench.ledger(&LedgerUpdate { offers: Some(stand), ..moved(104) });
+    assert_eq!(gone(&bench.acknowledge()), [77], "the third list");
+    assert!(bench.core.withheld().unwrap().contains("an earlier session left"), "{:?}", bench.core.withheld());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use neo_market::plan::{self, Action, Resting};
-use neo_market::quote::{self, Conditions, Desired, Funds, NoQuote};
+use neo_market::quote::{self, Conditions, Desired, Funds, NoQuote, QuoteConfig};
 use neo_market::risk::{Refusal, RiskLimits, RiskState};
 use neo_market::{AmountError, Balances, Drops, Rounding, Shape, Side, Skew};
 use neo_store::record::Purpose;
@@ -10,6 +10,9 @@ use neo_store::record::Purpose;
 use super::core::{OrdersCore, OrdersEffect, OrdersError};
 use super::sending::Batch;
 use crate::messages::LedgerUpdate;
+
+/// [`plan::plan`], or [`plan::withdrawals`].
+type Rule = fn(Option<&Desired>, &[Resting], &[(Side, u8)], u32, u32, &QuoteConfig) -> Vec<Action>;
 
 impl OrdersCore {
     pub(super) fn requote(
@@ -23,28 +26,50 @@ impl OrdersCore {
             return Ok(());
         }
         let mut batch = Batch::default();
-        self.cancel_orphans(now, &mut batch)?;
-        if !self.orphans.is_empty() {
-            self.withheld = Some("cancelling offers that an earlier session left".to_string());
-            self.persist(batch, effects);
-            return Ok(());
-        }
-        let suspects = self.suspects.of_before().count();
-        if suspects > 0 {
-            let reads = self.config.orphan_reads;
-            self.withheld =
-                Some(format!("{suspects} offers that no order owns are listed; {reads} lists must show them first"));
-            self.persist(batch, effects);
-            return Ok(());
-        }
+        let signed = self.quote(update, now, &mut batch);
+        self.conclude_batch(batch, signed, now, effects)
+    }
+
+    fn quote(&mut self, update: &LedgerUpdate, now: DateTime<Utc>, batch: &mut Batch) -> Result<(), OrdersError> {
+        self.cancel_orphans(now, batch)?;
+        let held = self.held();
         let balances = update.account.balances(&update.ledger)?;
         let desired = self.desire(update, &balances)?;
+        if held.is_none() {
+            return self.carry_out(update, balances, desired.as_ref(), now, batch);
+        }
+        self.withheld = held;
+        for action in self.plan(desired.as_ref(), plan::withdrawals) {
+            self.act(action, now, batch)?;
+        }
+        Ok(())
+    }
+
+    /// Why no offer may be placed for now, if none may. What should not stand any more goes all the same.
+    fn held(&self) -> Option<String> {
+        if !self.orphans.is_empty() {
+            return Some("cancelling offers that an earlier session left".to_string());
+        }
+        let (suspects, reads) = (self.suspects.of_before().count(), self.config.orphan_reads);
+        let told = || format!("{suspects} offers that no order owns are listed; {reads} lists must show them first");
+        (suspects > 0).then(told)
+    }
+
+    /// Signs what the plan says and the limits approve.
+    fn carry_out(
+        &mut self,
+        update: &LedgerUpdate,
+        balances: Balances,
+        desired: Option<&Desired>,
+        now: DateTime<Utc>,
+        batch: &mut Batch,
+    ) -> Result<(), OrdersError> {
         let limits = RiskLimits::new(self.config.risk.clone());
-        for action in self.plan(desired.as_ref()) {
+        for action in self.plan(desired, plan::plan) {
             let Some(action) = self.within_budget(action) else { continue };
-            let state = self.risk_state(update, balances, desired.as_ref())?;
+            let state = self.risk_state(update, balances, desired)?;
             match limits.check(action, &state) {
-                Ok(approved) => self.act(approved.into_action(), now, &mut batch)?,
+                Ok(approved) => self.act(approved.into_action(), now, batch)?,
                 Err(refused) => {
                     tracing::warn!(reason = %refused.reason, "a quote was refused");
                     self.withheld = Some(refused.reason.to_string());
@@ -55,12 +80,11 @@ impl OrdersCore {
                     // Both cannot stand, so the old one goes first; the new one has room when it is seen gone.
                     if let (true, Action::Replace { offer_sequence, quote }) = (over, refused.action) {
                         let cancel = Action::Cancel { offer_sequence, side: quote.side, level: quote.level };
-                        self.act(cancel, now, &mut batch)?;
+                        self.act(cancel, now, batch)?;
                     }
                 }
             }
         }
-        self.persist(batch, effects);
         Ok(())
     }
 
@@ -104,7 +128,7 @@ impl OrdersCore {
         let skew = Skew::at(balances, reference.or(view.mid()?), config)?;
         let largest = Some(Drops::from_xrp(self.config.risk.max_order_xrp, Rounding::Down)?);
         let shaped = || {
-            let price = quote::reference_price(view, reference)?;
+            let price = quote::middle_of(view, reference)?;
             let shape = Shape::of((view, price), balances, self.volatility.measured()?, skew, config)?;
             let rules = self.token_rules.issuer();
             let conditions = Conditions { rules, skew, reference, shape: Some(shape), largest };
@@ -116,7 +140,7 @@ impl OrdersCore {
     /// The price of a ledger counts for the volatility, if it is the price of this ledger and one that is quoted around.
     pub(super) fn measure(&mut self, update: &LedgerUpdate) {
         let fresh = update.view.ledger_index == update.ledger.index;
-        if let (true, Ok(price)) = (fresh, quote::reference_price(&update.view, None)) {
+        if let (true, Ok(price)) = (fresh, quote::middle_of(&update.view, None)) {
             self.volatility.observe(update.ledger.close_time.0, price);
         }
     }
@@ -147,7 +171,8 @@ impl OrdersCore {
         Ok(spendable.sub(fees)?.max(Drops::ZERO))
     }
 
-    pub(super) fn plan(&self, desired: Option<&Desired>) -> Vec<Action> {
+    /// What `rule` says of our offers.
+    fn plan(&self, desired: Option<&Desired>, rule: Rule) -> Vec<Action> {
         let busy: Vec<(Side, u8)> = self.in_flight.values().filter_map(|tx| tx.level).collect();
         let resting: Vec<Resting> = self
             .offers
@@ -163,7 +188,7 @@ impl OrdersCore {
                 expires_at_s: offer.expires.map(|time| time.0),
             })
             .collect();
-        plan::plan(desired, &resting, &busy, self.ledger_index, self.close_time.0, &self.config.quote)
+        rule(desired, &resting, &busy, self.ledger_index, self.close_time.0, &self.config.quote)
     }
 
     /// What the limits are held against: everything open, with what this action or one in flight replaces. That can be

@@ -21,6 +21,7 @@ pub mod terms;
 pub mod tls;
 pub mod tx;
 pub mod types;
+pub mod watch;
 
 pub use book::Book;
 pub use client::ClientEvent;

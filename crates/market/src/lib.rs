@@ -10,6 +10,7 @@ pub mod model;
 pub mod plan;
 pub mod problem;
 pub mod quote;
+pub mod reference;
 pub mod result;
 pub mod risk;
 pub mod skew;
@@ -25,6 +26,7 @@ pub use problem::Problem;
 pub use quote::{
     Conditions, Desired, Funds, NoQuote, Quote, QuoteConfig, Withheld, WithheldReason, desired, desired_under,
 };
+pub use reference::{NoReference, Outside, OutsideReading, Reading, Reference, ReferenceConfig};
 pub use result::{FillPoint, SpreadStats, bps_from_mid};
 pub use risk::{Approved, Refusal, Refused, RiskConfig, RiskLimits, RiskState};
 pub use skew::Skew;

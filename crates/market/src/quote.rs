@@ -323,7 +323,7 @@ pub fn desired_under(
     conditions: Conditions,
 ) -> Result<Desired, NoQuote> {
     let Conditions { rules, skew, reference, shape, largest } = conditions;
-    let reference = reference_price(view, reference)?;
+    let reference = middle_of(view, reference)?;
     let mut desired = Desired { reference_price: reference, quotes: Vec::new(), withheld: Vec::new() };
     let shape = match shape {
         Some(shape) => shape,
@@ -351,7 +351,7 @@ pub fn desired_under(
 ///
 /// # Errors
 /// [`NoQuote`]: there is no such price.
-pub fn reference_price(view: &MarketView, given: Option<Dec>) -> Result<Dec, NoQuote> {
+pub fn middle_of(view: &MarketView, given: Option<Dec>) -> Result<Dec, NoQuote> {
     let ledger_index = view.ledger_index;
     let (bid, ask) = (view.best(Side::Bid), view.best(Side::Ask));
     if let Some(price) = [bid, ask, given].into_iter().flatten().find(|price| !price.is_positive()) {

@@ -15,6 +15,7 @@ pub mod apply;
 mod calendar;
 mod digest;
 pub mod faults;
+pub mod follow;
 pub mod generator;
 pub mod history;
 pub mod image;
@@ -31,7 +32,9 @@ pub mod state;
 pub mod tape;
 pub mod ter;
 
-pub use mirror::{MirrorError, Span};
+pub use mirror::MirrorError;
+pub use mirror::market::{Market, Span};
+pub use mirror::source::Origin;
 pub use node::{ConnectionId, Funds, HttpReply, Node, Outgoing, SaveError};
 pub use scenario::{Scenario, ScenarioError, maker_seed};
 pub use server::{ServeError, ServeOptions, Speed, serve};

@@ -5,7 +5,7 @@ mod founding;
 
 use std::collections::BTreeMap;
 
-use neo_ledger::{Address, Hash, LedgerTime, sha512_half};
+use neo_ledger::{Address, Hash, LedgerTime, Token, sha512_half};
 use neo_market::{AmountError, Dec, Drops, Rounding};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -17,7 +17,9 @@ use crate::generator::{Generator, GeneratorState};
 use crate::history::History;
 use crate::ledger::{Chain, Header};
 use crate::mirror::apply::FRONT;
+use crate::mirror::market::Market;
 use crate::mirror::read::MirrorLedger;
+use crate::mirror::source::{Opened, Origin};
 use crate::mirror::{FOUNDING, Mirror};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::state::{AccountRoot, State};
@@ -125,9 +127,8 @@ impl Node {
     /// be funded.
     pub fn new(scenario: &Scenario, seed: u64) -> Result<Node, ScenarioError> {
         let tape = check(scenario)?;
-        if let Some(file) = &scenario.recording {
-            let (scenario, mirror, founding) = Mirror::open(scenario, file)?;
-            return Node::mirrored(&scenario, seed, mirror, &founding);
+        if let Some(origin) = Origin::of(scenario) {
+            return Node::begun(scenario, seed, origin.open().map_err(ScenarioError::Recording)?);
         }
         let mut state = State::default();
         let root = AccountRoot { balance: GENESIS_DROPS, sequence: 1, ..AccountRoot::default() };
@@ -149,7 +150,48 @@ impl Node {
         Ok(node)
     }
 
-    /// A world whose market is a recording's. It begins with the ledger that both sides of the book are known of.
+    /// A world whose market is one that was read before; the scenario says the rest.
+    ///
+    /// # Errors
+    /// As [`Node::new`].
+    pub fn on_market(scenario: &Scenario, seed: u64, market: &Market) -> Result<Node, ScenarioError> {
+        check(scenario)?;
+        Node::begun(scenario, seed, market.opened())
+    }
+
+    fn begun(scenario: &Scenario, seed: u64, opened: Opened) -> Result<Node, ScenarioError> {
+        let (scenario, mirror, founding) = Mirror::begin(scenario, opened)?;
+        Node::mirrored(&scenario, seed, mirror, &founding)
+    }
+
+    /// A world whose market is a real one that is followed as it goes, from the ledgers that [`follow::Market::Begin`]
+    /// gave. Offers of `account`, one's own on the real ledger, are not mirrored.
+    ///
+    /// [`follow::Market::Begin`]: crate::follow::Market::Begin
+    ///
+    /// # Errors
+    /// [`ScenarioError`] when the scenario has mistakes, or its accounts cannot be funded.
+    pub fn following(
+        scenario: &Scenario,
+        seed: u64,
+        token: Token,
+        account: Option<Address>,
+        founding: &[MirrorLedger],
+    ) -> Result<Node, ScenarioError> {
+        check(scenario)?;
+        let (scenario, mirror) = Mirror::following(scenario, token, account, founding);
+        Node::mirrored(&scenario, seed, mirror, founding)
+    }
+
+    /// Closes a ledger behind what the followed market did.
+    pub fn follow(&mut self, ledger: MirrorLedger) -> Vec<Outgoing> {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.hand_over(ledger);
+        }
+        self.close_ledger()
+    }
+
+    /// A world whose market is a recording's, or a followed one. It begins with the ledger that both sides of the book are known of.
     fn mirrored(
         scenario: &Scenario,
         seed: u64,

@@ -108,6 +108,8 @@ pub struct Scenario {
     /// A recording of `neo record` whose market is mirrored in the place of participants; its other parts are found beside
     /// it.
     pub recording: Option<PathBuf>,
+    /// Quotes (`time,bid,bid_size,ask,ask_size`) beside `recording`, where that is a file of trades (`time,side,price,size`).
+    pub recording_quotes: Option<PathBuf>,
     /// Ledgers for which a client's transactions are held back in a mirrored market, beyond the one that they come for.
     pub mirror_latency_ledgers: u32,
     /// False for an empty ledger: the master account alone, as a stand-alone rippled begins. Nobody trades then but
@@ -156,6 +158,7 @@ impl Default for Scenario {
             tape: None,
             tape_loop: false,
             recording: None,
+            recording_quotes: None,
             mirror_latency_ledgers: 0,
         }
     }

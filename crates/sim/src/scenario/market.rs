@@ -192,6 +192,9 @@ impl Scenario {
             recording,
             "give it without tape, market = false and amm: the recording is the market",
         );
+        let quotes = self.recording_quotes.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let beside = self.recording_quotes.is_none() || self.recording.is_some();
+        check(beside, "recording_quotes", quotes, "give it with a file of trades as the recording");
         let latency = self.mirror_latency_ledgers;
         check(latency <= 16, "mirror_latency_ledgers", latency.to_string(), "give 0 to 16");
         // A tape's takers are its trades.

@@ -1,7 +1,7 @@
 //! Recordings as files: parts, another pair, and none at all.
 
 use neo_ledger::recording::{Header, Moment, Rotation, Series};
-use neo_sim::{Node, Scenario, ScenarioError, Span};
+use neo_sim::{Node, Origin, Scenario, ScenarioError, Span};
 
 use super::hand::*;
 
@@ -43,7 +43,8 @@ fn the_parts_of_a_recording_are_one_and_another_run_is_a_gap() {
     recording.series.tick(0).unwrap();
     let mut client = recording.replay(|_| {});
     assert_eq!(neo_ledger::recording::parts(&recording.file()).unwrap().len(), 2);
-    let span = Span::of(&recording.file(), 1).unwrap();
+    let scenario = Scenario { recording: Some(recording.file()), ..Scenario::default() };
+    let span = Span::of(&Origin::of(&scenario).unwrap(), 1).unwrap();
     assert_eq!((span.first, span.last, span.ledgers, span.transactions), (FIRST, FIRST + 3, 4, 1));
     assert_eq!(span.tail_close.0, 800_000_000 + (FIRST + 2) * 4);
     // Between two runs ledgers may be missing: nothing is traded until the next picture.

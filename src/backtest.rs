@@ -1,0 +1,3 @@
+//! `neo backtest`: many configurations over the same market, on all cores of the machine.
+
+pub mod drive;
