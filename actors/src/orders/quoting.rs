@@ -40,9 +40,7 @@ impl OrdersCore {
         let balances = update.account.balances(&update.ledger)?;
         let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
         funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
-        let skew = Skew::of(&balances, &update.view, &self.config.quote)?;
-        let conditions = Conditions { rules: self.token_rules.issuer(), skew, reference: None };
-        let desired = match quote::desired_under(&update.view, &funds, &self.config.quote, conditions) {
+        let desired = match self.desired(update, &balances, &funds)? {
             Ok(mut desired) => {
                 self.withheld = desired.quotes.is_empty().then(|| "no quote is possible with these funds".to_string());
                 for side in [Side::Bid, Side::Ask] {
@@ -56,7 +54,7 @@ impl OrdersCore {
                 Some(desired)
             }
             Err(reason) => {
-                self.withheld = Some(reason.to_string());
+                self.withheld = Some(reason);
                 None
             }
         };
@@ -86,6 +84,23 @@ impl OrdersCore {
         }
         self.persist(batch, effects);
         Ok(())
+    }
+
+    /// The offers that should stand around the ledger's reference price, or why none can.
+    fn desired(
+        &self,
+        update: &LedgerUpdate,
+        balances: &Balances,
+        funds: &Funds,
+    ) -> Result<Result<Desired, String>, AmountError> {
+        let reference = match &update.reference {
+            Ok(reference) => reference.price,
+            Err(reason) => return Ok(Err(reason.to_string())),
+        };
+        let skew = Skew::at(balances, Some(reference), &self.config.quote)?;
+        let conditions = Conditions { rules: self.token_rules.issuer(), skew, reference: Some(reference) };
+        let desired = quote::desired_under(&update.view, funds, &self.config.quote, conditions);
+        Ok(desired.map_err(|reason| reason.to_string()))
     }
 
     /// What is left of an action where the budget has no room for a quote: an offer that was to be replaced stands at the

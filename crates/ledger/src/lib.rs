@@ -14,11 +14,13 @@ pub mod message;
 pub mod meta;
 pub mod own;
 pub mod owned;
+pub mod pool;
 pub mod recording;
 pub mod request;
 pub mod result;
 pub mod terms;
 pub mod tls;
+pub mod traded;
 pub mod tx;
 pub mod types;
 
