@@ -24,7 +24,8 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>) -> Vec<
     checks.session(config);
     checks.network(config);
     checks.account(config);
-    let sections = [("quote", config.quote.problems()), ("risk", config.risk.problems())];
+    let sections =
+        [("quote", config.quote.problems()), ("price", config.price.problems()), ("risk", config.risk.problems())];
     for (section, problems) in sections {
         for problem in problems {
             let key = format!("{section}.{}", problem.key);
