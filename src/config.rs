@@ -15,7 +15,7 @@ mod signing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use neo_market::{QuoteConfig, RiskConfig};
+use neo_market::{QuoteConfig, ReferenceConfig, RiskConfig};
 use serde::{Deserialize, Serialize};
 
 pub use layers::{Origin, environment};
@@ -42,6 +42,8 @@ pub struct Config {
     pub account: Account,
     /// Prices and sizes of the quotes.
     pub quote: QuoteConfig,
+    /// The price that quotes stand around.
+    pub price: ReferenceConfig,
     /// Limits that no offer passes.
     pub risk: RiskConfig,
     /// How transactions are sent.

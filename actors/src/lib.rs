@@ -10,6 +10,7 @@ pub mod guard;
 pub mod messages;
 pub mod orders;
 pub mod outbox;
+pub mod outside;
 pub mod panics;
 pub mod recording;
 pub mod socket;

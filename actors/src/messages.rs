@@ -4,7 +4,7 @@ use actix::Message;
 use neo_ledger::meta::OwnTransaction;
 use neo_ledger::types::{Amount, Hash, LedgerTime};
 use neo_ledger::{Owned, TokenTerms};
-use neo_market::{AmountError, Balances, Dec, Drops, MarketView};
+use neo_market::{AmountError, Balances, Dec, Drops, MarketView, NoReference, Reference};
 
 /// A validated ledger's header, as far as the engine needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +66,10 @@ pub struct OpenOffer {
 pub struct LedgerUpdate {
     /// The newest validated ledger that is completely known.
     pub ledger: LedgerHeader,
-    /// The book at that ledger, without our offers.
+    /// The market at that ledger, without our offers.
     pub view: MarketView,
+    /// The price that quotes may stand around, or why there is none.
+    pub reference: Result<Reference, NoReference>,
     /// Our account at that ledger.
     pub account: AccountState,
     /// Every transaction that touched our account since the update before, in ledger order.

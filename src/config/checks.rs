@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use neo_ledger::Currency;
-use neo_market::{Dec, Drops};
+use neo_market::{Dec, Drops, Strategy};
 use neo_sim::faults::FaultPlan;
 use neo_store::record::Mode;
 
@@ -25,7 +25,8 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>) -> Vec<
     checks.session(config);
     checks.network(config);
     checks.account(config);
-    let sections = [("quote", config.quote.problems()), ("risk", config.risk.problems())];
+    let sections =
+        [("quote", config.quote.problems()), ("price", config.price.problems()), ("risk", config.risk.problems())];
     for (section, problems) in sections {
         for problem in problems {
             let key = format!("{section}.{}", problem.key);
@@ -200,16 +201,20 @@ impl Checks<'_> {
         let (quote, risk) = (&config.quote, &config.risk);
         let reason = format!("it is above risk.max_order_xrp = {}: every quote would be refused", risk.max_order_xrp);
         let fix = "use at most risk.max_order_xrp, or raise that limit";
-        self.require(quote.size_xrp <= risk.max_order_xrp, "quote.size_xrp", quote.size_xrp, &reason, fix);
+        let key = if quote.sizes_xrp.is_empty() { "quote.size_xrp" } else { "quote.sizes_xrp" };
+        // A share is cut to the limit.
+        let largest = quote.largest_size_xrp().unwrap_or(risk.max_order_xrp);
+        self.require(largest <= risk.max_order_xrp, key, largest, &reason, fix);
         let last_level = quote.levels.saturating_sub(1);
         for side in neo_market::Side::BOTH {
             // An offset that overflows is reported by the quotes' own checks.
-            let skew = quote.inventory_target_pct.map_or(neo_market::Dec::zero(), |_| quote.skew_bps);
-            let farthest = quote.offset_bps(side, last_level).and_then(|offset| offset.add(skew));
+            let leans = quote.inventory_target_pct.is_some() && quote.strategy == Strategy::Fixed;
+            let skew = if leans { quote.skew_bps } else { Dec::zero() };
+            let farthest = quote.farthest_bps(side, last_level).and_then(|offset| offset.add(skew));
             let inside = farthest.map_or(true, |offset| offset <= risk.price_band_bps);
             let reason =
                 format!("the last {side} stands farther out: every such quote would be refused", side = side.as_str());
-            let fix = "widen the band, or bring the offsets, the step, the levels or the skew in";
+            let fix = "widen the band, or bring the offsets (max_offset_bps), the step, the levels or the skew in";
             self.require(inside, "risk.price_band_bps", risk.price_band_bps, &reason, fix);
         }
     }

@@ -46,6 +46,7 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
             is_public: !is_simulated(config.session.mode) && config.network.kind.network_id().is_some(),
             depth,
             dust,
+            price: config.price.clone(),
             silence_ms: config.feed.silence_ms,
             request_timeout_ms: config.feed.silence_ms,
             audit_ledgers: config.orders.audit_ledgers,

@@ -203,6 +203,7 @@ impl Runner {
             is_public: false,
             closes: Closes::WhenDone,
             depth: 20,
+            price: neo_market::ReferenceConfig::default(),
             dust: Drops::new(1_000_000),
             silence_ms: 20_000,
             request_timeout_ms: 20_000,

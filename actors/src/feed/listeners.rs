@@ -173,6 +173,7 @@ mod tests {
                 reserve_inc: Drops::new(0),
             },
             view: MarketView { ledger_index: index, ..MarketView::default() },
+            reference: Err(neo_market::NoReference::NoSource),
             account: AccountState { xrp: Drops::new(1), rlusd: Dec::zero(), sequence: 1, owner_count: 0 },
             transactions: Vec::new(),
             offers: None,

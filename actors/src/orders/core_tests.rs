@@ -3,7 +3,8 @@
 use neo_ledger::keys::Algorithm;
 use neo_ledger::own::{AccountAfter, OfferChange, OfferChangeKind, OwnTransaction, Removal};
 use neo_ledger::types::{Address, Amount, Currency};
-use neo_market::{BookLevel, MarketView};
+use neo_market::reference::reference;
+use neo_market::{BookLevel, MarketView, Outside, ReferenceConfig};
 use neo_store::record::Intent;
 
 use super::*;
@@ -43,6 +44,12 @@ fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap()
 }
 
+/// The market shows `view`, and its middle is the reference.
+fn show(update: &mut LedgerUpdate, view: MarketView) {
+    update.reference = reference(&view, &Outside::default(), &ReferenceConfig::default());
+    update.view = view;
+}
+
 fn update(
     index: u32,
     sequence: u32,
@@ -50,6 +57,7 @@ fn update(
     offers: Option<Vec<OpenOffer>>,
 ) -> LedgerUpdate {
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
+    let view = MarketView { ledger_index: index, bids: level("2.39"), asks: level("2.41"), ..MarketView::default() };
     LedgerUpdate {
         ledger: LedgerHeader {
             index,
@@ -58,7 +66,8 @@ fn update(
             reserve_base: Drops::new(1_000_000),
             reserve_inc: Drops::new(200_000),
         },
-        view: MarketView { ledger_index: index, bids: level("2.39"), asks: level("2.41"), ..MarketView::default() },
+        reference: reference(&view, &Outside::default(), &ReferenceConfig::default()),
+        view,
         account: AccountState {
             xrp: Drops::new(10_000_000_000),
             rlusd: "25000".parse().unwrap(),
@@ -287,7 +296,10 @@ fn a_failed_replacement_leaves_the_old_offer_ours() {
     // The market moves by 1 %: both quotes are replaced, and the bid's replacement fails.
     let mut moved = update(110, 3, vec![], None);
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
-    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() };
+    show(
+        &mut moved,
+        MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() },
+    );
     bench.ledger(&moved);
     let replacements = bench.acknowledge();
     assert!(replacements.iter().all(|intent| intent.purpose == Purpose::Replace));
@@ -701,7 +713,10 @@ fn a_side_that_the_ledger_refuses_is_withdrawn_waits_and_says_why() {
     let (mut bench, placed) = quoting();
     let mut moved = update(110, 3, vec![], None);
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
-    moved.view = MarketView { ledger_index: 110, bids: level("2.36"), asks: level("2.38"), ..MarketView::default() };
+    show(
+        &mut moved,
+        MarketView { ledger_index: 110, bids: level("2.36"), asks: level("2.38"), ..MarketView::default() },
+    );
     // The market falls: the bid is replaced before the new ask could meet it.
     bench.ledger(&moved);
     let replacements = bench.acknowledge();
@@ -865,7 +880,10 @@ fn a_used_up_fee_budget_stops_quotes_lets_cancels_go_and_ends_by_itself() {
     bench.core.fees.pay(paid(1, bench.core.close_time, 20));
     let mut moved = update(110, 3, vec![], None);
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
-    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() };
+    show(
+        &mut moved,
+        MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() },
+    );
     bench.ledger(&moved);
     let cancels = bench.acknowledge();
     assert!(cancels.len() == 2 && cancels.iter().all(|intent| intent.purpose == Purpose::Cancel), "{cancels:?}");

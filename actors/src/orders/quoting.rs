@@ -109,7 +109,7 @@ impl OrdersCore {
                 Some(desired)
             }
             Err(reason) => {
-                self.withheld = Some(reason.to_string());
+                self.withheld = Some(reason);
                 None
             }
         };
@@ -119,29 +119,30 @@ impl OrdersCore {
         Ok(desired)
     }
 
-    /// What the strategy would quote with these balances.
-    fn wanted(&self, update: &LedgerUpdate, balances: &Balances) -> Result<Result<Desired, NoQuote>, AmountError> {
+    /// What the strategy would quote around the ledger's reference price with these balances, or why it quotes nothing.
+    fn wanted(&self, update: &LedgerUpdate, balances: &Balances) -> Result<Result<Desired, String>, AmountError> {
+        let reference = match &update.reference {
+            Ok(reference) => reference.price,
+            Err(reason) => return Ok(Err(reason.to_string())),
+        };
         let (view, config) = (&update.view, &self.config.quote);
         let mut funds = Funds::of(balances, update.ledger.reserve_inc, self.offers.len(), config);
         funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
-        let reference = None;
-        let skew = Skew::at(balances, reference.or(view.mid()?), config)?;
+        let skew = Skew::at(balances, Some(reference), config)?;
         let largest = Some(Drops::from_xrp(self.config.risk.max_order_xrp, Rounding::Down)?);
         let shaped = || {
-            let price = quote::middle_of(view, reference)?;
-            let shape = Shape::of((view, price), balances, self.volatility.measured()?, skew, config)?;
-            let rules = self.token_rules.issuer();
-            let conditions = Conditions { rules, skew, reference, shape: Some(shape), largest };
-            quote::desired_under(view, &funds, config, conditions)
+            let shape = Shape::of((view, reference), balances, self.volatility.measured()?, skew, config)?;
+            let (rules, reference, shape) = (self.token_rules.issuer(), Some(reference), Some(shape));
+            quote::desired_under(view, &funds, config, Conditions { rules, skew, reference, shape, largest })
         };
-        Ok(shaped())
+        Ok(shaped().map_err(|reason: NoQuote| reason.to_string()))
     }
 
-    /// The price of a ledger counts for the volatility, if it is the price of this ledger and one that is quoted around.
+    /// The reference of a ledger counts for the volatility, if it is of a view of this very ledger.
     pub(super) fn measure(&mut self, update: &LedgerUpdate) {
         let fresh = update.view.ledger_index == update.ledger.index;
-        if let (true, Ok(price)) = (fresh, quote::middle_of(&update.view, None)) {
-            self.volatility.observe(update.ledger.close_time.0, price);
+        if let (true, Ok(reference)) = (fresh, &update.reference) {
+            self.volatility.observe(update.ledger.close_time.0, reference.price);
         }
     }
 

@@ -20,7 +20,9 @@ fn priced(index: u32, sequence: u32, mid: &str) -> LedgerUpdate {
     let mut update = update(index, sequence, vec![], None);
     let level = |price: Dec| vec![BookLevel { price, size: Drops::new(1_000_000_000) }];
     let (mid, half) = (dec(mid), dec("0.02"));
-    (update.view.bids, update.view.asks) = (level(mid.sub(half).unwrap()), level(mid.add(half).unwrap()));
+    let (bids, asks) = (level(mid.sub(half).unwrap()), level(mid.add(half).unwrap()));
+    let view = MarketView { bids, asks, ..update.view.clone() };
+    show(&mut update, view);
     update
 }
 

@@ -100,6 +100,17 @@ fn a_blend_counts_each_source_by_its_weight_and_the_last_takes_the_rest() {
 }
 
 #[test]
+fn rounding_carries_no_blend_beyond_its_sources() {
+    let view = MarketView {
+        bids: vec![level("2.400000000000001", "1")],
+        asks: vec![level("2.400000000000002", "1")],
+        ..market()
+    };
+    // Sixteen digits would be 2.400000000000002.
+    assert_eq!(reference(&view, &Outside::default(), &blend(1, 0, 0, 0)).unwrap().price, d("2.4000000000000015"));
+}
+
+#[test]
 fn what_is_too_old_leaves_its_weight_to_the_others() {
     let mut view = market();
     view.amm = Some(pool(96, "1000", "2404", 500));

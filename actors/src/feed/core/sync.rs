@@ -1,10 +1,10 @@
 //! Reading a fresh picture of one ledger: at the start, after a gap, and for an audit.
 
-use neo_ledger::ProtocolError;
+use neo_ledger::pool::AmmInfo;
 use neo_ledger::request::{self, Index};
 use neo_ledger::result::{AccountInfo, AccountLines, AccountOffers, AccountTx, BookOffers};
 use neo_ledger::types::Asset;
-use neo_ledger::{IssuerTerms, LineTerms, Owned, OwnedPage, TokenTerms};
+use neo_ledger::{IssuerTerms, LineTerms, NodeError, Owned, OwnedPage, ProtocolError, TokenTerms};
 use neo_market::Dec;
 
 use super::super::nodes::Parting;
@@ -98,6 +98,7 @@ impl FeedCore {
         self.proof = None;
         let snapshot = Snapshot { history_done: self.processed.is_none(), ..Snapshot::default() };
         self.phase = Phase::Syncing(Box::new(snapshot));
+        self.ask_pool(now_ms, effects);
         let account = self.config.account;
         self.ask(Asked::Account, now_ms, effects, |id| request::account_info(id, account, Index::Validated));
         self.ask_state(now_ms, effects);
@@ -133,6 +134,35 @@ impl FeedCore {
         self.ask(Asked::Issuer, now_ms, effects, |id| request::account_info(id, issuer, Index::Validated));
     }
 
+    /// Asks for the pair's pool: trades with it touch neither our account nor an offer of the book.
+    pub(super) fn ask_pool(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let token = self.config.token;
+        self.ask(Asked::Pool, now_ms, effects, |id| request::amm_info(id, token));
+    }
+
+    /// A picture is whole without the pool, and a ledger, too: it is told of as it was read last, with its age.
+    fn read_pool(&mut self, value: &serde_json::Value, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        match AmmInfo::from_value(value, self.config.token) {
+            Ok(info) => {
+                if let Some(account) = self.pool.read(info) {
+                    self.ask(Asked::FollowPool, now_ms, effects, |id| request::subscribe_accounts(id, &[account]));
+                }
+            }
+            Err(error) => {
+                self.pool.none();
+                effects.push(FeedEffect::Warn(format!("what the node says of the pool is not understood: {error}")));
+            }
+        }
+    }
+
+    /// The node has no pool of the pair, or does not tell: the book alone makes prices until the next fresh picture.
+    pub(super) fn without_pool(&mut self, error: &NodeError, effects: &mut Vec<FeedEffect>) {
+        self.pool.none();
+        if error.error != "actNotFound" {
+            effects.push(FeedEffect::Warn(format!("the pair's pool is not followed: {error}")));
+        }
+    }
+
     pub(super) fn read_part(
         &mut self,
         asked: &Asked,
@@ -142,6 +172,10 @@ impl FeedCore {
     ) -> Result<(), ProtocolError> {
         match asked {
             Asked::History => return self.read_history(value, now_ms, effects),
+            Asked::Pool => {
+                self.read_pool(value, now_ms, effects);
+                return Ok(());
+            }
             Asked::Account => {
                 let info = AccountInfo::from_value(value)?;
                 match &mut self.phase {
@@ -312,7 +346,7 @@ impl FeedCore {
         self.list_again = false;
         self.phase = Phase::Live;
         self.nodes.serves(self.node);
-        self.emit(header, Picture { offers, owned, book_is_fresh: true }, effects)
+        self.emit(header, Picture { offers, owned, book_is_fresh: true }, now_ms, effects)
     }
 }
 
