@@ -244,7 +244,9 @@ impl<S: FnMut(Record)> Bench<S> {
 
     fn now(&self) -> DateTime<Utc> {
         let ms = i64::try_from(self.now_ms).unwrap_or(i64::MAX);
-        TimeDelta::try_milliseconds(ms).and_then(|since| DateTime::UNIX_EPOCH.checked_add_signed(since)).unwrap_or_default()
+        TimeDelta::try_milliseconds(ms)
+            .and_then(|since| DateTime::UNIX_EPOCH.checked_add_signed(since))
+            .unwrap_or_default()
     }
 }
 

@@ -58,7 +58,9 @@ pub enum MirrorError {
         source: CsvError,
     },
     /// Quotes without trades.
-    #[error("{path} is a recording, which has its own book: give quotes with a file of trades (`time,side,price,size`)")]
+    #[error(
+        "{path} is a recording, which has its own book: give quotes with a file of trades (`time,side,price,size`)"
+    )]
     QuotesToo {
         /// The recording.
         path: PathBuf,

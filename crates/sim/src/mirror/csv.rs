@@ -51,7 +51,8 @@ pub fn ledgers(trades_text: &str, quotes_text: Option<&str>) -> Result<Vec<Mirro
     let (trades, quotes) = (trades(trades_text)?, quotes_text.map(quotes).transpose()?);
     let starts = [trades.first().map(|trade| trade.at_ms), first_of(quotes.as_deref())];
     let Some(start) = starts.into_iter().flatten().min() else { return Err(CsvError::NoTrade) };
-    let ends = [trades.last().map(|trade| trade.at_ms), quotes.as_deref().and_then(|all| all.last()).map(|one| one.at_ms)];
+    let ends =
+        [trades.last().map(|trade| trade.at_ms), quotes.as_deref().and_then(|all| all.last()).map(|one| one.at_ms)];
     let end = ends.into_iter().flatten().max().unwrap_or(start);
     let first_close = (start.div_euclid(LEDGER_MS) + 1) * LEDGER_MS;
     let count = (end - first_close).div_euclid(LEDGER_MS) + 2;
@@ -165,7 +166,8 @@ impl Build {
         let mut touched = Vec::new();
         for (side, at) in [(Side::Bid, quote.bid), (Side::Ask, quote.ask)] {
             let (price, drops) = at;
-            let sizes = sizes(price, drops).map_err(|error| CsvError::amount(quote.line, "bid or ask", price, &error))?;
+            let sizes =
+                sizes(price, drops).map_err(|error| CsvError::amount(quote.line, "bid or ask", price, &error))?;
             match self.best.get(&side).copied() {
                 Some(best) if best.price == price => {
                     let offer = Standing { sizes, ..best.offer };
@@ -196,7 +198,8 @@ impl Build {
     /// The offers that make a middle where none is quoted.
     fn beside(&mut self) -> Result<(), AmountError> {
         let Some(last) = self.last_price else { return Ok(()) };
-        for (side, away, rounding) in [(Side::Bid, -BESIDE_BPS, Rounding::Down), (Side::Ask, BESIDE_BPS, Rounding::Up)] {
+        for (side, away, rounding) in [(Side::Bid, -BESIDE_BPS, Rounding::Down), (Side::Ask, BESIDE_BPS, Rounding::Up)]
+        {
             let price = last.mul(Dec::from_parts(10_000 + away, -4)?, Rounding::HalfEven)?.round_digits(8, rounding)?;
             if self.best.get(&side).is_none_or(|best| best.price != price) {
                 let offer = self.standing(side, sizes(price, BESIDE_XRP * 1_000_000)?);
@@ -223,8 +226,16 @@ impl Build {
         let (base_fee_drops, reserve_base_drops, reserve_inc_drops) = RESERVES;
         let index = FIRST_INDEX.saturating_add(u32::try_from(self.done.len()).unwrap_or(u32::MAX));
         let txs = std::mem::take(&mut self.txs);
-        let ledger =
-            MirrorLedger { index, close_time, base_fee_drops, reserve_base_drops, reserve_inc_drops, txs, sound, snapshots };
+        let ledger = MirrorLedger {
+            index,
+            close_time,
+            base_fee_drops,
+            reserve_base_drops,
+            reserve_inc_drops,
+            txs,
+            sound,
+            snapshots,
+        };
         self.done.push(ledger);
         Ok(())
     }

@@ -159,7 +159,8 @@ impl Row<'_> {
         let wrong = || CsvError::field(self.line, column, text, fix);
         let xrp: Dec = text.parse().map_err(|_| wrong())?;
         let drops = Drops::from_xrp(xrp, Rounding::Down).map_err(|_| wrong())?;
-        let possible = xrp <= Dec::from_i64(1_000_000_000) && drops.get() > 0 && drops.to_xrp().is_ok_and(|back| back == xrp);
+        let possible =
+            xrp <= Dec::from_i64(1_000_000_000) && drops.get() > 0 && drops.to_xrp().is_ok_and(|back| back == xrp);
         if possible { Ok(drops.get()) } else { Err(wrong()) }
     }
 }
@@ -178,7 +179,12 @@ fn each<T>(
         let row = Row { line, columns: &columns, fields: text.split(',').map(unquoted).collect() };
         let (at, one) = read(&row)?;
         if at < last {
-            return Err(CsvError::field(line, "time", row.text("time")?, "times must not go back; sort the file by time"));
+            return Err(CsvError::field(
+                line,
+                "time",
+                row.text("time")?,
+                "times must not go back; sort the file by time",
+            ));
         }
         last = at;
         all.push(one);

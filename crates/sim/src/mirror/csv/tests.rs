@@ -41,7 +41,8 @@ fn without_quotes_two_offers_stand_a_basis_point_beside_the_last_trade() {
 fn what_is_quoted_is_taken_first_at_its_price_and_gone_before_a_worse_one() {
     let quotes = "time,bid,bid_size,ask,ask_size\n\
         1776506400000,2.39,100,2.40,30\n1776506409000,2.39,90,2.40,30\n1776506413000,2.38,1,2.41,8\n";
-    let trades = "time,side,price,size\n1776506405000,buy,2.40,10\n1776506406000,buy,2.40,25\n1776506410000,buy,2.405,3\n";
+    let trades =
+        "time,side,price,size\n1776506405000,buy,2.40,10\n1776506406000,buy,2.40,25\n1776506410000,buy,2.405,3\n";
     let all = ledgers(trades, Some(quotes)).unwrap();
     assert_eq!(all[0].snapshots.len(), 2);
     let txs = &all[1].txs;
