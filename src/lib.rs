@@ -10,6 +10,7 @@ pub mod backtest;
 pub mod backup;
 pub mod calibrate;
 pub mod cancel_all;
+pub mod chart;
 pub mod child;
 pub mod cli;
 pub mod config;
