@@ -98,6 +98,7 @@ fn snapshot(minute: i64, xrp_drops: i64, rlusd: &str) -> ValuationSnapshot {
         mark_price: None,
         mark_source: "book_mid".to_string(),
         mark_age_ledgers: 0,
+        mark_sources: None,
         best_bid: None,
         best_ask: None,
         our_bid: None,

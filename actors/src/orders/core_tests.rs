@@ -291,6 +291,42 @@ fn after_a_dead_transaction_nothing_is_signed_while_later_ones_are_in_flight() {
 }
 
 #[test]
+fn without_a_price_that_can_be_trusted_nothing_stands_and_the_reason_is_told() {
+    let (mut bench, _) = quoting();
+    let far = Outside {
+        reading: Some(neo_market::OutsideReading { price: "2.5".parse().unwrap(), age_s: 1 }),
+        problem: None,
+    };
+    let mut untrusted = update(102, 3, vec![], None);
+    untrusted.reference = reference(&untrusted.view, &far, &ReferenceConfig::default());
+    bench.ledger(&untrusted);
+    let withdrawn = bench.acknowledge();
+    assert_eq!(withdrawn.len(), 2);
+    assert!(withdrawn.iter().all(|intent| intent.purpose == Purpose::Cancel), "{withdrawn:?}");
+    assert!(bench.core.withheld().unwrap().contains("outside_max_deviation_bps"), "{:?}", bench.core.withheld());
+}
+
+#[test]
+fn quotes_stand_around_the_reference_that_the_ledger_came_with() {
+    let mut bench = Bench::new(1);
+    let mut leaning = update(100, 1, vec![], Some(vec![]));
+    leaning.view.bids[0].size = Drops::new(3_000_000_000);
+    let microprice =
+        ReferenceConfig { source: neo_market::reference::PriceSource::Microprice, ..ReferenceConfig::default() };
+    leaning.reference = reference(&leaning.view, &Outside::default(), &microprice);
+    bench.ledger(&leaning);
+    let effects = bench.take();
+    let prices: Vec<String> = effects
+        .iter()
+        .filter_map(|effect| if let OrdersEffect::Persist { records, .. } = effect { Some(records) } else { None })
+        .flatten()
+        .filter_map(|record| if let Record::Order(order) = record { Some(order.price.to_string()) } else { None })
+        .collect();
+    // 10 bps around 2.405.
+    assert_eq!(prices, ["2.402595", "2.407405"]);
+}
+
+#[test]
 fn a_failed_replacement_leaves_the_old_offer_ours() {
     let (mut bench, placed) = quoting();
     // The market moves by 1 %: both quotes are replaced, and the bid's replacement fails.

@@ -345,11 +345,17 @@ impl<'a> Rows<'a> {
     }
 
     fn valuation(&mut self, v: &ValuationSnapshot) -> Result<(), ApplyError> {
+        let sources = v
+            .mark_sources
+            .as_ref()
+            .map(serde_json::to_string)
+            .transpose()
+            .map_err(|error| ApplyError::Refused(error.to_string()))?;
         self.insert(
             "INSERT INTO valuation_snapshots (seq, session, kind, ledger_index, close_time, total_value_rlusd,
                  xrp_drops, reserve_drops, rlusd, mark_price, mark_source, mark_age_ledgers, best_bid, best_ask,
-                 our_bid, our_ask, recorded_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                 our_bid, our_ask, recorded_at, mark_sources)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
             params![
                 v.kind.as_str(),
                 v.ledger_index,
@@ -365,7 +371,8 @@ impl<'a> Rows<'a> {
                 dec_opt(v.best_ask),
                 dec_opt(v.our_bid),
                 dec_opt(v.our_ask),
-                time(v.recorded_at)
+                time(v.recorded_at),
+                sources
             ],
         )?;
         Ok(())

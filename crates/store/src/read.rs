@@ -431,6 +431,7 @@ fn valuation(row: &Row<'_>) -> rusqlite::Result<ValuationSnapshot> {
         mark_price: row.dec_opt("mark_price")?,
         mark_source: row.get("mark_source")?,
         mark_age_ledgers: row.get("mark_age_ledgers")?,
+        mark_sources: row.readings_opt("mark_sources")?,
         best_bid: row.dec_opt("best_bid")?,
         best_ask: row.dec_opt("best_ask")?,
         our_bid: row.dec_opt("our_bid")?,

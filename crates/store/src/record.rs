@@ -1,7 +1,7 @@
 //! What is recorded: one struct a table row, in the words that SQL, JSON and the screen use too.
 
 use chrono::{DateTime, Utc};
-use neo_market::{Dec, Drops, Side};
+use neo_market::{Dec, Drops, Reading, Side};
 use serde::{Deserialize, Serialize};
 
 /// A session's number, shown as `S39`.
@@ -495,6 +495,9 @@ pub struct ValuationSnapshot {
     pub mark_source: String,
     /// Ledgers since the mark price was seen.
     pub mark_age_ledgers: u32,
+    /// What it was made from, with ages and weights at the ledger that it was seen at; `None` without a price, and where an
+    /// older engine did not say.
+    pub mark_sources: Option<Vec<Reading>>,
     /// Best bid and ask of the others.
     pub best_bid: Option<Dec>,
     /// See `best_bid`.

@@ -14,7 +14,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i64 = 0x4E45_4F31;
 
 /// One step of `user_version` each; a step that was ever released is never changed again.
-const MIGRATIONS: [&str; 4] = [INITIAL, IMPORTED, REPAIRS, THINNED];
+const MIGRATIONS: [&str; 5] = [INITIAL, IMPORTED, REPAIRS, THINNED, MARK_SOURCES];
 
 /// The `user_version` that this engine writes and reads.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -370,4 +370,10 @@ CREATE TABLE thinned (
 
 CREATE INDEX fills_ledger ON fills (ledger_index);
 CREATE INDEX flows_moved ON flows (ledger_index) WHERE cause <> 'fee';
+";
+
+/// What the mark price of a snapshot was made from: a JSON array of objects with `source`, `price`, `age_ledgers` or `age_s`
+/// at the mark's ledger, and `weight`. NULL for snapshots of older engines and without a price.
+const MARK_SOURCES: &str = "
+ALTER TABLE valuation_snapshots ADD COLUMN mark_sources TEXT;
 ";
