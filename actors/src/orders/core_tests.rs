@@ -35,6 +35,7 @@ fn core(levels: u8) -> OrdersCore {
         adoptable: Vec::new(),
         orphan_reads: 1,
         paused: None,
+        watch: WatchStart::default(),
     };
     OrdersCore::new(config, key())
 }

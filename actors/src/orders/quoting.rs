@@ -8,7 +8,9 @@ use neo_market::{AmountError, Balances, Drops, Side, Skew};
 use neo_store::record::Purpose;
 
 use super::core::{OrdersCore, OrdersEffect, OrdersError};
+use super::not_quoted::At;
 use super::sending::Batch;
+use crate::clock::to_utc;
 use crate::messages::LedgerUpdate;
 
 impl OrdersCore {
@@ -41,6 +43,7 @@ impl OrdersCore {
         let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
         funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
         let skew = Skew::of(&balances, &update.view, &self.config.quote)?;
+        let at = self.at(now);
         let conditions = Conditions { rules: self.token_rules.issuer(), skew };
         let desired = match quote::desired_under(&update.view, &funds, &self.config.quote, conditions) {
             Ok(mut desired) => {
@@ -50,12 +53,23 @@ impl OrdersCore {
                     let stopped = self.token_rules.stops(side) || self.refusals.must_wait(side, self.ledger_index);
                     desired.quotes.retain(|quote| quote.side != side || !stopped);
                     if let Some(reason) = self.refusals.reason(side) {
+                        if self.refusals.must_wait(side, self.ledger_index) {
+                            self.not_quoted.note("ledger_refuses", Some(side), None, &reason, at);
+                        }
                         self.withheld = Some(reason);
                     }
+                    if let (true, Some(reason)) = (self.token_rules.stops(side), self.token_rules.reason()) {
+                        self.not_quoted.note("token_rules", Some(side), None, reason, at);
+                    }
+                }
+                for left_out in &desired.withheld {
+                    let (side, level) = (Some(left_out.side), Some(left_out.level));
+                    self.not_quoted.note(left_out.reason.kind(), side, level, &left_out.reason.to_string(), at);
                 }
                 Some(desired)
             }
             Err(reason) => {
+                self.not_quoted.note(reason.kind(), None, None, &reason.to_string(), at);
                 self.withheld = Some(reason.to_string());
                 None
             }
@@ -65,12 +79,16 @@ impl OrdersCore {
         }
         let limits = RiskLimits::new(self.config.risk.clone());
         for action in self.plan(desired.as_ref()) {
-            let Some(action) = self.within_budget(action) else { continue };
+            let Some(action) = self.within_budget(action, at) else { continue };
             let state = self.risk_state(update, balances, desired.as_ref())?;
             match limits.check(action, &state) {
                 Ok(approved) => self.act(approved.into_action(), now, &mut batch)?,
                 Err(refused) => {
-                    tracing::warn!(reason = %refused.reason, "a quote was refused");
+                    let (side, level) = refused.action.slot();
+                    let reason = refused.reason.to_string();
+                    if self.not_quoted.note(refused.reason.kind(), Some(side), Some(level), &reason, at) {
+                        tracing::warn!(reason, "a quote was refused");
+                    }
                     self.withheld = Some(refused.reason.to_string());
                     let over = matches!(
                         *refused.reason,
@@ -88,9 +106,13 @@ impl OrdersCore {
         Ok(())
     }
 
+    fn at(&self, now: DateTime<Utc>) -> At {
+        At { ledger_index: self.ledger_index, close_time: to_utc(self.close_time), now }
+    }
+
     /// What is left of an action where the budget has no room for a quote: an offer that was to be replaced stands at the
     /// wrong price, and is withdrawn. A cancel may always go.
-    fn within_budget(&mut self, action: Action) -> Option<Action> {
+    fn within_budget(&mut self, action: Action, at: At) -> Option<Action> {
         let in_flight = self.in_flight.values().fold(0, |sum: i64, tx| sum.saturating_add(tx.fee.get()));
         let purpose = match &action {
             Action::Place(_) => Purpose::Place,
@@ -98,6 +120,8 @@ impl OrdersCore {
             Action::Cancel { .. } => return Some(action),
         };
         let Some(reason) = self.fees.refuses(self.fee(purpose), Drops::new(in_flight)) else { return Some(action) };
+        let (side, level) = action.slot();
+        self.not_quoted.note("fee_budget", Some(side), Some(level), &reason, at);
         self.withheld = Some(reason);
         match action {
             Action::Replace { offer_sequence, quote } => {

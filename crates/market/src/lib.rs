@@ -14,6 +14,7 @@ pub mod result;
 pub mod risk;
 pub mod skew;
 pub mod tick;
+pub mod triggers;
 pub mod value;
 pub mod view;
 
@@ -28,5 +29,6 @@ pub use result::{FillPoint, SpreadStats, bps_from_mid};
 pub use risk::{Approved, Refusal, Refused, RiskConfig, RiskLimits, RiskState};
 pub use skew::Skew;
 pub use tick::{IssuerRules, as_placed};
+pub use triggers::{ClearedBy, Trigger, TriggerConfig, TriggerEvent, Triggers, Trip, TripAction};
 pub use value::value;
 pub use view::{Balances, BookLevel, MarketView, Side};
