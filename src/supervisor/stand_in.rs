@@ -189,7 +189,7 @@ impl StandIn {
             }
             OrdersEffect::Flat => self.flat = true,
             // The session ends already.
-            OrdersEffect::Elapsed | OrdersEffect::Stranger(_) => {}
+            OrdersEffect::Elapsed | OrdersEffect::Stranger(_) | OrdersEffect::Risk(_) => {}
         }
     }
 

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use neo_actors::feed::core::{Closes, FeedConfig, FeedCore, FeedEffect, FeedInput};
 use neo_actors::feed::nodes::Parting;
-use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
+use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, RiskNote, Submission, SubmissionReply};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersInput};
+use neo_actors::orders::watch::WatchStart;
 use neo_actors::valuer::core::{ValuerCore, ValuerState};
 use neo_ledger::keys::Keypair;
 use neo_ledger::types::{Hash, LedgerTime};
@@ -141,6 +142,8 @@ pub struct Runner {
     pub unrecorded: Vec<neo_ledger::types::Hash>,
     /// Why the orders want the session to end, if they do.
     pub stranger: Option<String>,
+    /// What the triggers did.
+    pub risk: Vec<RiskNote>,
     scenario: Scenario,
     queue: VecDeque<Event>,
     connection: Option<ConnectionId>,
@@ -227,6 +230,7 @@ impl Runner {
                 adoptable: Vec::new(),
                 orphan_reads: 3,
                 paused: None,
+                watch: WatchStart::default(),
             },
             key,
         );
@@ -242,6 +246,7 @@ impl Runner {
             elapsed: false,
             unrecorded: Vec::new(),
             stranger: None,
+            risk: Vec::new(),
             scenario: scenario.clone(),
             queue: VecDeque::new(),
             connection: None,
@@ -462,6 +467,7 @@ impl Runner {
                 OrdersEffect::Elapsed => self.elapsed = true,
                 OrdersEffect::Flat => self.flat = true,
                 OrdersEffect::Stranger(cause) => self.stranger = Some(cause),
+                OrdersEffect::Risk(note) => self.risk.push(note),
             }
         }
     }

@@ -889,3 +889,5 @@ fn a_used_up_fee_budget_stops_quotes_lets_cancels_go_and_ends_by_itself() {
     assert_eq!(bench.core.in_flight(), 2);
     assert_eq!(bench.core.withheld(), None);
 }
+#[path = "watch_tests.rs"]
+mod watch;

@@ -258,7 +258,3 @@ impl OrdersCore {
         u32::try_from(ours.saturating_add(self.inherited_in_flight().count())).unwrap_or(u32::MAX)
     }
 }
-
-#[cfg(test)]
-#[path = "watch_tests.rs"]
-mod tests;

@@ -16,6 +16,8 @@ use crate::rows::Recorded;
 pub enum WorthRow {
     /// A deposit or, below zero, a withdrawal.
     Flow {
+        /// The transaction; `None` where none is known.
+        tx_hash: Option<String>,
         /// XRP, signed.
         xrp: Drops,
         /// RLUSD, signed.
@@ -90,10 +92,10 @@ impl Store {
             .optional()
             .map_err(&failed)?;
         let Some(begin) = begin.flatten() else { return Ok(()) };
-        let rows = "SELECT seq, close_time, xrp_drops, rlusd, mark_price FROM valuation_snapshots
+        let rows = "SELECT seq, close_time, xrp_drops, rlusd, mark_price, NULL AS tx_hash FROM valuation_snapshots
                     WHERE close_time >= ?1 AND (?2 IS NULL OR close_time > ?2)
                         AND mark_price IS NOT NULL AND mark_age_ledgers = 0
-                    UNION ALL SELECT seq, close_time, xrp_drops, rlusd, NULL FROM flows
+                    UNION ALL SELECT seq, close_time, xrp_drops, rlusd, NULL, tx_hash FROM flows
                     WHERE close_time >= ?1 AND (?2 IS NULL OR close_time > ?2) AND cause IN ('deposit', 'withdrawal')
                     ORDER BY seq";
         let mut read = || -> rusqlite::Result<()> {
@@ -112,7 +114,7 @@ fn worth(row: &Row<'_>) -> rusqlite::Result<WorthRow> {
     let (xrp, rlusd) = (row.drops("xrp_drops")?, row.dec("rlusd")?);
     Ok(match row.dec_opt("mark_price")? {
         Some(mark) => WorthRow::Held { close_time: row.time("close_time")?, xrp, rlusd, mark },
-        None => WorthRow::Flow { xrp, rlusd },
+        None => WorthRow::Flow { tx_hash: row.get("tx_hash")?, xrp, rlusd },
     })
 }
 
