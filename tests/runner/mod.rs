@@ -144,6 +144,7 @@ pub struct Runner {
     pub stranger: Option<String>,
     /// What the triggers did.
     pub risk: Vec<RiskNote>,
+    orders_config: OrdersConfig,
     scenario: Scenario,
     queue: VecDeque<Event>,
     connection: Option<ConnectionId>,
@@ -213,31 +214,30 @@ impl Runner {
             last_processed: known.last_processed,
             refetch_from: None,
         });
-        let orders = OrdersCore::new(
-            OrdersConfig {
-                token,
-                network_id: scenario.network_id,
-                quote,
-                risk: RiskConfig::default(),
-                last_ledger_offset: 5,
-                max_fee: Drops::new(5_000),
-                cancel_max_fee: Drops::new(50_000),
-                fee_budget: Drops::new(10_000_000),
-                fees_paid: Vec::new(),
-                trade_for_s: Some(trade_for_s),
-                unsettled: known.unsettled,
-                settled: known.settled,
-                adoptable: Vec::new(),
-                orphan_reads: 3,
-                paused: None,
-                watch: WatchStart::default(),
-            },
-            key,
-        );
+        let orders_config = OrdersConfig {
+            token,
+            network_id: scenario.network_id,
+            quote,
+            risk: RiskConfig::default(),
+            last_ledger_offset: 5,
+            max_fee: Drops::new(5_000),
+            cancel_max_fee: Drops::new(50_000),
+            fee_budget: Drops::new(10_000_000),
+            fees_paid: Vec::new(),
+            trade_for_s: Some(trade_for_s),
+            unsettled: known.unsettled,
+            settled: known.settled,
+            adoptable: Vec::new(),
+            orphan_reads: 3,
+            paused: None,
+            watch: WatchStart::default(),
+        };
+        let orders = OrdersCore::new(orders_config.clone(), key);
         Runner {
             node,
             feed,
             orders,
+            orders_config,
             valuer: ValuerCore::new(),
             records: Vec::new(),
             log: String::new(),
@@ -258,6 +258,14 @@ impl Runner {
             keep_log: true,
             spent: [Duration::ZERO; 3],
         }
+    }
+
+    /// Limits and triggers of its own.
+    pub fn with_risk(mut self, risk: RiskConfig) -> Runner {
+        self.orders_config.risk = risk;
+        let key = Keypair::from_seed(&neo_sim::maker_seed()).unwrap();
+        self.orders = OrdersCore::new(self.orders_config.clone(), key);
+        self
     }
 
     /// Lets messages suffer.
