@@ -150,7 +150,9 @@ pub fn resume(db: &Path, json: bool, out: &mut Out) -> Result<ExitCode> {
         }
         None if was => "resumed: the engine quotes again with the next validated ledger".to_string(),
         None => match status.as_ref().and_then(|status| status.trips.first()) {
-            Some(trip) => format!("the trigger {} pauses by itself, and resumes by itself: {}", trip.trigger, trip.reason),
+            Some(trip) => {
+                format!("the trigger {} pauses by itself, and resumes by itself: {}", trip.trigger, trip.reason)
+            }
             None => "it was not paused".to_string(),
         },
     };

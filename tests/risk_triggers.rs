@@ -65,9 +65,7 @@ fn stood(runner: &Runner) -> Vec<(Trigger, u32, Option<u32>)> {
 fn nothing_is_quoted_while_one_stands(runner: &Runner) {
     let stood = stood(runner);
     for ledger in quoted(runner) {
-        let stands = |(_, from, to): &&(Trigger, u32, Option<u32>)| {
-            *from <= ledger && to.is_none_or(|to| ledger < to)
-        };
+        let stands = |(_, from, to): &&(Trigger, u32, Option<u32>)| *from <= ledger && to.is_none_or(|to| ledger < to);
         assert_eq!(stood.iter().find(stands), None, "a quote at ledger {ledger}");
     }
 }

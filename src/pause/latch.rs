@@ -93,12 +93,11 @@ mod tests {
         let lines: Vec<String> = held(&db).into_iter().map(|(_, line)| line).collect();
         assert_eq!(
             lines,
-            [
-                "drawdown_pct latch at 2027-01-15T08:00:00Z: 2.1 % are lost",
-                "rejects latch at 2027-01-15T08:00:00Z: 7"
-            ]
+            ["drawdown_pct latch at 2027-01-15T08:00:00Z: 2.1 % are lost", "rejects latch at 2027-01-15T08:00:00Z: 7"]
         );
-        assert!(super::super::wanted(&db).unwrap().starts_with("paused by the file neo.db.latch: drawdown_pct latch at"));
+        assert!(
+            super::super::wanted(&db).unwrap().starts_with("paused by the file neo.db.latch: drawdown_pct latch at")
+        );
         assert!(remove(&db).unwrap());
         assert_eq!(super::super::wanted(&db), None);
     }

@@ -12,9 +12,9 @@ use neo_ledger::keys::Keypair;
 use neo_ledger::types::{Hash, LedgerTime};
 use neo_market::triggers::worth::{Sample, Worth};
 use neo_market::{Drops, Rounding, Trigger};
-use neo_store::{OpenOrder, WorthRow};
 use neo_store::open::Store;
 use neo_store::record::{CheckpointOwner, Mode};
+use neo_store::{OpenOrder, WorthRow};
 
 use crate::config::{Config, Orphans};
 use crate::pause::latch;
@@ -113,7 +113,8 @@ fn watch(config: &Config, venue: &Venue, store: &Store) -> Result<WatchStart> {
 fn take_over(worth: &mut Worth, told_flows: &mut Vec<Hash>, row: WorthRow) -> Result<()> {
     match row {
         WorthRow::Flow { tx_hash, xrp, rlusd } => {
-            told_flows.extend(tx_hash.map(|hash| hash.parse::<Hash>()).transpose().context("a flow's transaction hash")?);
+            told_flows
+                .extend(tx_hash.map(|hash| hash.parse::<Hash>()).transpose().context("a flow's transaction hash")?);
             worth.flow(xrp, rlusd)?;
         }
         WorthRow::Held { close_time, xrp, rlusd, mark } => {

@@ -260,7 +260,11 @@ impl Keeper {
             Ok(()) => self.tally.latched(),
             Err(error) => {
                 let cause = format!("the latch of the trigger {} could not be written: {error}", trip.trigger);
-                self.record("supervisor", cause, "the session stays paused; a restart would not know: make the file by hand");
+                self.record(
+                    "supervisor",
+                    cause,
+                    "the session stays paused; a restart would not know: make the file by hand",
+                );
             }
         }
     }

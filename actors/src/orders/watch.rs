@@ -126,15 +126,16 @@ impl Watch {
             fees_drops: self.fees.sum(at_s),
             unknown_intents,
             moved,
-            clock_ahead_s: self.by_the_clock.then(|| now.timestamp().saturating_sub(to_utc(update.ledger.close_time).timestamp())),
+            clock_ahead_s: self
+                .by_the_clock
+                .then(|| now.timestamp().saturating_sub(to_utc(update.ledger.close_time).timestamp())),
         })
     }
 
     fn ledger(&mut self, seen: &Seen<'_>) -> Result<Vec<TriggerEvent>, AmountError> {
         let by = ClearedBy::Operator;
         let released = std::mem::take(&mut self.released);
-        let mut events: Vec<_> =
-            released.into_iter().map(|trigger| TriggerEvent::Cleared { trigger, by }).collect();
+        let mut events: Vec<_> = released.into_iter().map(|trigger| TriggerEvent::Cleared { trigger, by }).collect();
         let measured = self.measure(seen)?;
         let readings = readings(&self.risk, &measured)?;
         events.extend(self.triggers.on(&readings, seen.update.ledger.close_time.0));
@@ -237,8 +238,12 @@ impl OrdersCore {
     pub(super) fn tell_triggers(&mut self, events: Vec<TriggerEvent>, effects: &mut Vec<OrdersEffect>) {
         for event in events {
             if let TriggerEvent::Tripped(trip) = &event {
-                tracing::warn!(trigger = trip.trigger.as_str(), action = trip.action.as_str(), reason = trip.reason,
-                    "a trigger tripped");
+                tracing::warn!(
+                    trigger = trip.trigger.as_str(),
+                    action = trip.action.as_str(),
+                    reason = trip.reason,
+                    "a trigger tripped"
+                );
                 if trip.action == TripAction::Stop {
                     self.intention = Intention::Withdraw;
                     self.withheld = Some(in_words(trip));

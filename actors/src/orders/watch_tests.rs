@@ -79,7 +79,8 @@ fn a_drawdown_withdraws_in_its_own_ledger_and_holds_until_the_operator_resumes()
     bench.ledger(&at_price(103, 3, "2.29", "2.31"));
     let (words, cancels) = told(&mut bench);
     assert_eq!(words, ["drawdown_pct latch at 103"]);
-    let cancelled: std::collections::BTreeSet<u32> = cancels.iter().filter_map(|intent| intent.offer_sequence).collect();
+    let cancelled: std::collections::BTreeSet<u32> =
+        cancels.iter().filter_map(|intent| intent.offer_sequence).collect();
     assert!(cancelled.contains(&1) && cancelled.contains(&2), "{cancels:?}");
     assert!(cancels.iter().all(|intent| intent.purpose == Purpose::Cancel), "nothing is quoted: {cancels:?}");
     let withheld = bench.core.withheld().unwrap();

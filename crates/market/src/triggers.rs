@@ -203,10 +203,8 @@ impl TriggerConfig {
             let fix = "use 0 to 86400, or action = \"latch\"";
             found.require(resume, trigger.resume_key(), rule.resume_after_s, reason, fix);
         }
-        let windows = [
-            ("triggers.rejects_window_s", self.rejects_window_s),
-            ("triggers.fees_window_s", self.fees_window_s),
-        ];
+        let windows =
+            [("triggers.rejects_window_s", self.rejects_window_s), ("triggers.fees_window_s", self.fees_window_s)];
         for (key, window_s) in windows {
             let reason = "a window holds at least a few ledgers and at most a day";
             found.require((10..=86_400).contains(&window_s), key, window_s, reason, "use 10 to 86400, such as 300");

@@ -71,13 +71,7 @@ fn each_trigger_trips_at_its_limit_and_clears_below_it() {
         |m| m.moved = Some((d("2"), d("1.99"))),
         "from 2 to 1.99, 50.0 bps",
     );
-    check(
-        Trigger::ClockSkew,
-        "60",
-        |m| m.clock_ahead_s = Some(-59),
-        |m| m.clock_ahead_s = Some(-60),
-        "60 s behind",
-    );
+    check(Trigger::ClockSkew, "60", |m| m.clock_ahead_s = Some(-59), |m| m.clock_ahead_s = Some(-60), "60 s behind");
     check(
         Trigger::ReserveShort,
         "2",

@@ -14,8 +14,8 @@ use crate::record::{
     Order, OrderEvent, OrderState, Purpose, Role, SessionNumber, SnapshotKind, Stage, StageOutcome, StopStage,
     ValuationSnapshot,
 };
-use crate::rows::{FaultRow, IntentRow, OrderRow, Recorded, SessionRow};
 use crate::risk;
+use crate::rows::{FaultRow, IntentRow, OrderRow, Recorded, SessionRow};
 use crate::schema;
 
 /// How long a read waits while a checkpoint or a recovery of the WAL holds the file.

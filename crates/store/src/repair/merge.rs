@@ -96,9 +96,7 @@ fn rules(table: &str) -> Rules {
         "intents" => Rules { id: &["seq"], mutable: &["state", "engine_result", "settled_ledger_index", "updated_at"] },
         "orders" => Rules { id: &["seq"], mutable: &["state", "remaining_drops"] },
         "refusals" => Rules { id: &["seq"], mutable: &["last_ledger_index", "last_close_time", "count"] },
-        "trips" => {
-            Rules { id: &["seq"], mutable: &["cleared_ledger_index", "cleared_close_time", "cleared_by"] }
-        }
+        "trips" => Rules { id: &["seq"], mutable: &["cleared_ledger_index", "cleared_close_time", "cleared_by"] },
         "imported_sessions" => Rules { id: &["number"], mutable: &[] },
         "imported_fills" | "imported_valuations" => Rules { id: &["key"], mutable: &[] },
         "repairs" => Rules { id: &["id"], mutable: &[] },

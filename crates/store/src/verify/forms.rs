@@ -94,12 +94,7 @@ const COLUMNS: [(&str, &[(&str, Form)]); 10] = [
     ("faults", &[("recorded_at", Time)]),
     (
         "refusals",
-        &[
-            ("side", Word(is_side)),
-            ("first_close_time", Time),
-            ("last_close_time", Time),
-            ("recorded_at", Time),
-        ],
+        &[("side", Word(is_side)), ("first_close_time", Time), ("last_close_time", Time), ("recorded_at", Time)],
     ),
     (
         "trips",
