@@ -416,6 +416,10 @@ pub enum ExportWhat {
     Valuations,
     /// Fees, deposits, withdrawals, and what nothing explains
     Flows,
+    /// What was not quoted, and why
+    Refusals,
+    /// Triggers that tripped, and how that ended
+    Trips,
 }
 
 /// How rows are written.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use neo_actors::{ActorName, SupervisorEvent};
+use neo_market::{TriggerEvent, TripAction};
 use neo_store::record::EndReason;
 
 /// An actor may be restarted so many times ...
@@ -169,6 +170,12 @@ impl Policy {
             | SupervisorEvent::Mended { .. } => Decision::GoOn,
             SupervisorEvent::Elapsed => self.stop(EndReason::Elapsed, None),
             SupervisorEvent::Stranger { cause } => self.stop(EndReason::Risk, Some(cause.clone())),
+            SupervisorEvent::Risk(note) => match &note.event {
+                TriggerEvent::Tripped(trip) if trip.action == TripAction::Stop => {
+                    self.stop(EndReason::Risk, Some(format!("the trigger {} tripped: {}", trip.trigger, trip.reason)))
+                }
+                TriggerEvent::Tripped(_) | TriggerEvent::Cleared { .. } => Decision::GoOn,
+            },
             SupervisorEvent::NodeSeen(seen) => {
                 self.node_lost_ms = (!seen).then_some(now_ms);
                 Decision::GoOn
@@ -236,6 +243,10 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
+    use neo_actors::messages::RiskNote;
+    use neo_ledger::types::LedgerTime;
+    use neo_market::{Trigger, Trip};
+
     use super::*;
 
     #[test]
@@ -346,6 +357,21 @@ mod tests {
         assert_eq!(lost, Decision::Restart { actor: ActorName::Valuer, wait_ms: 100 });
         let lost = policy.on(&SupervisorEvent::WriterLost { cause: "frozen".to_string() }, 1);
         assert!(matches!(lost, Decision::Stop { reason: EndReason::Fault, .. }));
+    }
+
+    #[test]
+    fn only_the_action_stop_ends_the_session_and_its_reason_is_risk() {
+        let tripped = |action| {
+            let trip = Trip { trigger: Trigger::DayLoss, action, reason: "5 % lost".to_string(), since_s: 1 };
+            let event = TriggerEvent::Tripped(trip);
+            SupervisorEvent::Risk(RiskNote { event, ledger_index: 1, close_time: LedgerTime(1) })
+        };
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
+        assert_eq!(policy.on(&tripped(TripAction::Pause), 0), Decision::GoOn);
+        assert_eq!(policy.on(&tripped(TripAction::Latch), 0), Decision::GoOn);
+        let cause = Some("the trigger day_loss_pct tripped: 5 % lost".to_string());
+        assert_eq!(policy.on(&tripped(TripAction::Stop), 0), Decision::Stop { reason: EndReason::Risk, cause });
+        assert_eq!(policy.on(&tripped(TripAction::Stop), 1), Decision::GoOn, "it stops already");
     }
 
     #[test]

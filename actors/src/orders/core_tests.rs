@@ -36,6 +36,7 @@ fn core(levels: u8) -> OrdersCore {
         adoptable: Vec::new(),
         orphan_reads: 1,
         paused: None,
+        watch: WatchStart::default(),
     };
     OrdersCore::new(config, key())
 }
@@ -671,14 +672,16 @@ fn an_offer_that_only_the_list_shows_ends_the_session_too() {
     assert_eq!(strangers(&bench.effects).len(), 1);
     assert!(strangers(&bench.effects)[0].contains("offer 77"));
 
-    // With ledgers of this session missing it may be an offer of ours whose inclusion nobody saw: withdrawn.
+    // With ledgers of this session missing it may be an offer of ours whose inclusion nobody saw: withdrawn. The gap has the
+    // others withdrawn, too.
     let (mut bench, intents) = quoting();
     let ours = intents.iter().map(|intent| listed(intent.sequence));
     let mut gap = update(110, 4, vec![], Some(ours.chain([listed(77)]).collect()));
     gap.history_lost = Some("the node has no history".to_string());
     bench.ledger(&gap);
     assert!(strangers(&bench.effects).is_empty());
-    assert_eq!(bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect::<Vec<_>>(), [Some(77)]);
+    let cancelled: Vec<Option<u32>> = bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect();
+    assert_eq!(cancelled, [Some(77), Some(1), Some(2)]);
 }
 
 #[test]
@@ -948,3 +951,5 @@ fn a_used_up_fee_budget_stops_quotes_lets_cancels_go_and_ends_by_itself() {
     assert_eq!(bench.core.in_flight(), 2);
     assert_eq!(bench.core.withheld(), None);
 }
+#[path = "watch_tests.rs"]
+mod watch;

@@ -12,6 +12,7 @@ use neo_store::record::{Fault, Flow, FlowCause, Processor, Record, SessionOpened
 
 use crate::clock::to_utc;
 use crate::messages::{ClosingValue, LedgerUpdate};
+use crate::moved::beside_fills;
 
 /// What an update brings: records to write, in order.
 pub type Records = Vec<Record>;
@@ -216,14 +217,7 @@ impl ValuerCore {
         update: &LedgerUpdate,
         now: DateTime<Utc>,
     ) -> Result<Records, AmountError> {
-        let mut xrp = transaction.xrp_change;
-        let mut rlusd = transaction.token_change;
-        for fill in &transaction.fills {
-            (xrp, rlusd) = match fill.side {
-                Side::Bid => (xrp.sub(fill.xrp)?, rlusd.add(fill.token)?),
-                Side::Ask => (xrp.add(fill.xrp)?, rlusd.sub(fill.token)?),
-            };
-        }
+        let (xrp, rlusd) = beside_fills(transaction)?;
         let mut records = Records::new();
         let mut push = |cause, xrp, rlusd, detail| {
             records.push(Record::Flow(Flow {
@@ -239,7 +233,6 @@ impl ValuerCore {
         };
         if transaction.fee > Drops::ZERO {
             push(FlowCause::Fee, Drops::ZERO.sub(transaction.fee)?, Dec::zero(), None);
-            xrp = xrp.add(transaction.fee)?;
         }
         if xrp != Drops::ZERO || !rlusd.is_zero() {
             let lowered = xrp < Drops::ZERO || rlusd.is_negative();

@@ -1,5 +1,6 @@
 //! Beginning a session, and what an engine must know of the sessions before it.
 
+use neo_market::{Dec, Drops};
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
 
 use crate::columns::{Columns, time};
