@@ -22,7 +22,7 @@ fn watching(trigger: Trigger, limit: &str, action: TripAction, start: WatchStart
 fn at_price(index: u32, sequence: u32, bid: &str, ask: &str) -> LedgerUpdate {
     let mut update = update(index, sequence, vec![], None);
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
-    update.view = MarketView { ledger_index: index, bids: level(bid), asks: level(ask), ..MarketView::default() };
+    show(&mut update, MarketView { ledger_index: index, bids: level(bid), asks: level(ask), ..MarketView::default() });
     update
 }
 
@@ -353,7 +353,7 @@ fn what_is_not_quoted_is_a_row_at_its_beginning_and_at_its_end() {
     bench.ledger(&poor(102));
     assert_eq!(refusals(&bench.effects), []);
     let mut empty = poor(103);
-    empty.view.asks.clear();
+    show(&mut empty, MarketView { asks: Vec::new(), ..empty.view.clone() });
     bench.ledger(&empty);
     let all = ("no_reference_price".to_string(), None, 103, 1);
     let mut rows = refusals(&bench.effects);
