@@ -141,7 +141,10 @@ fn look(config: &Config) -> Result<AccountInfo, Refusal> {
     }
     facts::account(&mut link, wanted.token.issuer)?.ok_or_else(|| Refusal {
         exit: ExitCode::Usage,
-        text: format!("the issuer {} is not on this ledger: correct account.issuer or network.url", wanted.token.issuer),
+        text: format!(
+            "the issuer {} is not on this ledger: correct account.issuer or network.url",
+            wanted.token.issuer
+        ),
     })
 }
 
@@ -156,7 +159,8 @@ mod tests {
 
     #[test]
     fn a_follow_file_needs_the_nodes_and_the_network_and_the_rest_has_defaults() {
-        let file: FollowFile = toml::from_str("urls = [\"ws://127.0.0.1:1\", \"ws://127.0.0.1:2\"]\nnetwork_id = 0\n").unwrap();
+        let file: FollowFile =
+            toml::from_str("urls = [\"ws://127.0.0.1:1\", \"ws://127.0.0.1:2\"]\nnetwork_id = 0\n").unwrap();
         let follow = file.market(&Sim::default()).unwrap();
         assert_eq!(follow.nodes.iter().map(|node| node.url.as_str()).collect::<Vec<_>>(), file.urls);
         let Pace { dark_ms, outage_ms, silence_ms, accept_ms, .. } = follow.pace;

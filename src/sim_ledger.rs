@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use neo_ledger::Address;
 use neo_sim::follow::{self, Follow, Market};
 use neo_sim::server::{self, ServeOptions, Speed};
 use neo_sim::{MirrorError, Node, Scenario, ScenarioError};
-use neo_ledger::Address;
 use neo_store::{Lock, lock_path};
 
 use crate::cli::SimLedgerArgs;

@@ -118,8 +118,12 @@ fn ours_is_filled_by_real_trades_alone_and_the_real_node_hears_nothing_of_us() {
     assert!(report.contains("paper on standalone-65002"), "{report}");
 
     let real = real_ledgers(&file, &node);
-    let orders: BTreeMap<u32, Dec> =
-        record.orders(session.number).unwrap().into_iter().map(|row| (row.order.offer_sequence, row.order.price)).collect();
+    let orders: BTreeMap<u32, Dec> = record
+        .orders(session.number)
+        .unwrap()
+        .into_iter()
+        .map(|row| (row.order.offer_sequence, row.order.price))
+        .collect();
     let opening = record.valuations(session.number).unwrap().remove(0).record;
     assert_eq!((opening.xrp, opening.rlusd), (Drops::new(10_000_000_000), Dec::from_i64(25_000)), "the funds of [sim]");
     let fills = record.fills(session.number).unwrap();

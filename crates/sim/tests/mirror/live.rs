@@ -260,7 +260,10 @@ fn ours_is_filled_by_what_was_traded_at_its_price_or_through_it_and_by_no_more()
                 let key = OfferKey { account: maker, sequence: *sequence };
                 let now = street.mirror().drops_of(key).unwrap_or(0);
                 let fill: i64 = *left - now;
-                assert!((0..=most(&touched, *side, *quality, *price)).contains(&fill), "{fill} in {index}, seed {seed}");
+                assert!(
+                    (0..=most(&touched, *side, *quality, *price)).contains(&fill),
+                    "{fill} in {index}, seed {seed}"
+                );
                 *left = now;
                 all += fill;
             }
