@@ -178,7 +178,7 @@ impl Prepared {
         let Prepared { mut store, events: (tell, hear), venue, key, metrics, _account_lock } = self;
         let db = store.path().to_path_buf();
         let mut crew_config = crew_config::of(config, &venue, &key, &store)?;
-        let lost = lost::offers(&venue, &store)?;
+        let lost = lost::records(&venue, &store)?;
         let bell = Bell::default();
         signals::listen(&tell, &bell)?;
         let new = new_session(config)?;
