@@ -2,6 +2,7 @@
 
 mod afresh;
 mod crew_config;
+mod lost;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use neo_ledger::keys::Keypair;
 use neo_sim::tape::Tape;
 use neo_store::lock::Lock;
 use neo_store::open::{Options, Store};
-use neo_store::record::{CheckpointOwner, EndReason, EndedAtSource, Mode, NewSession, SessionEnd};
+use neo_store::record::{CheckpointOwner, EndReason, EndedAtSource, Mode, NewSession, Record, SessionEnd};
 use neo_store::writer::WriterFault;
 use neo_store::{Halt, close_directly};
 use parking_lot::Mutex;
@@ -177,6 +178,7 @@ impl Prepared {
         let Prepared { mut store, events: (tell, hear), venue, key, metrics, _account_lock } = self;
         let db = store.path().to_path_buf();
         let mut crew_config = crew_config::of(config, &venue, &key, &store)?;
+        let lost = lost::records(&venue, &store)?;
         let bell = Bell::default();
         signals::listen(&tell, &bell)?;
         let new = new_session(config)?;
@@ -187,7 +189,7 @@ impl Prepared {
         logging::set_session(session);
         let started_at = new.started_at;
         let outage = venue.outage(config);
-        let parts = Parts { config, crew_config, key, session, started_at, db: db.clone(), look, bell, outage };
+        let parts = Parts { config, crew_config, key, session, started_at, db: db.clone(), look, bell, outage, lost };
         let assembled = parts.assemble(store, tell, hear, metrics);
         let (supervisor, control, mut screen, unattended) = match assembled {
             Ok(assembled) => assembled,
@@ -231,6 +233,7 @@ struct Parts<'a> {
     look: Look,
     bell: Bell,
     outage: Outage,
+    lost: Vec<Record>,
 }
 
 impl Parts<'_> {
@@ -242,8 +245,11 @@ impl Parts<'_> {
         hear: Receiver<SupervisorEvent>,
         metrics: Option<TcpListener>,
     ) -> Result<(Supervisor, ControlServer, Dashboard, Unattended)> {
-        let Parts { config, crew_config, key, session, started_at, db, look, bell, outage } = self;
+        let Parts { config, crew_config, key, session, started_at, db, look, bell, outage, lost } = self;
         let (writer, thread) = store.start_writer(session)?;
+        for record in lost {
+            writer.record(record).context("what stood in a mirror that is gone")?;
+        }
         let status: SharedStatus = Arc::new(Mutex::new(Status {
             session,
             mode: config.session.mode.to_string(),

@@ -214,7 +214,11 @@ fn after_a_crash_the_mirror_goes_on_and_without_it_a_new_world_begins() {
     assert_eq!(next.status.code(), Some(0), "{}", stderr(&next));
     closed_in_order(&engine, EndReason::Elapsed);
     let faults = engine.record().faults(5).unwrap();
-    assert!(faults.iter().any(|fault| format!("{fault:?}").contains("history")), "{faults:?}");
+    assert!(faults.iter().any(|fault| format!("{fault:?}").contains("the history after ledger")), "{faults:?}");
+    let next = command(&engine, &["run", "--for", "20s"], &config).output().unwrap();
+    assert_eq!(next.status.code(), Some(0), "{}", stderr(&next));
+    closed_in_order(&engine, EndReason::Elapsed);
+    assert!(engine.record().faults(6).unwrap().is_empty(), "it is said once");
 }
 
 #[test]

@@ -321,6 +321,33 @@ fn settings_that_do_not_go_together_are_mistakes() {
 }
 
 #[test]
+fn mode_paper_trades_the_networks_own_token_on_a_mirror_whose_signatures_are_worth_nothing() {
+    let paper = |kind: &str, more: &str| {
+        let text = "[session]\nmode = \"paper\"\n[network]\nurl = \"ws://localhost:6006\"\n";
+        load(&format!("{text}kind = \"{kind}\"\n{more}"), &[], &[])
+    };
+    let issuer = |kind| paper(kind, "").unwrap().config.account.issuer.unwrap().to_string();
+    assert_eq!(issuer("mainnet"), "rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De");
+    assert_eq!(issuer("testnet"), "rQhWct2fv4Vc4KRjRgMrxa8xPN9Zx9iLKV");
+    let keys = |kind: &str, more: &str| {
+        let problems = paper(kind, more).map_or_else(|errors| errors.0, |_| Vec::new());
+        problems.into_iter().map(|problem| problem.key).collect::<Vec<_>>()
+    };
+    assert_eq!(keys("devnet", ""), ["account.issuer"]);
+    assert_eq!(keys("mainnet", "[account]\ncurrency = \"USD\"\n"), ["account.issuer", "account.currency"]);
+    assert_eq!(keys("mainnet", "[sim]\nnetwork_id = 0\n"), ["sim.network_id"]);
+    let standalone = "network_id = 65001\n[account]\nissuer = \"rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De\"\n";
+    assert_eq!(keys("standalone", standalone), ["sim.network_id"]);
+    assert_eq!(
+        keys("mainnet", "[sim]\ntape = \"x.csv\"\n[sim.faults]\nclawback_rlusd = 1\n"),
+        ["sim.tape", "sim.faults"]
+    );
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/paper.toml");
+    let shipped = Config::load(Some(&file), std::iter::empty(), &[]).unwrap().config;
+    assert_eq!((shipped.session.mode.as_str(), shipped.network.kind), ("paper", NetworkKind::Mainnet));
+}
+
+#[test]
 fn metrics_are_off_and_served_on_the_loopback_only() {
     assert_eq!(Config::default().metrics.listen, None);
     for address in ["127.0.0.1:9464", "127.8.8.8:0", "[::1]:9464"] {

@@ -351,6 +351,17 @@ mod tests {
     }
 
     #[test]
+    fn a_mirror_that_has_ended_is_missed_shortly_and_the_market_is_named() {
+        let mut policy = Policy::new(Outage::OfMirror { limit_ms: 3_000, market_ms: 60_000 });
+        policy.on(&SupervisorEvent::NodeSeen(false), 1_000);
+        assert_eq!(policy.tick(4_000), Decision::GoOn);
+        let Decision::Stop { reason: EndReason::Fault, cause: Some(cause) } = policy.tick(4_001) else {
+            panic!("no stop");
+        };
+        assert!(cause.contains("real market") && cause.contains("60000 ms"), "{cause}");
+    }
+
+    #[test]
     fn a_lost_valuer_is_restarted_and_a_lost_writer_ends_the_session() {
         let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
         let lost = policy.on(&SupervisorEvent::Gone(ActorName::Valuer), 0);

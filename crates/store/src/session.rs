@@ -77,17 +77,17 @@ impl Store {
             .map_err(sqlite(&self.path, "reading the last processed ledger"))
     }
 
-    /// What the account held after [`Store::last_processed_ledger`], as its snapshot says; `None` where there is none.
+    /// What the account held after the last ledger that is wholly recorded, as its newest snapshot says; `None` where
+    /// there is none.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`], also for a row that this version cannot read.
     pub fn last_balances(&self) -> Result<Option<(Drops, Dec)>, StoreError> {
         let rows = query(
             &self.conn,
-            "SELECT xrp_drops, rlusd FROM valuation_snapshots JOIN
-                 (SELECT number, last_ledger_index AS last FROM sessions WHERE last_ledger_index IS NOT NULL
-                  ORDER BY number DESC LIMIT 1)
-             ON session = number AND ledger_index <= last ORDER BY seq DESC LIMIT 1",
+            "SELECT xrp_drops, rlusd FROM valuation_snapshots JOIN sessions
+             ON session = number AND ledger_index <= last_ledger_index AND imported = 0
+             ORDER BY session DESC, valuation_snapshots.seq DESC LIMIT 1",
             [],
             |row| Ok((row.drops("xrp_drops")?, row.dec("rlusd")?)),
         );

@@ -208,6 +208,19 @@ fn the_session_of_a_killed_engine_is_closed_from_its_last_durable_record() {
 }
 
 #[test]
+fn the_last_balances_are_those_of_the_last_whole_ledger() {
+    let place = Place::new();
+    assert_eq!(place.open().last_balances().unwrap(), None);
+    let running = place.start();
+    let of = |index, xrp, rlusd| Record::Valuation(snapshot(SnapshotKind::Ledger, index, xrp, rlusd, None));
+    running.durably(vec![of(5, 100, "7.5"), processed(Processor::Orders, 5), processed(Processor::Valuer, 5)]).unwrap();
+    // The orders had not recorded what moved these.
+    running.durably(vec![of(6, 90, "9"), processed(Processor::Valuer, 6)]).unwrap();
+    running.vanish();
+    assert_eq!(place.open().last_balances().unwrap(), Some((neo_market::Drops::new(100), "7.5".parse().unwrap())));
+}
+
+#[test]
 fn gap_repair_starts_where_the_slower_of_the_two_had_come_to() {
     let place = Place::new();
     let earlier = place.start();

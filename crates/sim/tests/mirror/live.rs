@@ -162,9 +162,8 @@ impl Street {
                 }
                 Effect::Tell(text) => self.told.push(text),
                 Effect::Begin(founding) => {
-                    let mut scenario = Scenario::default();
-                    scenario.maker_xrp = Dec::from_i64(1_000_000);
-                    scenario.maker_rlusd = Dec::from_i64(1_000_000);
+                    let million = Dec::from_i64(1_000_000);
+                    let scenario = Scenario { maker_xrp: million, maker_rlusd: million, ..Scenario::default() };
                     let token = self.real.scenario().token();
                     let node = Node::following(&scenario, 1, token, None, &founding).unwrap();
                     assert_eq!(node.ledger_index(), founding.last().unwrap().index);
