@@ -137,16 +137,20 @@ fn a_withdrawal_that_nobody_announced_leaves_the_reserve_short() {
         (Trigger::Drawdown, "20", TripAction::Latch),
     ]);
     let mut runner = Runner::new(&Scenario::default(), 4, 600).with_risk(risk);
-    while runner.orders.quotes().is_empty() {
+    // Nothing of ours waits for the sequence number that the payment takes.
+    while runner.orders.quotes().is_empty() || runner.orders.in_flight() > 0 {
         runner.step();
     }
     let maker = Keypair::from_seed(&neo_sim::maker_seed()).unwrap();
-    let account = runner.node.validated_state().account(maker.address()).unwrap().clone();
+    let (balance, sequence) = {
+        let account = runner.node.validated_state().account(maker.address()).unwrap();
+        (account.balance, account.sequence)
+    };
     let elsewhere = Keypair::from_entropy([5; 16], Algorithm::Ed25519).unwrap();
-    let amount = Amount::Xrp(Drops::new(account.balance - 5_000_000));
+    let amount = Amount::Xrp(Drops::new(balance - 5_000_000));
     let transaction = Transaction {
         account: maker.address(),
-        sequence: account.sequence,
+        sequence,
         ticket_sequence: None,
         fee: Drops::new(10),
         flags: 0,
@@ -157,6 +161,8 @@ fn a_withdrawal_that_nobody_announced_leaves_the_reserve_short() {
     let said = runner.submit_elsewhere(&maker.sign(&transaction).unwrap().blob);
     assert!(said.contains("tesSUCCESS"), "{said}");
     assert!(runner.run(MAX_STEPS), "not flat");
+    let left = runner.records.iter().any(|record| matches!(record, Record::Flow(flow) if flow.xrp.get() < -1_000_000));
+    assert!(left, "the payment did not get in");
     let trips: Vec<Trigger> = stood(&runner).into_iter().map(|(trigger, ..)| trigger).collect();
     assert_eq!(trips, [Trigger::ReserveShort]);
     nothing_is_quoted_while_one_stands(&runner);

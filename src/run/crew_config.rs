@@ -27,14 +27,9 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
     let unsettled = store.unsettled_intents()?.into_iter().map(|row| -> Result<(Hash, u32)> {
         Ok((row.intent.tx_hash.parse().context("an intent's hash in the record")?, row.intent.last_ledger_sequence))
     });
-<<<<<<< HEAD
-    // A new mirror has nothing of an earlier one. Where something was open there, the feed says that its end is not known.
-    let begins_anew = venue.is_new_mirror() && store.unsettled_intents()?.is_empty() && store.open_orders()?.is_empty();
-=======
     // A new mirror has nothing of an earlier one, though its indexes may overlap: history begins with its first ledger. What
     // was open in the earlier one is told of by [`lost`](super::lost).
     let begins_anew = venue.is_new_mirror();
->>>>>>> h-paper
     let last_processed = store.last_processed_ledger()?.filter(|_| !begins_anew);
     let settled = store
         .settled_since(last_processed.unwrap_or(0))?
