@@ -265,6 +265,7 @@ fn feed_config(node: &Node, config: &Config, key: &Keypair) -> Result<FeedConfig
         seed: config.session.seed,
         is_public: false,
         depth: config.feed.depth,
+        price: config.price.clone(),
         dust: Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?,
         silence_ms: config.feed.silence_ms,
         request_timeout_ms: config.feed.silence_ms,
