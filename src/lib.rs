@@ -23,6 +23,7 @@ pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod notify;
+mod offsets;
 pub mod output;
 pub mod pause;
 pub mod preflight;
