@@ -115,7 +115,7 @@ fn a_calm_market_and_one_that_trends() {
 #[test]
 fn jumps_and_takers_who_know() {
     let mut jumps = Scenario::default();
-    jumps.price.kind = PriceKind::Jumps;
+    jumps.price.kind = Some(PriceKind::Jumps);
     (jumps.price.jump_probability, jumps.price.jump_bps) = (0.02, 100.0);
     all(&jumps, Runner::on_a_network);
     let mut informed = Scenario::default();
