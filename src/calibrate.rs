@@ -37,7 +37,7 @@ pub fn run(db: &Path, args: &CalibrateArgs, out: &mut Out) -> Result<ExitCode> {
     let sessions = rows.iter().map(|row| session(&reader, row)).collect::<Result<Vec<_>, _>>()?;
     let study = Study::new(&Input { sessions, terms: terms(&reader, &rows)? });
     if let Some(file) = &args.picture {
-        write_whole(file, &picture::svg(&study))?;
+        write_whole(file, "--picture", &picture::svg(&study))?;
     }
     if args.read.json {
         out.json_line(&study)?;
@@ -111,8 +111,8 @@ fn terms(reader: &Reader, rows: &[SessionRow]) -> Result<Terms, StoreError> {
 }
 
 /// Writes a file whole or not at all: beside it first, then renamed.
-pub(crate) fn write_whole(file: &Path, text: &str) -> Result<()> {
-    refuse_precious(file, "--picture")?;
+pub(crate) fn write_whole(file: &Path, option: &str, text: &str) -> Result<()> {
+    refuse_precious(file, option)?;
     let name = file.file_name().ok_or_else(|| anyhow!("{} is no name of a file", file.display()))?;
     let beside = file.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
     let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file));

@@ -56,6 +56,8 @@ pub enum Command {
     Setup(SetupArgs),
     /// Trade on a recording of a node: ours among the real offers, filled by what was really traded; then the report.
     Replay(ReplayArgs),
+    /// Try many configurations over the same market, on all cores: a table and a picture of what each earns.
+    Backtest(BacktestArgs),
     /// Record what a node says, word for word and with the times; no key and no record is needed.
     Record(RecordArgs),
     /// Run the simulated ledger alone, for any client of rippled's WebSocket and JSON-RPC API.
@@ -90,8 +92,9 @@ pub struct RunArgs {
     /// Stop after this much trading time, e.g. 30m [default: until asked]
     #[arg(long = "for", value_name = "DURATION")]
     pub duration: Option<String>,
-    /// How to trade: sim, paper, live or replay [default: sim]
-    #[arg(long, value_name = "MODE")]
+    /// How to trade [default: sim]. sim: on a simulated market. paper: on the mirror of a real one, followed through
+    /// network.url without a key; our offers are matched there, by what really trades. live: real offers, real money
+    #[arg(long, value_name = "sim|paper|live")]
     pub mode: Option<String>,
     /// The record's file; one file holds one mode, network and account [default: data/neo-MODE.db]
     #[arg(long, value_name = "FILE")]
@@ -109,7 +112,7 @@ pub struct RunArgs {
     /// Close the simulated ledger's ledgers N times faster than real time, or as fast as the engine follows (max)
     #[arg(long, value_name = "N|max")]
     pub speed: Option<String>,
-    /// Begin on a new simulated world instead of the one of the last session
+    /// Begin a new record, on a new simulated world instead of the one of the last session (modes sim and paper)
     #[arg(long)]
     pub fresh: bool,
     /// With --fresh on a record that has sessions: do not ask
@@ -198,7 +201,8 @@ pub struct RecordArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = REPLAY_HELP)]
 pub struct ReplayArgs {
-    /// The recording's first part, as `neo record` or [feed] record wrote it; the other parts are found beside it
+    /// The recording's first part, as `neo record` or [feed] record wrote it (the other parts are found beside it), or a
+    /// CSV of trades: time,side,price,size (`neo backtest --help` has the columns)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The configuration file: what to quote, and with what funds (sim.maker_xrp, sim.maker_rlusd) [default:
@@ -208,6 +212,9 @@ pub struct ReplayArgs {
     /// The new record [default: data/neo-replay.db]
     #[arg(long, value_name = "FILE")]
     pub db: Option<PathBuf>,
+    /// With a CSV of trades, one of quotes: time,bid,bid_size,ask,ask_size
+    #[arg(long, value_name = "FILE")]
+    pub quotes: Option<PathBuf>,
     /// Stop after this much trading time, e.g. 30m [default: a few ledgers before the recording ends]
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
@@ -228,6 +235,69 @@ traded at its price or beyond it, after what stood before it in its price's queu
 the engine decided (sim.mirror_latency_ledgers: so many later still). A real offer that would have crossed ours trades with
 it first. The market does not answer to us: real offers stay as recorded. The same recording and configuration give
 the same fills, orders and snapshots. Exit code as of `neo report`.";
+
+/// What to try.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = BACKTEST_HELP)]
+pub struct BacktestArgs {
+    /// A recording (`neo record`), or a CSV of trades: time,side,price,size [default: the simulated market of [sim]]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// With a CSV of trades, one of quotes: time,bid,bid_size,ask,ask_size
+    #[arg(long, value_name = "FILE")]
+    pub quotes: Option<PathBuf>,
+    /// A simulated market: calm, trending, jumps, informed, thin-book, amm-dominated, ..., or a scenario's file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub scenario: Option<String>,
+    /// A key and its values: FROM..TO:STEP, both in it, or A,B,C (may be repeated; each is crossed with the others)
+    #[arg(long, value_name = "KEY=VALUES")]
+    pub grid: Vec<String>,
+    /// Keys of the grid that are walked side by side, such as bid,ask (their beginnings will do)
+    #[arg(long, value_name = "KEY,KEY")]
+    pub paired: Option<String>,
+    /// Seeds of simulated markets, each configuration with each: 1..20 or 1,5,9 [default: session.seed]
+    #[arg(long, value_name = "SEEDS")]
+    pub seeds: Option<String>,
+    /// Trade for so much of the ledger's time [default: all of a recording, 6h of a simulated market]
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+    /// Runs at the same time [default: as many as there are cores]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// All figures of all runs as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write the table here as CSV too, to the last digit
+    #[arg(long, value_name = "FILE.csv")]
+    pub out: Option<PathBuf>,
+    /// Draw it: the result by one key, a line for each word of a second one, or a heat map of two
+    #[arg(long, value_name = "FILE.svg")]
+    pub picture: Option<PathBuf>,
+    /// The configuration file: what to quote where the grid says nothing [default: config/sim.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set any configuration key for all runs, e.g. --set quote.levels=1 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+const BACKTEST_HELP: &str = "\
+  neo backtest node.jsonl.gz --grid bid_offset_bps=5..50:5 --grid ask_offset_bps=5..50:5 --paired bid,ask
+  neo backtest --scenario informed --seeds 1..20 --grid bid_offset_bps=5..30:5 --grid skew_bps=0,10,20 --picture grid.svg
+
+A key of [quote] or [risk] needs no section; any other is written whole (session.seed). Each run is the engine's own feed,
+orders and valuer on the simulated ledger, as `neo run` and `neo replay` have them, without a record: see `neo replay
+--help` for how offers are filled. Result: what is owned at the end beyond what was owned at the start, at the last price,
+with all fees paid: what quoting earned against holding. Drawdown is the result's; inventory is XRP away from the start's;
+mark-out is the gain of fills against the middle five ledgers later. Where there are seeds the figures are means, but for
+the worst drawdown and the largest inventory. The same input gives the same table, to the byte. A setting that wins among
+many on one recording has partly been lucky: try it on another one.
+
+CSV: the first line names the columns (others may be there too). time: milliseconds since 1970 UTC, or
+2026-04-18T10:00:00.250Z; side: what the taker did with XRP, buy or sell; price: RLUSD for one XRP; size: XRP. A ledger
+closes every four seconds. With quotes one offer a side stands at the best price, ours wait behind it, and what is better
+than a trade's price has gone before it. Without, nothing is known of the queue: a trade at our price or beyond it fills
+ours, by no more than was traded, and two offers a basis point beside the last trade make the middle.";
 
 const RECORD_HELP: &str = "\
 Ledgers, the token's book against XRP, its pool's account and, where account.address is set, that account; on each
@@ -346,6 +416,10 @@ pub enum ExportWhat {
     Valuations,
     /// Fees, deposits, withdrawals, and what nothing explains
     Flows,
+    /// What was not quoted, and why
+    Refusals,
+    /// Triggers that tripped, and how that ended
+    Trips,
 }
 
 /// How rows are written.
@@ -488,6 +562,10 @@ pub struct SimLedgerArgs {
     /// Close a ledger when a client asks with ledger_accept, and never else, as a stand-alone rippled
     #[arg(long)]
     pub manual: bool,
+    /// Follow a real market instead of making one up: TOML with urls and network_id of its nodes, the mode paper of
+    /// `neo run` without the engine. The scenario names the token's issuer; nothing is sent to those nodes but questions
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["speed", "manual", "state"])]
+    pub follow: Option<PathBuf>,
     /// Keep the world here: read at the start, saved at the end
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,

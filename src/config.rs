@@ -117,6 +117,24 @@ impl Config {
     }
 }
 
+/// Sections in which a key is looked for that is named without one.
+const QUOTING: [&str; 3] = ["quote", "risk", "price"];
+
+/// The whole key of one that may be named without its section, where that is one of those that say how to quote.
+///
+/// # Errors
+/// Why there is none, and what is like it.
+pub fn key_of(name: &str) -> Result<String, String> {
+    let known = Builder::new().map_err(|error| error.to_string())?.known;
+    let wanted = std::iter::once(name.to_string()).chain(QUOTING.iter().map(|section| layers::join(section, name)));
+    if let Some(key) = wanted.into_iter().find(|key| known.contains(key)) {
+        return Ok(key);
+    }
+    let of_quoting = |key: &&String| QUOTING.iter().any(|section| is_below(key, section));
+    let names: Vec<&str> = known.iter().filter(of_quoting).filter_map(|key| Some(key.split_once('.')?.1)).collect();
+    Err(format!("{name:?} is no key of a configuration; there are {}", names.join(", ")))
+}
+
 /// Gathers the layers over the defaults.
 struct Builder {
     defaults: toml::Table,
@@ -188,6 +206,7 @@ impl Builder {
         let mut origins: BTreeMap<String, Origin> =
             self.known.iter().map(|key| (key.clone(), Origin::Default)).collect();
         origins.extend(self.set.into_iter().map(|(key, leaf)| (key, leaf.origin)));
+        config.fill_token();
         if file_is_whole {
             let found = checks::check(&config, &origins);
             self.problems.extend(found.into_iter().filter(|problem| !mistyped.contains(&problem.key)));

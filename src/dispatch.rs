@@ -13,8 +13,8 @@ use crate::live::{Refusal, key::KeyProblem};
 use crate::output::{Out, last_words};
 use crate::unattended::space::DiskLow;
 use crate::{
-    backfill, backup, calibrate, cancel_all, config, control, export, import, pause, preflight, record, recover,
-    replay, report, run, sessions, setup, sim_ledger, supervise, thin, verify,
+    backfill, backtest, backup, calibrate, cancel_all, config, control, export, import, pause, preflight, record,
+    recover, replay, report, run, sessions, setup, sim_ledger, supervise, thin, verify,
 };
 
 /// Reads the command line, does what it says, tells an error, and gives the exit code that says how it went. The whole
@@ -50,6 +50,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Preflight(args) => preflight::run(&args, &mut Out::stdout()),
         Command::Setup(args) => setup::run(&args, &mut Out::stdout()),
         Command::Replay(args) => replay::run(&args, &mut Out::stdout()),
+        Command::Backtest(args) => backtest::run(&args, &mut Out::stdout()),
         Command::Record(args) => record::run(&args, &mut Out::stdout()),
         Command::SimLedger(args) => sim_ledger::run(&args),
         Command::Backfill(args) => backfill::run(&args, &mut Out::stdout()),

@@ -32,6 +32,10 @@ pub fn run(args: &ReplayArgs, out: &mut Out) -> Result<ExitCode> {
         ("session.db".to_string(), args.db.as_deref().unwrap_or(Path::new(DB)).display().to_string()),
         ("sim.recording".to_string(), file.display().to_string()),
     ];
+    if let Some(quotes) = &args.quotes {
+        let quotes = std::path::absolute(quotes).context("the quotes' path")?;
+        settings.push(("sim.recording_quotes".to_string(), quotes.display().to_string()));
+    }
     settings.extend(settings_of(&args.set).map_err(|error| anyhow!(error))?);
     let mut config = match config::load(args.config.as_deref(), &settings) {
         Ok(loaded) => loaded.config,
@@ -42,9 +46,8 @@ pub fn run(args: &ReplayArgs, out: &mut Out) -> Result<ExitCode> {
     };
     let origin = Origin::of(&config.sim).context("a replay has a market")?;
     belongs(&mut config, &origin)?;
-    let tail = TAIL.saturating_add(config.sim.mirror_latency_ledgers);
-    let span = Span::of(&origin, usize::try_from(tail)?)?;
-    last(&mut config, args.duration, &span)?;
+    let span = Span::of(&origin, tail(&config)?)?;
+    config.session.duration = Some(trading_time(args.duration.or(config.session.duration), &span)?);
     let look = if args.json { Look::Nothing } else { Look::Bar { first: span.first, last: span.last } };
     let ended = run::begin(&config, &run::Begin { fresh: true, yes: args.yes, repair: None, look })?;
     let told = report::run(&config.session.db_path(), "latest", args.json, out)?;
@@ -75,8 +78,13 @@ pub(crate) fn belongs(config: &mut Config, origin: &Origin) -> Result<()> {
     Ok(())
 }
 
-/// The session ends so early that its stop is whole before the recording ends.
-fn last(config: &mut Config, asked: Option<Duration>, span: &Span) -> Result<()> {
+/// Ledgers at the end that a session leaves for its stop.
+pub(crate) fn tail(config: &Config) -> Result<usize> {
+    Ok(usize::try_from(TAIL.saturating_add(config.sim.mirror_latency_ledgers))?)
+}
+
+/// How long a session trades: so that its stop is whole before the recording ends.
+pub(crate) fn trading_time(asked: Option<Duration>, span: &Span) -> Result<Duration> {
     let seconds = span.tail_close.0.saturating_sub(span.first_close.0);
     if seconds == 0 {
         let text = format!(
@@ -87,7 +95,5 @@ fn last(config: &mut Config, asked: Option<Duration>, span: &Span) -> Result<()>
         return Err(Refusal { exit: ExitCode::Usage, text }.into());
     }
     let whole = Duration::from_secs(u64::from(seconds));
-    let asked = asked.or(config.session.duration).unwrap_or(whole);
-    config.session.duration = Some(asked.min(whole));
-    Ok(())
+    Ok(asked.unwrap_or(whole).min(whole))
 }

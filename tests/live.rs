@@ -345,7 +345,6 @@ fn what_must_not_be_traded_on_is_refused_before_there_is_a_record() {
     refused(2, "is not on this ledger", &config, seed, &["--set", &format!("account.issuer={nobody}")]);
     refused(2, "the issuer of RLUSD on testnet", &config, seed, &["--set", "network.kind=testnet"]);
     refused(2, "real ledger goes on", &config, seed, &["--fresh", "--yes"]);
-    refused(2, "mode paper is not there yet", &config, seed, &["--mode", "paper"]);
     let unasked = neo(&engine, &["setup"], &config, seed);
     assert!(unasked.status.code() == Some(1) && stderr(&unasked).contains("--yes"), "{}", stderr(&unasked));
     assert_eq!(node.history(account).len(), 1, "the payment that funded it, and nothing of its own");

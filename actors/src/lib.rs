@@ -8,6 +8,7 @@ pub mod clock;
 pub mod feed;
 pub mod guard;
 pub mod messages;
+mod moved;
 pub mod orders;
 pub mod outbox;
 pub mod outside;

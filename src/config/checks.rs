@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use neo_ledger::Currency;
 use neo_market::{Dec, Drops, Strategy};
+use neo_sim::faults::FaultPlan;
 use neo_store::record::Mode;
 
 use super::layers::Origin;
@@ -79,10 +80,10 @@ impl Checks<'_> {
             let fix = "use a number above 0 and up to 10000, or \"max\"";
             self.require(possible, "session.speed", times, "time cannot run so", fix);
         }
-        let simulated = matches!(session.mode, Mode::Sim | Mode::Replay);
+        let own_pace = matches!(session.mode, Mode::Sim | Mode::Replay);
         let real_time = session.speed == Speed::Times(Dec::one());
         let reason = format!("a session in mode {} runs in real time", session.mode);
-        self.require(simulated || real_time, "session.speed", session.speed, &reason, "use \"1\" or leave it out");
+        self.require(own_pace || real_time, "session.speed", session.speed, &reason, "use \"1\" or leave it out");
         let writable = i64::try_from(session.seed).is_ok();
         self.require(writable, "session.seed", session.seed, "it is over 63 bits", "use 0 to 9223372036854775807");
     }
@@ -148,6 +149,9 @@ impl Checks<'_> {
             let reason = "mode live needs the account that the signing key belongs to";
             let fix = "name the account's address (begins with r)";
             self.require(account.address.is_some(), "account.address", "(not set)", reason, fix);
+        }
+        if config.session.mode == Mode::Paper {
+            self.paper(config);
         }
         self.signer(config);
         if let (Some(issuer), Some(known)) = (account.issuer, config.network.kind.rlusd_issuer())
@@ -282,6 +286,23 @@ impl Checks<'_> {
         let keep_days = store.snapshots_keep_days;
         let fix = "use 1 to 3660, such as 14, or 0 to keep all";
         self.require(keep_days <= 3_660, "store.snapshots_keep_days", keep_days, "it is over ten years", fix);
+    }
+
+    /// The mirror of a real market.
+    fn paper(&mut self, config: &Config) {
+        let reason = "mode paper mirrors books of RLUSD alone";
+        let currency = config.account.currency;
+        self.require(currency == Currency::RLUSD, "account.currency", currency, reason, "use RLUSD");
+        let (id, real) = (config.sim.network_id, config.network.expected_network_id());
+        let apart = id > 1_024 && id != real;
+        let reason = "what is signed on the mirror must be worth nothing on a real network";
+        let fix = format!("use a number above 1024 that is not {real}, such as 65001");
+        self.require(apart, "sim.network_id", id, reason, &fix);
+        let reason = "in mode paper the market is the real one";
+        let tape = config.sim.tape.as_ref().map_or_else(String::new, |file| file.display().to_string());
+        self.require(config.sim.tape.is_none(), "sim.tape", tape, reason, "leave it out");
+        let none = config.sim.faults == FaultPlan::default();
+        self.require(none, "sim.faults", "(set)", reason, "leave it out");
     }
 
     fn sim(&mut self, config: &Config) {

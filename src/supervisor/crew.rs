@@ -202,6 +202,12 @@ impl Crew {
         Ok(())
     }
 
+    /// The record's file.
+    #[must_use]
+    pub fn record_path(&self) -> &std::path::Path {
+        &self.config.path
+    }
+
     /// The valuer as the record knows it.
     ///
     /// # Errors

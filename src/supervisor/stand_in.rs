@@ -190,7 +190,7 @@ impl StandIn {
             OrdersEffect::Flat => self.flat = true,
             // The session ends already; what could not be signed is tried again with the next ledger.
             OrdersEffect::Broken(cause) => tracing::error!(cause, "an offer cannot be withdrawn"),
-            OrdersEffect::Elapsed | OrdersEffect::Stranger(_) => {}
+            OrdersEffect::Elapsed | OrdersEffect::Stranger(_) | OrdersEffect::Risk(_) => {}
         }
     }
 

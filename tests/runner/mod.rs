@@ -16,8 +16,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use invariants::Invariants;
 use neo_actors::feed::core::{Closes, FeedConfig, FeedCore, FeedEffect, FeedInput};
 use neo_actors::feed::nodes::Parting;
-use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
+use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, RiskNote, Submission, SubmissionReply};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersInput};
+use neo_actors::orders::watch::WatchStart;
 use neo_actors::valuer::core::{ValuerCore, ValuerState};
 use neo_ledger::keys::Keypair;
 use neo_ledger::types::{Hash, LedgerTime};
@@ -147,6 +148,9 @@ pub struct Runner {
     /// What must always be true, looked at with every ledger.
     pub invariants: Invariants,
     signed: Vec<Order>,
+    /// What the triggers did.
+    pub risk: Vec<RiskNote>,
+    orders_config: OrdersConfig,
     scenario: Scenario,
     queue: VecDeque<Event>,
     connection: Option<ConnectionId>,
@@ -236,30 +240,30 @@ impl Runner {
             refetch_from: None,
         });
         let maker = key.address();
-        let orders = OrdersCore::new(
-            OrdersConfig {
-                token,
-                network_id: scenario.network_id,
-                quote,
-                risk,
-                last_ledger_offset: 5,
-                max_fee: Drops::new(5_000),
-                cancel_max_fee: Drops::new(50_000),
-                fee_budget: Drops::new(10_000_000),
-                fees_paid: Vec::new(),
-                trade_for_s: Some(trade_for_s),
-                unsettled: known.unsettled,
-                settled: known.settled,
-                adoptable: Vec::new(),
-                orphan_reads: 3,
-                paused: None,
-            },
-            key,
-        );
+        let orders_config = OrdersConfig {
+            token,
+            network_id: scenario.network_id,
+            quote,
+            risk,
+            last_ledger_offset: 5,
+            max_fee: Drops::new(5_000),
+            cancel_max_fee: Drops::new(50_000),
+            fee_budget: Drops::new(10_000_000),
+            fees_paid: Vec::new(),
+            trade_for_s: Some(trade_for_s),
+            unsettled: known.unsettled,
+            settled: known.settled,
+            adoptable: Vec::new(),
+            orphan_reads: 3,
+            paused: None,
+            watch: WatchStart::default(),
+        };
+        let orders = OrdersCore::new(orders_config.clone(), key);
         Runner {
             node,
             feed,
             orders,
+            orders_config,
             valuer: ValuerCore::new(),
             records: Vec::new(),
             log: String::new(),
@@ -270,6 +274,7 @@ impl Runner {
             stranger: None,
             invariants: Invariants::new(maker, limits),
             signed: Vec::new(),
+            risk: Vec::new(),
             scenario: scenario.clone(),
             queue: VecDeque::new(),
             connection: None,
@@ -281,6 +286,14 @@ impl Runner {
             keep_log: true,
             spent: [Duration::ZERO; 3],
         }
+    }
+
+    /// Limits and triggers of its own.
+    pub fn with_risk(mut self, risk: RiskConfig) -> Runner {
+        self.orders_config.risk = risk;
+        let key = Keypair::from_seed(&neo_sim::maker_seed()).unwrap();
+        self.orders = OrdersCore::new(self.orders_config.clone(), key);
+        self
     }
 
     /// Lets messages suffer.
@@ -505,6 +518,7 @@ impl Runner {
                 OrdersEffect::Flat => self.flat = true,
                 OrdersEffect::Stranger(cause) => self.stranger = Some(cause),
                 OrdersEffect::Broken(cause) => panic!("{cause}"),
+                OrdersEffect::Risk(note) => self.risk.push(note),
             }
         }
     }

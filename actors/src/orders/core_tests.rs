@@ -36,6 +36,7 @@ fn core(levels: u8) -> OrdersCore {
         adoptable: Vec::new(),
         orphan_reads: 1,
         paused: None,
+        watch: WatchStart::default(),
     };
     OrdersCore::new(config, key())
 }
@@ -288,6 +289,42 @@ fn after_a_dead_transaction_nothing_is_signed_while_later_ones_are_in_flight() {
     assert!(bench.acknowledge().is_empty(), "a number after the hole could not apply");
     bench.ledger(&update(107, 1, vec![], None));
     assert!(bench.effects.contains(&OrdersEffect::Flat));
+}
+
+#[test]
+fn without_a_price_that_can_be_trusted_nothing_stands_and_the_reason_is_told() {
+    let (mut bench, _) = quoting();
+    let far = Outside {
+        reading: Some(neo_market::OutsideReading { price: "2.5".parse().unwrap(), age_s: 1 }),
+        problem: None,
+    };
+    let mut untrusted = update(102, 3, vec![], None);
+    untrusted.reference = reference(&untrusted.view, &far, &ReferenceConfig::default());
+    bench.ledger(&untrusted);
+    let withdrawn = bench.acknowledge();
+    assert_eq!(withdrawn.len(), 2);
+    assert!(withdrawn.iter().all(|intent| intent.purpose == Purpose::Cancel), "{withdrawn:?}");
+    assert!(bench.core.withheld().unwrap().contains("outside_max_deviation_bps"), "{:?}", bench.core.withheld());
+}
+
+#[test]
+fn quotes_stand_around_the_reference_that_the_ledger_came_with() {
+    let mut bench = Bench::new(1);
+    let mut leaning = update(100, 1, vec![], Some(vec![]));
+    leaning.view.bids[0].size = Drops::new(3_000_000_000);
+    let microprice =
+        ReferenceConfig { source: neo_market::reference::PriceSource::Microprice, ..ReferenceConfig::default() };
+    leaning.reference = reference(&leaning.view, &Outside::default(), &microprice);
+    bench.ledger(&leaning);
+    let effects = bench.take();
+    let prices: Vec<String> = effects
+        .iter()
+        .filter_map(|effect| if let OrdersEffect::Persist { records, .. } = effect { Some(records) } else { None })
+        .flatten()
+        .filter_map(|record| if let Record::Order(order) = record { Some(order.price.to_string()) } else { None })
+        .collect();
+    // 10 bps around 2.405.
+    assert_eq!(prices, ["2.402595", "2.407405"]);
 }
 
 #[test]
@@ -635,14 +672,16 @@ fn an_offer_that_only_the_list_shows_ends_the_session_too() {
     assert_eq!(strangers(&bench.effects).len(), 1);
     assert!(strangers(&bench.effects)[0].contains("offer 77"));
 
-    // With ledgers of this session missing it may be an offer of ours whose inclusion nobody saw: withdrawn.
+    // With ledgers of this session missing it may be an offer of ours whose inclusion nobody saw: withdrawn. The gap has the
+    // others withdrawn, too.
     let (mut bench, intents) = quoting();
     let ours = intents.iter().map(|intent| listed(intent.sequence));
     let mut gap = update(110, 4, vec![], Some(ours.chain([listed(77)]).collect()));
     gap.history_lost = Some("the node has no history".to_string());
     bench.ledger(&gap);
     assert!(strangers(&bench.effects).is_empty());
-    assert_eq!(bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect::<Vec<_>>(), [Some(77)]);
+    let cancelled: Vec<Option<u32>> = bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect();
+    assert_eq!(cancelled, [Some(77), Some(1), Some(2)]);
 }
 
 #[test]
@@ -914,3 +953,5 @@ fn a_used_up_fee_budget_stops_quotes_lets_cancels_go_and_ends_by_itself() {
     assert_eq!(bench.core.in_flight(), 2);
     assert_eq!(bench.core.withheld(), None);
 }
+#[path = "watch_tests.rs"]
+mod watch;

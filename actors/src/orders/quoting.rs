@@ -2,13 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use neo_market::plan::{self, Action, Resting};
-use neo_market::quote::{self, Conditions, Desired, Funds, NoQuote, QuoteConfig};
+use neo_market::quote::{Desired, QuoteConfig};
 use neo_market::risk::{Refusal, RiskLimits, RiskState};
-use neo_market::{AmountError, Balances, Drops, Rounding, Shape, Side, Skew};
+use neo_market::{AmountError, Balances, Drops, Side};
 use neo_store::record::Purpose;
 
 use super::core::{OrdersCore, OrdersEffect, OrdersError};
+use super::not_quoted::At;
 use super::sending::Batch;
+use crate::clock::to_utc;
 use crate::messages::LedgerUpdate;
 
 /// [`plan::plan`], or [`plan::withdrawals`].
@@ -34,7 +36,7 @@ impl OrdersCore {
         self.cancel_orphans(now, batch)?;
         let held = self.held();
         let balances = update.account.balances(&update.ledger)?;
-        let desired = self.desire(update, &balances)?;
+        let desired = self.desire(update, &balances, now)?;
         if held.is_none() {
             return self.carry_out(update, balances, desired.as_ref(), now, batch);
         }
@@ -65,13 +67,18 @@ impl OrdersCore {
         batch: &mut Batch,
     ) -> Result<(), OrdersError> {
         let limits = RiskLimits::new(self.config.risk.clone());
+        let at = self.at(now);
         for action in self.plan(desired, plan::plan) {
-            let Some(action) = self.within_budget(action) else { continue };
+            let Some(action) = self.within_budget(action, at) else { continue };
             let state = self.risk_state(update, balances, desired)?;
             match limits.check(action, &state) {
                 Ok(approved) => self.act(approved.into_action(), now, batch)?,
                 Err(refused) => {
-                    tracing::warn!(reason = %refused.reason, "a quote was refused");
+                    let (side, level) = refused.action.slot();
+                    let reason = refused.reason.to_string();
+                    if self.not_quoted.note(refused.reason.kind(), Some(side), Some(level), &reason, at) {
+                        tracing::warn!(reason, "a quote was refused");
+                    }
                     self.withheld = Some(refused.reason.to_string());
                     let over = matches!(
                         *refused.reason,
@@ -88,67 +95,13 @@ impl OrdersCore {
         Ok(())
     }
 
-    /// What should stand, and in `withheld` why not all of it does.
-    fn desire(&mut self, update: &LedgerUpdate, balances: &Balances) -> Result<Option<Desired>, OrdersError> {
-        let desired = match self.wanted(update, balances)? {
-            Ok(mut desired) => {
-                self.withheld = nothing_quoted(&desired);
-                for side in Side::BOTH {
-                    let delayed = self.delays.must_wait(side, self.ledger_index);
-                    // What cannot be renewed is withdrawn: it would come back at an old price with the thaw.
-                    let stopped = self.token_rules.stops(side) || self.refusals.must_wait(side, self.ledger_index);
-                    desired.quotes.retain(|quote| quote.side != side || !(stopped || delayed));
-                    // A side that waits for a moment is no pause while the other one is quoted.
-                    if delayed && desired.quotes.is_empty() {
-                        self.withheld = Some(self.delays.reason(side));
-                    }
-                    if let Some(reason) = self.refusals.reason(side) {
-                        self.withheld = Some(reason);
-                    }
-                }
-                Some(desired)
-            }
-            Err(reason) => {
-                self.withheld = Some(reason);
-                None
-            }
-        };
-        if let Some(reason) = self.token_rules.reason() {
-            self.withheld = Some(reason.to_string());
-        }
-        Ok(desired)
-    }
-
-    /// What the strategy would quote around the ledger's reference price with these balances, or why it quotes nothing.
-    fn wanted(&self, update: &LedgerUpdate, balances: &Balances) -> Result<Result<Desired, String>, AmountError> {
-        let reference = match &update.reference {
-            Ok(reference) => reference.price,
-            Err(reason) => return Ok(Err(reason.to_string())),
-        };
-        let (view, config) = (&update.view, &self.config.quote);
-        let mut funds = Funds::of(balances, update.ledger.reserve_inc, self.offers.len(), config);
-        funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
-        let skew = Skew::at(balances, Some(reference), config)?;
-        let largest = Some(Drops::from_xrp(self.config.risk.max_order_xrp, Rounding::Down)?);
-        let shaped = || {
-            let shape = Shape::of((view, reference), balances, self.volatility.measured()?, skew, config)?;
-            let (rules, reference, shape) = (self.token_rules.issuer(), Some(reference), Some(shape));
-            quote::desired_under(view, &funds, config, Conditions { rules, skew, reference, shape, largest })
-        };
-        Ok(shaped().map_err(|reason: NoQuote| reason.to_string()))
-    }
-
-    /// The reference of a ledger counts for the volatility, if it is of a view of this very ledger.
-    pub(super) fn measure(&mut self, update: &LedgerUpdate) {
-        let fresh = update.view.ledger_index == update.ledger.index;
-        if let (true, Ok(reference)) = (fresh, &update.reference) {
-            self.volatility.observe(update.ledger.close_time.0, reference.price);
-        }
+    pub(super) fn at(&self, now: DateTime<Utc>) -> At {
+        At { ledger_index: self.ledger_index, close_time: to_utc(self.close_time), now }
     }
 
     /// What is left of an action where the budget has no room for a quote: an offer that was to be replaced stands at the
     /// wrong price, and is withdrawn. A cancel may always go.
-    fn within_budget(&mut self, action: Action) -> Option<Action> {
+    fn within_budget(&mut self, action: Action, at: At) -> Option<Action> {
         let in_flight = self.in_flight.values().fold(0, |sum: i64, tx| sum.saturating_add(tx.fee.get()));
         let purpose = match &action {
             Action::Place(_) => Purpose::Place,
@@ -156,6 +109,8 @@ impl OrdersCore {
             Action::Cancel { .. } => return Some(action),
         };
         let Some(reason) = self.fees.refuses(self.fee(purpose), Drops::new(in_flight)) else { return Some(action) };
+        let (side, level) = action.slot();
+        self.not_quoted.note("fee_budget", Some(side), Some(level), &reason, at);
         self.withheld = Some(reason);
         match action {
             Action::Replace { offer_sequence, quote } => {
@@ -215,14 +170,4 @@ impl OrdersCore {
             data_age_ledgers: update.ledger.index.saturating_sub(update.view.ledger_index),
         })
     }
-}
-
-/// Why a whole strategy leaves nothing to quote: the reason of the first level, the others' are like it.
-fn nothing_quoted(desired: &Desired) -> Option<String> {
-    if !desired.quotes.is_empty() {
-        return None;
-    }
-    let first =
-        desired.withheld.first().map(|withheld| format!("the first {}: {}", withheld.side.as_str(), withheld.reason));
-    Some(first.unwrap_or_else(|| "no quote is possible with these funds".to_string()))
 }

@@ -16,6 +16,7 @@ pub mod risk;
 pub mod skew;
 pub mod strategy;
 pub mod tick;
+pub mod triggers;
 pub mod value;
 pub mod view;
 
@@ -32,5 +33,6 @@ pub use risk::{Approved, Refusal, Refused, RiskConfig, RiskLimits, RiskState};
 pub use skew::Skew;
 pub use strategy::{Shape, Strategy};
 pub use tick::{IssuerRules, as_placed};
+pub use triggers::{ClearedBy, Trigger, TriggerConfig, TriggerEvent, Triggers, Trip, TripAction};
 pub use value::value;
 pub use view::{AmmView, Balances, BookLevel, LastTrade, MarketView, Side};

@@ -193,6 +193,26 @@ pub enum WithheldReason {
     },
 }
 
+impl WithheldReason {
+    /// The word that is stored and counted; the figures are in the text.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            WithheldReason::WouldCross { .. } => "would_cross",
+            WithheldReason::WouldTakeFromPool { .. } => "would_take_from_pool",
+            WithheldReason::PoolGoesFirst { .. } => "pool_goes_first",
+            WithheldReason::AboveCeiling { .. } => "above_ceiling",
+            WithheldReason::BelowFloor { .. } => "below_floor",
+            WithheldReason::ShareTooSmall { .. } => "share_too_small",
+            WithheldReason::InsufficientFunds { .. } => "insufficient_funds",
+            WithheldReason::Skewed { .. } => "skewed",
+            WithheldReason::PriceTooSmall { .. } => "price_too_small",
+            WithheldReason::OffTheGrid { .. } => "off_the_grid",
+            WithheldReason::LegTooSmall { .. } => "leg_too_small",
+        }
+    }
+}
+
 /// A level that is not quoted, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withheld {
@@ -276,6 +296,21 @@ pub enum NoQuote {
     /// The arithmetic left the range of amounts.
     #[error("the quotes cannot be computed: {0}")]
     Amount(#[from] AmountError),
+}
+
+impl NoQuote {
+    /// The word that is stored and counted; the figures are in the text.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            NoQuote::NoReferencePrice { .. } => "no_reference_price",
+            NoQuote::CrossedBook { .. } => "crossed_book",
+            NoQuote::AbsurdPrice { .. } => "absurd_price",
+            NoQuote::VolatilityUnknown { .. } => "volatility_unknown",
+            NoQuote::Strategy { .. } => "strategy",
+            NoQuote::Amount(_) => "amount",
+        }
+    }
 }
 
 /// The offers that should stand in this market with these funds.

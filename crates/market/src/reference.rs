@@ -167,6 +167,22 @@ pub enum NoReference {
     Amount(#[from] AmountError),
 }
 
+impl NoReference {
+    /// The word that is stored and counted; the figures are in the text.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            NoReference::Book(reason) => reason.kind(),
+            NoReference::OutsideMissing { .. } => "outside_price_missing",
+            NoReference::OutsideTooOld { .. } => "outside_price_too_old",
+            NoReference::OutsideTooFar { .. } => "outside_price_too_far",
+            NoReference::Disagreement { .. } => "sources_disagree",
+            NoReference::NoSource => "no_source",
+            NoReference::Amount(_) => "amount",
+        }
+    }
+}
+
 /// A source's price, the range within which others do not contradict it, and its weight as configured.
 #[derive(Clone, Copy)]
 struct Candidate {

@@ -179,7 +179,12 @@ impl Node {
         founding: &[MirrorLedger],
     ) -> Result<Node, ScenarioError> {
         check(scenario)?;
-        let (scenario, mirror) = Mirror::following(scenario, token, account, founding);
+        let (mut scenario, mirror) = Mirror::following(scenario, token, account, founding);
+        // The trust line costs a fee: what the account begins with is what the scenario gives it, to the last drop.
+        let fee = Drops::new(scenario.base_fee_drops).to_xrp();
+        if scenario.maker_xrp.is_positive() {
+            scenario.maker_xrp = fee.and_then(|fee| scenario.maker_xrp.add(fee)).unwrap_or(scenario.maker_xrp);
+        }
         Node::mirrored(&scenario, seed, mirror, founding)
     }
 
