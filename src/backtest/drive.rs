@@ -278,7 +278,6 @@ fn feed_config(node: &Node, config: &Config, key: &Keypair) -> Result<FeedConfig
         depth: config.feed.depth,
         price: config.price.clone(),
         dust: Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?,
-        price: config.price.clone(),
         silence_ms: config.feed.silence_ms,
         request_timeout_ms: config.feed.silence_ms,
         audit_ledgers: config.orders.audit_ledgers,
