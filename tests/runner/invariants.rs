@@ -1,9 +1,11 @@
 //! What must be true of every offer that is signed and of every ledger that closes, whatever the strategy and the faults.
 
+use std::collections::BTreeMap;
+
 use neo_actors::messages::LedgerUpdate;
 use neo_ledger::types::Address;
 use neo_market::quote::crosses;
-use neo_market::{Dec, Drops, RiskConfig};
+use neo_market::{Dec, Drops, RiskConfig, Rounding, Side};
 use neo_sim::Node;
 use neo_sim::amount::Value;
 use neo_store::record::{Fill, Order, Role};
@@ -15,6 +17,10 @@ pub struct Invariants {
     seen: u32,
     /// Each break, told.
     pub broken: Vec<String>,
+    /// Fills that took: no offer is signed that would, but the market may move before a ledger includes it, and nothing on the
+    /// ledger is post-only.
+    pub took: Vec<String>,
+    prices: BTreeMap<u32, Dec>,
     /// Offers that were signed.
     pub offers: u64,
     /// Ledgers that closed with the account in view.
@@ -23,12 +29,22 @@ pub struct Invariants {
 
 impl Invariants {
     pub fn new(maker: Address, risk: RiskConfig) -> Invariants {
-        Invariants { maker, risk, seen: 0, broken: Vec::new(), offers: 0, ledgers: 0 }
+        Invariants {
+            maker,
+            risk,
+            seen: 0,
+            broken: Vec::new(),
+            took: Vec::new(),
+            prices: BTreeMap::new(),
+            offers: 0,
+            ledgers: 0,
+        }
     }
 
     /// An offer is signed on this view of the market: it neither crosses it nor rests on old data.
     pub fn signed(&mut self, update: &LedgerUpdate, order: &Order) {
         self.offers += 1;
+        self.prices.insert(order.offer_sequence, order.price);
         let mut broken = |what: String| self.broken.push(format!("ledger {}: {what}: {order:?}", update.ledger.index));
         let nearest = update.view.nearest(order.side.opposite()).unwrap();
         if let Some(nearest) = nearest.filter(|nearest| crosses(order.side, order.price, *nearest)) {
@@ -46,10 +62,22 @@ impl Invariants {
         }
     }
 
-    /// A fill is recorded: we never take.
+    /// A fill is recorded. One that took did so at our price or a better one.
     pub fn filled(&mut self, fill: &Fill) {
-        if fill.role == Role::Taker {
-            self.broken.push(format!("an offer of ours took: {fill:?}"));
+        if fill.role != Role::Taker {
+            return;
+        }
+        self.took.push(format!("{fill:?}"));
+        // Beyond our price by more than the last digits of an amount.
+        let worse = |price: &Dec| {
+            let slack = price.mul(Dec::from_parts(1, -9).unwrap(), Rounding::Up).unwrap();
+            match fill.side {
+                Side::Bid => fill.price > price.add(slack).unwrap(),
+                Side::Ask => fill.price < price.sub(slack).unwrap(),
+            }
+        };
+        if self.prices.get(&fill.offer_sequence).is_none_or(worse) {
+            self.broken.push(format!("an offer of ours took beyond its price: {fill:?}"));
         }
     }
 
