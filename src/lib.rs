@@ -24,6 +24,7 @@ pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod notify;
+mod offsets;
 pub mod output;
 pub mod paper;
 pub mod pause;

@@ -479,10 +479,6 @@ fn detail(text: &str) -> Value {
 /// The offsets of a stored configuration, read leniently: an older engine's has other keys beside them.
 fn offsets(config: &str) -> Option<Offsets> {
     let Ok(config) = config.parse::<toml::Table>() else { return None };
-    let quote = config.get("quote")?;
-    let text = |key: &str| match quote.get(key)? {
-        toml::Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    };
-    Some(Offsets { bid_offset_bps: text("bid_offset_bps")?, ask_offset_bps: text("ask_offset_bps")? })
+    let (bid_offset_bps, ask_offset_bps) = crate::offsets::fixed(config.get("quote")?)?;
+    Some(Offsets { bid_offset_bps, ask_offset_bps })
 }

@@ -1,8 +1,8 @@
 //! The engine trades on a ledger in another process, over a network that spoils what passes. However it goes wrong, the
 //! record is the ledger's to the last digit, nothing is left behind, and no limit was passed at any ledger.
 //!
-//! `NEO_FAULT_SEEDS=1..4 NEO_FAULT_LEDGERS=5000 cargo test --test network_faults mixed -- --nocapture` runs longer;
-//! `scripts/network-faults` does and makes a table.
+//! `NEO_FAULT_SEEDS=1..4 NEO_FAULT_LEDGERS=5000 cargo test --test network_faults every_fault -- --nocapture` runs longer;
+//! `scripts/network-faults` does and makes a table. `NEO_FAULT_STRATEGIES=glft` names the strategies (all of them).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -55,6 +55,11 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     /// `entropy` is another one for each test: one account has one engine on a machine.
     fn new(engine: &'a Engine, entropy: [u8; 16], nodes: usize) -> Bench<'a> {
+        Bench::quoting(engine, entropy, nodes, "")
+    }
+
+    /// The same with more lines in `[quote]`.
+    fn quoting(engine: &'a Engine, entropy: [u8; 16], nodes: usize, quote: &str) -> Bench<'a> {
         let pair = Keypair::from_entropy(entropy, Algorithm::Secp256k1).unwrap();
         let seed = written(entropy, &pair).unwrap().0;
         let mut node = StandAlone::start(engine, &["--manual"], 65_001, "history_ledgers = 200000\n");
@@ -75,7 +80,7 @@ impl<'a> Bench<'a> {
             "[session]\nmode = \"live\"\n[network]\nkind = \"standalone\"\nurl = \"{}\"\nmore_urls = {:?}\n\
              network_id = 65001\nca_file = '{}'\n[account]\naddress = \"{account}\"\nissuer = \"{}\"\n\
              [feed]\nsilence_ms = 5000\noutage_ms = 900000\n[quote]\nexpiration_s = 120\nbid_offset_bps = \"3\"\n\
-             ask_offset_bps = \"3\"\n[risk]\nmax_inventory_xrp = \"{MOST_XRP}\"\nmin_inventory_xrp = \"{LEAST_XRP}\"\n\
+             ask_offset_bps = \"3\"\n{quote}[risk]\nmax_inventory_xrp = \"{MOST_XRP}\"\nmin_inventory_xrp = \"{LEAST_XRP}\"\n\
              max_order_xrp = \"{LARGEST_XRP}\"\n",
             proxies.urls[0],
             &proxies.urls[1..],
@@ -399,12 +404,24 @@ fn from_environment(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_string())
 }
 
+/// The lines of a strategy. A third of what the account holds is XRP; the models stand about as near as 3 bps.
+fn lines_of(strategy: &str) -> String {
+    match strategy {
+        "fixed" => String::new(),
+        model => format!(
+            "strategy = \"{model}\"\ninventory_target_pct = \"33\"\nk_per_bps = \"0.4\"\ngamma_per_bps = \"0.002\"\n\
+             max_offset_bps = \"30\"\n"
+        ),
+    }
+}
+
 /// A run with every fault at random.
-fn mixed(seed: u64, ledgers: u32) {
+fn mixed(strategy: &str, seed: u64, ledgers: u32) {
     let engine = Engine::new();
     let mut own = entropy(150);
     own[..8].copy_from_slice(&seed.to_be_bytes());
-    let mut bench = Bench::new(&engine, own, 3);
+    own[8] = u8::try_from(strategy.len()).unwrap();
+    let mut bench = Bench::quoting(&engine, own, 3, &lines_of(strategy));
     let running = bench.start();
     bench.until_it_quotes();
     let began = Instant::now();
@@ -429,10 +446,14 @@ fn every_fault_at_random_leaves_a_true_record_and_nothing_behind() {
     let seeds = from_environment("NEO_FAULT_SEEDS", "1..1");
     let (first, last) = seeds.split_once("..").unwrap_or((&seeds, &seeds));
     let ledgers = from_environment("NEO_FAULT_LEDGERS", "400").parse().unwrap();
+    let strategies = from_environment("NEO_FAULT_STRATEGIES", "fixed,avellaneda_stoikov,glft");
     for seed in first.parse::<u64>().unwrap()..=last.parse().unwrap() {
-        println!(
-            "seed {seed}, {ledgers} ledgers: NEO_FAULT_SEEDS={seed}..{seed} NEO_FAULT_LEDGERS={ledgers} repeats it"
-        );
-        mixed(seed, ledgers);
+        for strategy in strategies.split(',') {
+            println!(
+                "{strategy}, seed {seed}, {ledgers} ledgers: NEO_FAULT_STRATEGIES={strategy} \
+                 NEO_FAULT_SEEDS={seed}..{seed} NEO_FAULT_LEDGERS={ledgers} repeats it"
+            );
+            mixed(strategy, seed, ledgers);
+        }
     }
 }

@@ -67,7 +67,7 @@ impl Terms {
         if let Some(Ok(size)) = size {
             self.size_xrp = Some(size);
         }
-        self.offsets = text("bid_offset_bps").zip(text("ask_offset_bps"));
+        self.offsets = crate::offsets::fixed(quote);
     }
 
     /// RLUSD of one offer.

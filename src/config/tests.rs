@@ -412,3 +412,10 @@ fn a_skew_that_the_band_would_refuse_is_a_mistake_only_with_a_target() {
     let errors = load("[quote]\ninventory_target_pct = 100\n", &[], &[]).unwrap_err();
     assert!(errors.to_string().contains("quote.inventory_target_pct"), "{errors}");
 }
+
+#[test]
+fn the_example_of_a_model_can_be_used() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/glft.toml");
+    let quote = Config::load(Some(&path), std::iter::empty(), &[]).unwrap().config.quote;
+    assert_eq!((quote.strategy, quote.inventory_target_pct), (Strategy::Glft, Some(d("50"))));
+}

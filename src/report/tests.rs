@@ -293,7 +293,7 @@ fn without_fills_the_offsets_are_named() {
     assert!(Report::new(none.clone()).unwrap().clean);
     for config in ["not toml [", "", "[quote]\nlevels = 2\n"] {
         none.session.config = config.to_string();
-        assert!(text(none.clone()).contains("the offsets are not in the stored configuration"), "{config}");
+        assert!(text(none.clone()).contains("the stored configuration has no fixed offsets"), "{config}");
     }
     none.session.config = "[quote]\nbid_offset_bps = 10\nask_offset_bps = 2.5\n".to_string();
     assert!(text(none).contains("bids 10 bps and asks 2.5 bps"));

@@ -142,7 +142,7 @@ impl Report {
                 printable(&offsets.bid_offset_bps),
                 printable(&offsets.ask_offset_bps)
             ),
-            None => "the offsets are not in the stored configuration".to_string(),
+            None => "the stored configuration has no fixed offsets".to_string(),
         };
         let ledgers = ledgers.map_or_else(String::new, |ledgers| format!(" ({ledgers} ledgers)"));
         format!("filled with the current offsets: no fills: {offsets} in {time} trading time{ledgers}")

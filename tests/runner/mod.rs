@@ -6,11 +6,14 @@
 //! where it can be lost, delayed, doubled or reordered by a [`Fault`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, reason = "test support")]
 
+pub mod invariants;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use invariants::Invariants;
 use neo_actors::feed::core::{Closes, FeedConfig, FeedCore, FeedEffect, FeedInput};
 use neo_actors::feed::nodes::Parting;
 use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, RiskNote, Submission, SubmissionReply};
@@ -24,7 +27,7 @@ use neo_market::Drops;
 use neo_market::quote::QuoteConfig;
 use neo_market::risk::RiskConfig;
 use neo_sim::{ConnectionId, Node, Scenario};
-use neo_store::record::{IntentState, OrderState, Processor, Record};
+use neo_store::record::{IntentState, Order, OrderState, Processor, Record};
 
 /// Time between two ledgers of a network that waits for nobody.
 const LEDGER_MS: u64 = 4_000;
@@ -142,6 +145,9 @@ pub struct Runner {
     pub unrecorded: Vec<neo_ledger::types::Hash>,
     /// Why the orders want the session to end, if they do.
     pub stranger: Option<String>,
+    /// What must always be true, looked at with every ledger.
+    pub invariants: Invariants,
+    signed: Vec<Order>,
     /// What the triggers did.
     pub risk: Vec<RiskNote>,
     orders_config: OrdersConfig,
@@ -162,12 +168,17 @@ impl Runner {
     /// A new world and an engine that has not connected yet. Trades for `trade_for_s` of ledger time.
     pub fn new(scenario: &Scenario, seed: u64, trade_for_s: u32) -> Runner {
         let node = Node::new(scenario, seed).unwrap();
-        Runner::on(node, scenario, trade_for_s, &[], QuoteConfig::default())
+        Runner::on(node, scenario, trade_for_s, &[], (QuoteConfig::default(), RiskConfig::default()))
     }
 
     /// The same with quotes of its own.
     pub fn quoting(scenario: &Scenario, seed: u64, trade_for_s: u32, quote: QuoteConfig) -> Runner {
-        Runner::on(Node::new(scenario, seed).unwrap(), scenario, trade_for_s, &[], quote)
+        Runner::limited(scenario, seed, trade_for_s, (quote, RiskConfig::default()))
+    }
+
+    /// The same within limits of its own.
+    pub fn limited(scenario: &Scenario, seed: u64, trade_for_s: u32, settings: (QuoteConfig, RiskConfig)) -> Runner {
+        Runner::on(Node::new(scenario, seed).unwrap(), scenario, trade_for_s, &[], settings)
     }
 
     /// The engine dies; the ledger lives on for `ledgers`. A new engine knows what the record of the dead one says.
@@ -176,7 +187,13 @@ impl Runner {
             self.node.disconnect(connection);
         }
         self.accept(ledgers);
-        Runner::on(self.node, &self.scenario, trade_for_s, &self.records, QuoteConfig::default())
+        Runner::on(
+            self.node,
+            &self.scenario,
+            trade_for_s,
+            &self.records,
+            (QuoteConfig::default(), RiskConfig::default()),
+        )
     }
 
     /// Closes ledgers without the engine.
@@ -194,8 +211,15 @@ impl Runner {
         said.into_iter().map(|out| out.text).collect()
     }
 
-    fn on(node: Node, scenario: &Scenario, trade_for_s: u32, before: &[Record], quote: QuoteConfig) -> Runner {
+    fn on(
+        node: Node,
+        scenario: &Scenario,
+        trade_for_s: u32,
+        before: &[Record],
+        (quote, risk): (QuoteConfig, RiskConfig),
+    ) -> Runner {
         let known = Known::of(before);
+        let limits = risk.clone();
         let key = Keypair::from_seed(&neo_sim::maker_seed()).unwrap();
         let token = scenario.token();
         let feed = FeedCore::new(FeedConfig {
@@ -215,11 +239,12 @@ impl Runner {
             last_processed: known.last_processed,
             refetch_from: None,
         });
+        let maker = key.address();
         let orders_config = OrdersConfig {
             token,
             network_id: scenario.network_id,
             quote,
-            risk: RiskConfig::default(),
+            risk,
             last_ledger_offset: 5,
             max_fee: Drops::new(5_000),
             cancel_max_fee: Drops::new(50_000),
@@ -247,6 +272,8 @@ impl Runner {
             elapsed: false,
             unrecorded: Vec::new(),
             stranger: None,
+            invariants: Invariants::new(maker, limits),
+            signed: Vec::new(),
             risk: Vec::new(),
             scenario: scenario.clone(),
             queue: VecDeque::new(),
@@ -312,6 +339,11 @@ impl Runner {
 
     /// One message arrives, or a millisecond passes.
     pub fn step(&mut self) {
+        self.proceed();
+        self.invariants.ledger(&self.node);
+    }
+
+    fn proceed(&mut self) {
         self.steps += 1;
         let Some(event) = self.queue.pop_front() else {
             // Nothing is under way: time goes on, and time-outs are looked at.
@@ -445,6 +477,9 @@ impl Runner {
         let begun = Instant::now();
         self.orders_in(OrdersInput::Update(update));
         self.spent[Part::Orders as usize] += begun.elapsed();
+        for order in std::mem::take(&mut self.signed) {
+            self.invariants.signed(update, &order);
+        }
     }
 
     fn feed_in(&mut self, input: FeedInput<'_>) {
@@ -465,7 +500,13 @@ impl Runner {
         for effect in self.orders.on(input, self.now()).unwrap() {
             match effect {
                 OrdersEffect::Record(records) => self.record(records),
-                OrdersEffect::Persist { batch, records } => self.queue.push_back(Event::Persist(batch, records)),
+                OrdersEffect::Persist { batch, records } => {
+                    self.signed.extend(records.iter().filter_map(|record| match record {
+                        Record::Order(order) => Some(order.clone()),
+                        _ => None,
+                    }));
+                    self.queue.push_back(Event::Persist(batch, records));
+                }
                 OrdersEffect::Submit(submission) => self.queue.push_back(Event::Submit(submission)),
                 OrdersEffect::SubmitUnrecorded(submissions) => {
                     self.unrecorded.extend(submissions.iter().map(|submission| submission.hash));
@@ -485,6 +526,9 @@ impl Runner {
     fn record(&mut self, records: Vec<Record>) {
         for record in records {
             self.note("record", &record);
+            if let Record::Fill(fill) = &record {
+                self.invariants.filled(fill);
+            }
             self.records.push(record);
         }
     }

@@ -852,9 +852,9 @@ fn an_orphan_is_cancelled_after_several_lists_and_nothing_is_quoted_before() {
 fn moved(index: u32) -> LedgerUpdate {
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
     let view = MarketView { ledger_index: index, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() };
-    let mut update = update(index, 3, vec![], None);
-    show(&mut update, view);
-    update
+    let mut moved = update(index, 3, vec![], None);
+    show(&mut moved, view);
+    moved
 }
 
 #[test]
