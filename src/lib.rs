@@ -23,6 +23,7 @@ pub mod logging;
 pub mod metrics;
 pub mod notify;
 pub mod output;
+pub mod outside;
 pub mod pause;
 pub mod preflight;
 pub mod progress;

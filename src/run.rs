@@ -177,6 +177,8 @@ impl Prepared {
         let Prepared { mut store, events: (tell, hear), venue, key, metrics, _account_lock } = self;
         let db = store.path().to_path_buf();
         let mut crew_config = crew_config::of(config, &venue, &key, &store)?;
+        let outside = crate::outside::start(&config.price.outside, crew_config.outside.clone())
+            .context("no thread for the outside price")?;
         let bell = Bell::default();
         signals::listen(&tell, &bell)?;
         let new = new_session(config)?;
@@ -207,6 +209,7 @@ impl Prepared {
             }
         };
         venue.end();
+        drop(outside);
         screen.session_closed(&ending, &db, session);
         if let Some(recorder) = recorder {
             crate::record::finish_of_session(&recorder);

@@ -7,6 +7,7 @@ use neo_actors::feed::core::FeedConfig;
 use neo_actors::orders::adopt::Adoptable;
 use neo_actors::orders::core::OrdersConfig;
 use neo_actors::orders::fees::FeePaid;
+use neo_actors::outside::OutsideSlot;
 use neo_ledger::keys::Keypair;
 use neo_ledger::types::{Hash, LedgerTime};
 use neo_market::{Drops, Rounding};
@@ -50,6 +51,7 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
             last_processed,
             refetch_from: store.refetch_from()?,
         },
+        outside: OutsideSlot::default(),
         orders: OrdersConfig {
             token,
             network_id,

@@ -14,7 +14,7 @@ use crate::decimal::LEDGER_DIGITS;
 use crate::quote::{self, BPS};
 use crate::{AmountError, Dec, MarketView, NoQuote, Rounding, Side};
 
-pub use config::{BookPrice, OutsideConfig, PriceSource, ReferenceConfig};
+pub use config::{BookPrice, LocalAddress, OutsideConfig, PriceSource, ReferenceConfig};
 
 /// Decimal places of a weight.
 const WEIGHT_PLACES: i32 = 6;
