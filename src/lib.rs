@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod notify;
 mod offsets;
 pub mod output;
+pub mod outside;
 pub mod paper;
 pub mod pause;
 pub mod preflight;

@@ -179,6 +179,8 @@ impl Prepared {
         let db = store.path().to_path_buf();
         let mut crew_config = crew_config::of(config, &venue, &key, &store)?;
         let lost = lost::records(&venue, &store)?;
+        let outside = crate::outside::start(&config.price.outside, crew_config.outside.clone())
+            .context("no thread for the outside price")?;
         let bell = Bell::default();
         signals::listen(&tell, &bell)?;
         let new = new_session(config)?;
@@ -210,6 +212,7 @@ impl Prepared {
             }
         };
         venue.end();
+        drop(outside);
         screen.session_closed(&ending, &db, session);
         if let Some(recorder) = recorder {
             crate::record::finish_of_session(&recorder);

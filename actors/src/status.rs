@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use neo_market::{Dec, Drops, Side};
+use neo_market::{Dec, Drops, Reading, Side};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,12 @@ pub struct Status {
     pub best_bid: Option<Dec>,
     /// See `best_bid`.
     pub best_ask: Option<Dec>,
+    /// The price that quotes stand around; `None` while none can be trusted.
+    #[serde(default)]
+    pub reference_price: Option<Dec>,
+    /// What it was made from, and what was looked at beside it.
+    #[serde(default)]
+    pub price_sources: Vec<Reading>,
     /// Our offers on the ledger.
     pub quotes: Vec<QuoteStatus>,
     /// Signed transactions whose fate is open.

@@ -56,6 +56,9 @@ impl Valuer {
         status.close_time = Some(to_utc(update.ledger.close_time));
         status.best_bid = update.view.best(neo_market::Side::Bid);
         status.best_ask = update.view.best(neo_market::Side::Ask);
+        let reference = update.reference.as_ref().ok();
+        status.reference_price = reference.map(|reference| reference.price);
+        status.price_sources = reference.map(|reference| reference.readings.clone()).unwrap_or_default();
         status.xrp_drops = update.account.xrp;
         status.rlusd = update.account.rlusd;
         status.audits.balances = self.core.unexplained_changes();

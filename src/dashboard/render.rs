@@ -79,11 +79,14 @@ fn ledger(status: &Status, now: DateTime<Utc>) -> Vec<String> {
 }
 
 fn market(status: &Status, mid: Option<Dec>) -> Vec<String> {
-    vec![
+    let mut parts = vec![
         format!("bid {}", price(status.best_bid)),
         format!("ask {}", price(status.best_ask)),
         format!("mid {}", price(mid)),
-    ]
+    ];
+    let reference = status.reference_price;
+    parts.extend((reference != mid).then(|| format!("reference {}", price(reference))).filter(|_| reference.is_some()));
+    parts
 }
 
 fn quotes(status: &Status, side: Side, mid: Option<Dec>) -> Vec<String> {

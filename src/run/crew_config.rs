@@ -8,6 +8,7 @@ use neo_actors::orders::adopt::Adoptable;
 use neo_actors::orders::core::OrdersConfig;
 use neo_actors::orders::fees::FeePaid;
 use neo_actors::orders::watch::WatchStart;
+use neo_actors::outside::OutsideSlot;
 use neo_ledger::keys::Keypair;
 use neo_ledger::types::{Hash, LedgerTime};
 use neo_market::triggers::worth::{Sample, Worth};
@@ -56,6 +57,7 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
             last_processed,
             refetch_from: store.refetch_from()?.filter(|_| !begins_anew),
         },
+        outside: OutsideSlot::default(),
         orders: OrdersConfig {
             token,
             network_id,

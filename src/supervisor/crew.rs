@@ -15,6 +15,7 @@ use neo_actors::guard::Pulse;
 use neo_actors::messages::Beat;
 use neo_actors::orders::core::{OrdersConfig, OrdersCore};
 use neo_actors::orders::{FeedLink, Orders, SharedOrders};
+use neo_actors::outside::OutsideSlot;
 use neo_actors::recording::Recorder;
 use neo_actors::tell::to_actor;
 use neo_actors::valuer::Valuer;
@@ -38,6 +39,8 @@ pub struct CrewConfig {
     pub nodes: Vec<Endpoint>,
     /// How to follow it.
     pub feed: FeedConfig,
+    /// Where the outside price is left, if there is one.
+    pub outside: OutsideSlot,
     /// What to quote.
     pub orders: OrdersConfig,
     /// How often to checkpoint; `None` when something else owns checkpoints.
@@ -432,7 +435,8 @@ fn start_feed(
     events: &Sender<SupervisorEvent>,
 ) -> Member<Feed> {
     let (nodes, frozen_ms, recorder) = (config.nodes.clone(), config.frozen_ms, config.recorder.clone());
+    let outside = config.outside.clone();
     member(ActorName::Feed, events, move |guard| {
-        Feed::new(FeedCore::new(feed), nodes, guard, frozen_ms, listeners).recorded_by(recorder)
+        Feed::new(FeedCore::new(feed), nodes, guard, frozen_ms, listeners).recorded_by(recorder).with_outside(outside)
     })
 }

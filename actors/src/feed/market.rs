@@ -84,7 +84,7 @@ impl Trades {
         if ledger_index > self.ledger_index {
             (self.ledger_index, self.sum) = (ledger_index, Traded::default());
         }
-        self.sum = self.sum.add(traded)?;
+        self.sum = self.sum.plus(traded)?;
         Ok(())
     }
 

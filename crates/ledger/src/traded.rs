@@ -21,7 +21,7 @@ impl Traded {
     ///
     /// # Errors
     /// [`AmountError::Overflow`] for absurd amounts.
-    pub fn add(self, other: Traded) -> Result<Traded, AmountError> {
+    pub fn plus(self, other: Traded) -> Result<Traded, AmountError> {
         Ok(Traded { xrp: self.xrp.add(other.xrp)?, token: self.token.add(other.token)? })
     }
 }
@@ -45,11 +45,11 @@ pub fn traded(tx: &ValidatedTransaction, own: Address, token: Token) -> Result<T
             continue;
         }
         if let Some((xrp, value)) = node_trade(node, &gets, &pays)? {
-            sum = sum.add(Traded { xrp, token: value })?;
+            sum = sum.plus(Traded { xrp, token: value })?;
         }
     }
     for node in &tx.meta.nodes {
-        sum = sum.add(of_pool(&tx.meta, node, token)?)?;
+        sum = sum.plus(of_pool(&tx.meta, node, token)?)?;
     }
     Ok(sum)
 }

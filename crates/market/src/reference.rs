@@ -14,7 +14,7 @@ use crate::decimal::LEDGER_DIGITS;
 use crate::quote::{self, BPS};
 use crate::{AmountError, Dec, MarketView, NoQuote, Rounding, Side};
 
-pub use config::{BookPrice, OutsideConfig, PriceSource, ReferenceConfig};
+pub use config::{BookPrice, LocalAddress, OutsideConfig, PriceSource, ReferenceConfig};
 
 /// Decimal places of a weight.
 const WEIGHT_PLACES: i32 = 6;
@@ -130,34 +130,35 @@ pub enum NoReference {
     },
     /// The outside price and the book contradict each other: one of them is wrong.
     #[error(
-        "the outside price {outside} is {bps} bps from the book's middle {mid}, price.outside_max_deviation_bps allows \
-         {max_bps}; one of them is wrong: look at both"
+        "the outside price {outside} is {} bps from the book's middle {mid}, price.outside_max_deviation_bps allows {}; one \
+         of them is wrong: look at both",
+        apart.bps, apart.max_bps
     )]
     OutsideTooFar {
         /// The outside price.
         outside: Dec,
         /// The middle of the book.
         mid: Dec,
-        /// How far, in basis points of the middle.
-        bps: Dec,
-        /// How far it may be.
-        max_bps: Dec,
+        /// How far, of the middle.
+        apart: Box<Apart>,
     },
     /// Two sources of the blend contradict each other.
     #[error(
-        "{} says {} and {} says {}: {bps} bps apart, price.max_disagreement_bps allows {max_bps}; wait, or give one of \
-         them no weight",
-        one.0.as_str(), one.1, other.0.as_str(), other.1
+        "{} says {} and {} says {}: {} bps apart, price.max_disagreement_bps allows {}; wait, or give one of them no weight",
+        one.0.as_str(),
+        one.1,
+        other.0.as_str(),
+        other.1,
+        apart.bps,
+        apart.max_bps
     )]
     Disagreement {
         /// A source and its price.
         one: (Source, Dec),
         /// Another.
         other: (Source, Dec),
-        /// How far they are apart, in basis points of the book's price.
-        bps: Dec,
-        /// How far they may be.
-        max_bps: Dec,
+        /// How far they are apart, of the book's price.
+        apart: Box<Apart>,
     },
     /// Every source with a weight is absent or too old.
     #[error("no source of the blend has a price that is new enough; give price.book_weight more than 0, or wait")]
@@ -181,6 +182,15 @@ impl NoReference {
             NoReference::Amount(_) => "amount",
         }
     }
+}
+
+/// How far two prices are from one another, and how far they may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// Basis points.
+    pub bps: Dec,
+    /// Most basis points.
+    pub max_bps: Dec,
 }
 
 /// A source's price, the range within which others do not contradict it, and its weight as configured.
@@ -244,8 +254,8 @@ fn check_outside(mid: Dec, outside: &Outside, config: &ReferenceConfig) -> Resul
     let bps = apart_bps(reading.price.sub(mid)?.abs(), mid)?;
     if bps > config.outside_max_deviation_bps {
         let bps = bps.round_places(2, Rounding::Up)?;
-        let (outside, max_bps) = (reading.price, config.outside_max_deviation_bps);
-        return Err(NoReference::OutsideTooFar { outside, mid, bps, max_bps });
+        let apart = Box::new(Apart { bps, max_bps: config.outside_max_deviation_bps });
+        return Err(NoReference::OutsideTooFar { outside: reading.price, mid, apart });
     }
     Ok(())
 }
@@ -288,7 +298,11 @@ fn agree(all: &[Candidate], book: Dec, max_bps: Dec) -> Result<(), NoReference> 
             if bps > max_bps {
                 let bps = bps.round_places(2, Rounding::Up)?;
                 let named = |candidate: &Candidate| (candidate.reading.source, candidate.reading.price);
-                return Err(NoReference::Disagreement { one: named(one), other: named(other), bps, max_bps });
+                return Err(NoReference::Disagreement {
+                    one: named(one),
+                    other: named(other),
+                    apart: Box::new(Apart { bps, max_bps }),
+                });
             }
         }
     }

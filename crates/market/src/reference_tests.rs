@@ -147,8 +147,8 @@ fn an_outside_price_far_from_the_book_stops_quoting_whatever_it_counts() {
     for config in [of(PriceSource::Mid), blend(1, 0, 0, 0), blend(1, 0, 0, 1)] {
         assert!(reference(&market(), &outside("2.424", 0), &config).is_ok(), "100 bps are allowed");
         let far = reference(&market(), &outside("2.4241", 0), &config).unwrap_err();
-        let NoReference::OutsideTooFar { bps, .. } = &far else { panic!("{far:?}") };
-        assert_eq!(*bps, d("100.42"));
+        let NoReference::OutsideTooFar { apart, .. } = &far else { panic!("{far:?}") };
+        assert_eq!(apart.bps, d("100.42"));
         assert!(far.to_string().contains("outside_max_deviation_bps"), "{far}");
         assert!(reference(&market(), &outside("2.3759", 0), &config).is_err(), "below as above");
         assert!(reference(&market(), &outside("9", 31), &config).is_ok(), "what is too old contradicts nobody");
@@ -180,8 +180,8 @@ fn sources_that_contradict_each_other_make_no_price_and_the_pools_band_is_no_con
     assert!(reference(&view, &Outside::default(), &config).is_ok());
     let config = ReferenceConfig { max_disagreement_bps: d("312"), ..config };
     let apart = reference(&view, &Outside::default(), &config).unwrap_err();
-    let NoReference::Disagreement { one, other, bps, .. } = &apart else { panic!("{apart:?}") };
-    assert_eq!((one.0, other.0, *bps), (Source::BookMid, Source::Amm, d("312.5")));
+    let NoReference::Disagreement { one, other, apart: gap } = &apart else { panic!("{apart:?}") };
+    assert_eq!((one.0, other.0, gap.bps), (Source::BookMid, Source::Amm, d("312.5")));
     // A source without weight contradicts nobody.
     assert!(reference(&view, &Outside::default(), &ReferenceConfig { amm_weight: Dec::zero(), ..config }).is_ok());
 }
