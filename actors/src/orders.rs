@@ -6,6 +6,7 @@ pub mod adopt;
 mod audit;
 pub mod core;
 pub mod fees;
+mod missing;
 mod quoting;
 mod refusals;
 mod sending;

@@ -6,6 +6,7 @@
 //!
 //! Here are the state and the order of work; `settle` reads what a ledger proves, `adopt` takes over what still stands,
 //! `audit` holds what the ledger lists against its own counts,
+//! `missing` says what is unknown after a hole in the history,
 //! `suspects` are offers that nobody owns yet, `stranger` is what others did with our key, `quoting` decides what to change, `token_rules` what the issuer
 //! forbids, `refusals` what waits, `sending` signs and sends.
 
@@ -17,7 +18,7 @@ use neo_ledger::types::{Hash, LedgerTime, Token};
 use neo_market::quote::QuoteConfig;
 use neo_market::risk::RiskConfig;
 use neo_market::{AmountError, Dec, Drops, Side};
-use neo_store::record::{Fault, IntentState, OrderState, Processor, Purpose, Record};
+use neo_store::record::{IntentState, OrderState, Processor, Purpose, Record};
 use thiserror::Error;
 
 use super::adopt::Adoptable;
@@ -226,6 +227,8 @@ pub struct OrdersCore {
     pub(super) fills: (u64, u64),
     /// What earlier sessions left unsettled: hash and LastLedgerSequence.
     pub(super) inherited: BTreeMap<Hash, u32>,
+    /// Those of them that a ledger may have included which nobody saw.
+    pub(super) maybe_missed: BTreeSet<Hash>,
     /// Settled before this session: seen again in history, they are nobody else's.
     pub(super) settled: BTreeSet<Hash>,
     /// Offers that somebody else placed while we run. They are left alone: they may be another engine's.
@@ -274,6 +277,7 @@ impl OrdersCore {
             failed_transactions: 0,
             fills: (0, 0),
             strange: BTreeSet::new(),
+            maybe_missed: BTreeSet::new(),
             history_lost: false,
             stranger: None,
             stranger_told: false,
@@ -528,17 +532,7 @@ impl OrdersCore {
         }
         self.fees.closed(self.close_time);
         if let Some(cause) = &update.history_lost {
-            self.history_lost = true;
-            tracing::error!(cause, "the record has a hole that no node can fill");
-            let action = "followed on from the newest ledger; balances are the ledger's".to_string();
-            let cause = cause.clone();
-            records.push(Record::Fault(Fault {
-                actor: "feed".into(),
-                cause,
-                backtrace: None,
-                action,
-                recorded_at: now,
-            }));
+            self.lose_the_hole(update, cause, now, &mut records);
         }
         self.bury_the_dead(now, &mut records);
         self.resynchronise(update.account.sequence);

@@ -197,6 +197,8 @@ fn nothing_is_sent_before_it_is_durable() {
     assert_eq!(sent, 4);
 }
 
+#[path = "missing_tests.rs"]
+mod missing;
 #[path = "signing_tests.rs"]
 mod signing;
 

@@ -194,12 +194,7 @@ impl OrdersCore {
     /// Transactions that no ledger can include any more. Their numbers are a hole: nothing signed after them can apply.
     pub(super) fn bury_the_dead(&mut self, now: DateTime<Utc>, records: &mut Vec<Record>) {
         let index = Some(self.ledger_index);
-        let over: Vec<Hash> =
-            self.inherited.iter().filter(|(_, last)| **last <= self.ledger_index).map(|(hash, _)| *hash).collect();
-        for hash in over {
-            self.inherited.remove(&hash);
-            records.push(intent_update(&hash, IntentState::Dead, None, index, now));
-        }
+        self.bury_inherited(now, records);
         let dead: Vec<u32> = self
             .in_flight
             .iter()
