@@ -7,12 +7,14 @@ mod audit;
 pub mod core;
 pub mod fees;
 mod missing;
+mod overtaking;
 mod quoting;
 mod refusals;
 mod sending;
 mod settle;
 mod stranger;
 mod suspects;
+mod tickets;
 mod token_rules;
 
 use std::sync::Arc;

@@ -33,11 +33,17 @@ impl OrdersCore {
         records.push(fault("feed", cause.to_string(), action, now));
         self.maybe_missed.extend(self.inherited.keys().copied());
         let account_sequence = update.account.sequence;
-        let used: Vec<u32> = self.in_flight.range(..account_sequence).map(|(sequence, _)| *sequence).collect();
+        self.tickets.look();
+        // A ticket that is listed is not used.
+        let stands = |ticket: &u32| update.owned.as_ref().is_some_and(|owned| owned.tickets().contains(ticket));
+        let in_flight = self.in_flight.range(..account_sequence);
+        let used = in_flight.filter(|(number, tx)| !(tx.by_ticket && stands(number)));
+        let used: Vec<u32> = used.map(|(number, _)| *number).collect();
         let mut unknown = Vec::new();
         for sequence in used {
             let Some(flight) = self.in_flight.remove(&sequence) else { continue };
             unknown.push(flight.hash);
+            self.tickets.spent(sequence);
             records.push(intent_update(&flight.hash, IntentState::Unknown, None, Some(self.ledger_index), now));
             self.see_in_list(sequence, update, now, records);
         }

@@ -7,7 +7,7 @@ use neo_market::risk::{Refusal, RiskLimits, RiskState};
 use neo_market::{AmountError, Balances, Drops, Side, Skew};
 use neo_store::record::Purpose;
 
-use super::core::{OrdersCore, OrdersEffect, OrdersError};
+use super::core::{InFlight, OrdersCore, OrdersEffect, OrdersError};
 use super::sending::Batch;
 use crate::messages::LedgerUpdate;
 
@@ -21,10 +21,6 @@ impl OrdersCore {
         now: DateTime<Utc>,
         effects: &mut Vec<OrdersEffect>,
     ) -> Result<(), OrdersError> {
-        if self.hole {
-            self.withheld = Some("waiting until the transactions after a dead one are settled".to_string());
-            return Ok(());
-        }
         let mut batch = Batch::default();
         let signed = self.quote(update, now, &mut batch);
         self.conclude_batch(batch, signed, now, effects)
@@ -36,7 +32,8 @@ impl OrdersCore {
         let balances = update.account.balances(&update.ledger)?;
         let desired = self.desired(update, balances)?;
         if held.is_none() {
-            return self.carry_out(update, balances, desired.as_ref(), now, batch);
+            self.carry_out(update, balances, desired.as_ref(), now, batch)?;
+            return self.make_tickets(balances.spendable_xrp(), update.ledger.reserve_inc, now, batch);
         }
         self.withheld = held;
         for action in self.plan(desired.as_ref(), plan::withdrawals) {
@@ -47,18 +44,23 @@ impl OrdersCore {
 
     /// Why no offer may be placed for now, if none may. What should not stand any more goes all the same.
     fn held(&self) -> Option<String> {
+        if self.hole {
+            return Some("waiting until the transactions after a dead one are settled".to_string());
+        }
         if !self.orphans.is_empty() {
             return Some("cancelling offers that an earlier session left".to_string());
         }
         let (suspects, reads) = (self.suspects.of_before().count(), self.config.orphan_reads);
         let told = || format!("{suspects} offers that no order owns are listed; {reads} lists must show them first");
-        (suspects > 0).then(told)
+        // With tickets, what should go goes past what is stuck; without, its replacement waits behind it.
+        let stuck = || "waiting until a stuck transaction is settled; cancels go with tickets".to_string();
+        (suspects > 0).then(told).or_else(|| self.overtakes().then(stuck))
     }
 
     /// What is to stand, as far as market, funds and the issuer's rules go; `None`, and why, where nothing is.
     fn desired(&mut self, update: &LedgerUpdate, balances: Balances) -> Result<Option<Desired>, OrdersError> {
         let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
-        funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
+        funds.spendable_xrp = self.less_tickets(self.less_fees(funds.spendable_xrp)?, update.ledger.reserve_inc)?;
         let skew = Skew::of(&balances, &update.view, &self.config.quote)?;
         let conditions = Conditions { rules: self.token_rules.issuer(), skew };
         let desired = match quote::desired_under(&update.view, &funds, &self.config.quote, conditions) {
@@ -146,7 +148,10 @@ impl OrdersCore {
 
     /// What `rule` says of our offers.
     fn plan(&self, desired: Option<&Desired>, rule: Rule) -> Vec<Action> {
-        let busy: Vec<(Side, u8)> = self.in_flight.values().filter_map(|tx| tx.level).collect();
+        // What a ticket can overtake keeps no level busy.
+        let overtakes = self.overtakes();
+        let keeps = |tx: &&InFlight| tx.by_ticket || !overtakes;
+        let busy: Vec<(Side, u8)> = self.in_flight.values().filter(keeps).filter_map(|tx| tx.level).collect();
         let resting: Vec<Resting> = self
             .offers
             .iter()
