@@ -142,6 +142,7 @@ pub struct Runner {
     /// Why the orders want the session to end, if they do.
     pub stranger: Option<String>,
     scenario: Scenario,
+    tickets: u32,
     queue: VecDeque<Event>,
     connection: Option<ConnectionId>,
     now_ms: u64,
@@ -158,12 +159,18 @@ impl Runner {
     /// A new world and an engine that has not connected yet. Trades for `trade_for_s` of ledger time.
     pub fn new(scenario: &Scenario, seed: u64, trade_for_s: u32) -> Runner {
         let node = Node::new(scenario, seed).unwrap();
-        Runner::on(node, scenario, trade_for_s, &[], QuoteConfig::default())
+        Runner::on(node, scenario, trade_for_s, &[], QuoteConfig::default(), 0)
     }
 
     /// The same with quotes of its own.
     pub fn quoting(scenario: &Scenario, seed: u64, trade_for_s: u32, quote: QuoteConfig) -> Runner {
-        Runner::on(Node::new(scenario, seed).unwrap(), scenario, trade_for_s, &[], quote)
+        Runner::on(Node::new(scenario, seed).unwrap(), scenario, trade_for_s, &[], quote, 0)
+    }
+
+    /// The same with tickets for cancels.
+    pub fn ticketed(scenario: &Scenario, seed: u64, trade_for_s: u32, tickets: u32) -> Runner {
+        let node = Node::new(scenario, seed).unwrap();
+        Runner::on(node, scenario, trade_for_s, &[], QuoteConfig::default(), tickets)
     }
 
     /// The engine dies; the ledger lives on for `ledgers`. A new engine knows what the record of the dead one says.
@@ -172,7 +179,7 @@ impl Runner {
             self.node.disconnect(connection);
         }
         self.accept(ledgers);
-        Runner::on(self.node, &self.scenario, trade_for_s, &self.records, QuoteConfig::default())
+        Runner::on(self.node, &self.scenario, trade_for_s, &self.records, QuoteConfig::default(), self.tickets)
     }
 
     /// Closes ledgers without the engine.
@@ -190,7 +197,14 @@ impl Runner {
         said.into_iter().map(|out| out.text).collect()
     }
 
-    fn on(node: Node, scenario: &Scenario, trade_for_s: u32, before: &[Record], quote: QuoteConfig) -> Runner {
+    fn on(
+        node: Node,
+        scenario: &Scenario,
+        trade_for_s: u32,
+        before: &[Record],
+        quote: QuoteConfig,
+        tickets: u32,
+    ) -> Runner {
         let known = Known::of(before);
         let key = Keypair::from_seed(&neo_sim::maker_seed()).unwrap();
         let token = scenario.token();
@@ -226,6 +240,7 @@ impl Runner {
                 settled: known.settled,
                 adoptable: Vec::new(),
                 orphan_reads: 3,
+                cancel_tickets: tickets,
                 paused: None,
             },
             key,
@@ -243,6 +258,7 @@ impl Runner {
             unrecorded: Vec::new(),
             stranger: None,
             scenario: scenario.clone(),
+            tickets,
             queue: VecDeque::new(),
             connection: None,
             now_ms: 0,
