@@ -169,6 +169,14 @@ fn market(page: &mut Page, snapshot: &Snapshot) {
     ];
     let found = found.map(|(what, count)| (labels(&[("what", what)]), count));
     page.family("neo_audit_differences_total", COUNTER, "Differences between the ledger and what is believed.", found);
+    let recording = status.recording.as_ref();
+    let help = "Messages of the node in the recording of this session.";
+    page.one("neo_recording_messages_total", COUNTER, help, recording.map(|recording| recording.messages));
+    let help = "Messages of the node that the recording had no place for.";
+    page.one("neo_recording_dropped_total", COUNTER, help, recording.map(|recording| recording.dropped));
+    let help = "Places of the recording where something may be missing.";
+    page.one("neo_recording_gaps_total", COUNTER, help, recording.map(|recording| recording.gaps));
+    page.one("neo_recording_bytes", GAUGE, "Size of the recording.", recording.map(|recording| recording.bytes));
     let help = "Signed transactions whose fate is open.";
     page.one("neo_transactions_in_flight", GAUGE, help, Some(status.in_flight));
     // Before the first ledger the balances are not known.
@@ -236,7 +244,7 @@ fn health(page: &mut Page, snapshot: &Snapshot) {
 #[cfg(test)]
 mod tests {
     use neo_actors::ActorName;
-    use neo_actors::status::QuoteStatus;
+    use neo_actors::status::{QuoteStatus, RecordingStatus};
     use neo_market::Drops;
 
     use super::*;
@@ -261,6 +269,7 @@ mod tests {
                     quote(Side::Ask, 0, "2.4024", 1),
                 ],
                 in_flight: 1,
+                recording: Some(RecordingStatus { messages: 12, dropped: 3, gaps: 2, bytes: 456, trouble: None }),
                 xrp_drops: Drops::new(9_999_999_999),
                 rlusd: "25000.123456789012345".parse().unwrap(),
                 total_value_rlusd: Some("49000.000000000000001".parse().unwrap()),

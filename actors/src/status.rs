@@ -7,6 +7,8 @@ use neo_market::{Dec, Drops, Side};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::recording::Progress;
+
 /// One of our quotes on the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuoteStatus {
@@ -49,6 +51,29 @@ pub struct AuditStatus {
     pub objects: u64,
     /// Ledgers at which a balance was not what the transactions before made it; compared with every ledger.
     pub balances: u64,
+}
+
+/// The recording of the node's messages, in this session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordingStatus {
+    /// Messages in it.
+    pub messages: u64,
+    /// Messages that are not in it: the disk refused, or the queue was full.
+    pub dropped: u64,
+    /// Places where something may be missing.
+    pub gaps: u64,
+    /// Compressed bytes on the disk.
+    pub bytes: u64,
+    /// Why nothing is written just now.
+    pub trouble: Option<String>,
+}
+
+impl From<Progress> for RecordingStatus {
+    fn from(progress: Progress) -> RecordingStatus {
+        let Progress { messages, dropped, gaps, bytes, trouble, parts: _ } = progress;
+        RecordingStatus { messages, dropped, gaps, bytes, trouble }
+    }
 }
 
 /// The engine's state, as `neo status --json` prints it.
@@ -97,6 +122,9 @@ pub struct Status {
     /// Audits and what they found.
     #[serde(default)]
     pub audits: AuditStatus,
+    /// The recording of the node's messages, where `[feed] record` names one.
+    #[serde(default)]
+    pub recording: Option<RecordingStatus>,
     /// Sequence number of the newest durable record.
     pub durable_seq: u64,
     /// Records waiting for the writer.
