@@ -176,6 +176,14 @@ fn market(page: &mut Page, snapshot: &Snapshot) {
     let refused = status.refusals.iter().map(|(kind, count)| (labels(&[("kind", kind)]), *count));
     let help = "Levels, sides or whole ledgers that were not quoted, by the reason.";
     page.family("neo_refusals_total", COUNTER, help, refused);
+    let recording = status.recording.as_ref();
+    let help = "Messages of the node in the recording of this session.";
+    page.one("neo_recording_messages_total", COUNTER, help, recording.map(|recording| recording.messages));
+    let help = "Messages of the node that the recording had no place for.";
+    page.one("neo_recording_dropped_total", COUNTER, help, recording.map(|recording| recording.dropped));
+    let help = "Places of the recording where something may be missing.";
+    page.one("neo_recording_gaps_total", COUNTER, help, recording.map(|recording| recording.gaps));
+    page.one("neo_recording_bytes", GAUGE, "Size of the recording.", recording.map(|recording| recording.bytes));
     let help = "Signed transactions whose fate is open.";
     page.one("neo_transactions_in_flight", GAUGE, help, Some(status.in_flight));
     // Before the first ledger the balances are not known.
@@ -243,7 +251,7 @@ fn health(page: &mut Page, snapshot: &Snapshot) {
 #[cfg(test)]
 mod tests {
     use neo_actors::ActorName;
-    use neo_actors::status::{QuoteStatus, TripStatus};
+    use neo_actors::status::{QuoteStatus, RecordingStatus, TripStatus};
     use neo_market::Drops;
 
     use super::*;
@@ -268,6 +276,7 @@ mod tests {
                     quote(Side::Ask, 0, "2.4024", 1),
                 ],
                 in_flight: 1,
+                recording: Some(RecordingStatus { messages: 12, dropped: 3, gaps: 2, bytes: 456, trouble: None }),
                 xrp_drops: Drops::new(9_999_999_999),
                 rlusd: "25000.123456789012345".parse().unwrap(),
                 total_value_rlusd: Some("49000.000000000000001".parse().unwrap()),

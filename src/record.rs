@@ -332,7 +332,7 @@ fn tell_the_end(args: &RecordArgs, target: &Target, end: &End, progress: &Progre
         Ended::Refused(_) => "refused",
     };
     let Seen { ledgers, first_ledger, last_ledger, gaps, not_understood } = end.seen;
-    let Progress { messages, dropped, bytes, parts, trouble } = progress;
+    let Progress { messages, dropped, bytes, parts, trouble, .. } = progress;
     if args.json {
         let url = client::shown_url(&target.node.url);
         let (network_id, seconds, connections) = (target.network_id, end.seconds, end.connections);

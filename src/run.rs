@@ -273,6 +273,7 @@ impl Parts<'_> {
             tell: tell.clone(),
             events: hear.clone(),
             paused: crew_config.orders.paused.clone(),
+            recorder: crew_config.recorder.clone(),
         };
         let unattended = Unattended::start(config, metrics, sources)?;
         let system = actix::System::new();

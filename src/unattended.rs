@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use neo_actors::clock::{monotonic_ms, now};
+use neo_actors::recording::Recorder;
 use neo_actors::{SharedStatus, Status, SupervisorEvent};
 use neo_store::writer::Writer;
 use parking_lot::Mutex;
@@ -69,6 +70,8 @@ pub struct Sources {
     pub events: Receiver<SupervisorEvent>,
     /// Why the session begins paused, if it does.
     pub paused: Option<String>,
+    /// The recording of the node's messages, where there is one.
+    pub recorder: Option<Recorder>,
 }
 
 /// What the look-out has found out.
@@ -213,7 +216,8 @@ impl Lookout {
             self.look_for_a_pause();
             self.ask_for_space(monotonic_ms());
             // Whoever holds the status longer than this is the supervisor's business.
-            if let Some(shared) = self.sources.status.try_lock_for(STATUS_LOCK) {
+            if let Some(mut shared) = self.sources.status.try_lock_for(STATUS_LOCK) {
+                shared.recording = self.sources.recorder.as_ref().map(|recorder| recorder.progress().into());
                 status = shared.clone();
             }
             self.look(&status);

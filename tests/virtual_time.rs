@@ -191,6 +191,71 @@ fn lost_and_late_messages_of_the_node_lose_no_fill_and_double_none() {
     }
 }
 
+fn used_tickets(runner: &Runner) -> BTreeSet<u32> {
+    let intended = runner.records.iter().filter_map(|record| match record {
+        Record::Intent(intent) if intent.purpose == Purpose::Cancel => Some(intent),
+        _ => None,
+    });
+    let by_ticket = |blob: &str| neo_ledger::codec::decode(blob).unwrap().get("TicketSequence").is_some();
+    intended.filter(|intent| by_ticket(&intent.blob)).map(|intent| intent.sequence).collect()
+}
+
+#[test]
+fn with_tickets_cancels_go_past_lost_submissions_and_everything_balances() {
+    let mut by_ticket = 0;
+    for seed in 1..=3 {
+        let mut submissions = seed;
+        let mut runner = Runner::ticketed(&Scenario::default(), seed, 1_200, 2).on_a_network().with_fault(Box::new(
+            move |_, event| {
+                // One submission in seven never gets to the node, and whatever is signed after it waits for it to die.
+                let Event::Submit(_) = event else { return Fate::Arrives };
+                submissions += 1;
+                if submissions % 7 == 0 { Fate::Lost } else { Fate::Arrives }
+            },
+        ));
+        assert!(runner.run(MAX_STEPS), "seed {seed}: the log ends with\n{}", tail(&runner.log));
+        assert_eq!(runner.stranger, None, "seed {seed}");
+        let keys: BTreeSet<_> = fills(&runner).iter().map(|fill| (fill.tx_hash.clone(), fill.offer_sequence)).collect();
+        assert_eq!(keys.len(), fills(&runner).len(), "seed {seed}: a fill is recorded twice");
+        let (explained, changed) = sums(&runner);
+        assert_eq!(explained, changed, "seed {seed}");
+        assert_eq!(standing(&runner.node), [], "seed {seed}");
+        let differences = runner.orders.audits();
+        assert_eq!((differences.offers, differences.objects, differences.owner_count), (0, 0, 0), "seed {seed}");
+        let account = runner.node.validated_state().account(maker().address()).unwrap();
+        assert!(
+            account.ticket_count <= 2 && account.owner_count == 1 + account.ticket_count,
+            "seed {seed}: {account:?}"
+        );
+        by_ticket += used_tickets(&runner).len();
+    }
+    assert!(by_ticket > 5, "{by_ticket} cancels went with a ticket: nothing was tried");
+}
+
+#[test]
+fn after_a_kill_the_tickets_are_taken_over_and_no_stranger_is_seen() {
+    for seed in 1..=3 {
+        let mut before = Runner::ticketed(&Scenario::default(), seed, 100_000, 2);
+        let tickets = |runner: &Runner| runner.node.validated_state().account(maker().address()).unwrap().ticket_count;
+        for _ in 0..MAX_STEPS {
+            before.step();
+            if tickets(&before) == 2 && before.orders.quotes().len() == 4 {
+                break;
+            }
+        }
+        let mut after = before.killed(12, 120);
+        assert!(after.run(MAX_STEPS), "seed {seed}: not flat; the log ends with\n{}", tail(&after.log));
+        assert_eq!(after.stranger, None, "seed {seed}");
+        let makes = |record: &&Record| matches!(record, Record::Intent(intent) if intent.purpose == Purpose::Ticket);
+        assert_eq!(after.records.iter().filter(makes).count(), 0, "seed {seed}: they were there");
+        assert_eq!(
+            (tickets(&after), after.orders.audits().objects),
+            (2, 0),
+            "seed {seed}: they stay for the next session"
+        );
+    }
+}
+
 #[test]
 fn with_the_record_lost_only_cancels_leave_and_nothing_is_left_on_the_ledger() {
     let mut cancelled = 0;

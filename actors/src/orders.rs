@@ -8,13 +8,16 @@ pub mod core;
 mod delays;
 mod desired;
 pub mod fees;
+mod missing;
 mod not_quoted;
+mod overtaking;
 mod quoting;
 mod refusals;
 mod sending;
 mod settle;
 mod stranger;
 mod suspects;
+mod tickets;
 mod token_rules;
 pub mod watch;
 

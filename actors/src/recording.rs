@@ -60,6 +60,8 @@ pub struct Progress {
     pub messages: u64,
     /// Messages that are not in it: the disk refused, or the queue was full.
     pub dropped: u64,
+    /// Places where something may be missing.
+    pub gaps: u64,
     /// Compressed bytes on the disk.
     pub bytes: u64,
     /// The parts that were begun.
@@ -189,6 +191,7 @@ impl<S: Sink> Scribe<S> {
             Job::Gap { at, reason } => {
                 if self.may_write(at) {
                     let done = self.sink.gap(at, &reason, 0);
+                    self.shared.progress.lock().gaps += u64::from(done.is_ok());
                     self.heed(done, at.monotonic_us);
                 }
             }
@@ -230,6 +233,7 @@ impl<S: Sink> Scribe<S> {
         };
         let told = self.sink.gap(at, reason, self.untold);
         if told.is_ok() {
+            self.shared.progress.lock().gaps += 1;
             if self.again_us.take().is_some() {
                 tracing::warn!(missing = self.untold, "the recording goes on");
             }

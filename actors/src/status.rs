@@ -8,6 +8,8 @@ use neo_market::{Dec, Drops, Reading, Side};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::recording::Progress;
+
 /// One of our quotes on the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuoteStatus {
@@ -63,6 +65,29 @@ pub struct TripStatus {
     pub reason: String,
     /// Close time of the ledger that it tripped at; unknown for one that is latched from before the session.
     pub since: Option<DateTime<Utc>>,
+}
+
+/// The recording of the node's messages, in this session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordingStatus {
+    /// Messages in it.
+    pub messages: u64,
+    /// Messages that are not in it: the disk refused, or the queue was full.
+    pub dropped: u64,
+    /// Places where something may be missing.
+    pub gaps: u64,
+    /// Compressed bytes on the disk.
+    pub bytes: u64,
+    /// Why nothing is written just now.
+    pub trouble: Option<String>,
+}
+
+impl From<Progress> for RecordingStatus {
+    fn from(progress: Progress) -> RecordingStatus {
+        let Progress { messages, dropped, gaps, bytes, trouble, parts: _ } = progress;
+        RecordingStatus { messages, dropped, gaps, bytes, trouble }
+    }
 }
 
 /// The engine's state, as `neo status --json` prints it.
@@ -126,6 +151,9 @@ pub struct Status {
     /// In how many ledgers levels, sides or everything were not quoted, by the kind of the reason.
     #[serde(default)]
     pub refusals: BTreeMap<String, u64>,
+    /// The recording of the node's messages, where `[feed] record` names one.
+    #[serde(default)]
+    pub recording: Option<RecordingStatus>,
     /// Sequence number of the newest durable record.
     pub durable_seq: u64,
     /// Records waiting for the writer.

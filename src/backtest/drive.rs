@@ -303,6 +303,7 @@ fn orders_config(node: &Node, config: &Config, trade_for_s: u32) -> OrdersConfig
         settled: Vec::new(),
         adoptable: Vec::new(),
         orphan_reads: config.orders.orphan_reads,
+        cancel_tickets: config.orders.cancel_tickets,
         paused: None,
         watch: WatchStart::default(),
     }

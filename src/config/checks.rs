@@ -248,6 +248,9 @@ impl Checks<'_> {
         let told =
             "one list may be a late node's; at a start nothing is quoted until so many ledgers have listed an orphan";
         self.require(reads, "orders.orphan_reads", orders.orphan_reads, told, "use 1 to 20, such as 3");
+        let tickets = orders.cancel_tickets <= 50;
+        let told = "each ticket holds an owner reserve back, and an account has room for 250 of all its programs";
+        self.require(tickets, "orders.cancel_tickets", orders.cancel_tickets, told, "use 0 to 50, such as 2");
         self.require(audit, "orders.audit_ledgers", orders.audit_ledgers, reason, "use 1 to 10000, such as 16");
     }
 

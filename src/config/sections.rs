@@ -292,6 +292,8 @@ pub struct Orders {
     pub orphans: Orphans,
     /// Lists of different validated ledgers that must show an offer which no order owns before anything is done about it.
     pub orphan_reads: u32,
+    /// Tickets that are kept for cancels that would wait behind a stuck sequence number; each costs an owner reserve.
+    pub cancel_tickets: u32,
 }
 
 /// What becomes of offers that an earlier session left standing.
@@ -315,6 +317,7 @@ impl Default for Orders {
             audit_ledgers: 16,
             orphans: Orphans::Cancel,
             orphan_reads: 3,
+            cancel_tickets: 0,
         }
     }
 }

@@ -9,10 +9,10 @@ const WORK: Duration = Duration::from_millis(500);
 
 impl Config {
     /// Transactions that the orders sign at once at most: a cancel for each offer, and for each one that is on its way
-    /// to replace it.
+    /// to replace it. Those that go with tickets go in the place of others; the tickets are made by one more.
     #[must_use]
     pub fn signed_at_once(&self) -> u64 {
-        u64::from(self.quote.levels).saturating_mul(4)
+        u64::from(self.quote.levels).saturating_mul(4).saturating_add(u64::from(self.orders.cancel_tickets > 0))
     }
 
     /// The longest that the orders may be busy with signing; nothing to speak of where the key is in this process.
@@ -43,5 +43,7 @@ mod tests {
         assert_eq!(config.orders_patience(), Duration::from_millis(500), "a key in this process signs at once");
         config.account.signer = vec!["sign".to_string()];
         assert_eq!(config.orders_patience(), Duration::from_millis(8_500), "two levels: eight cancels");
+        config.orders.cancel_tickets = 2;
+        assert_eq!(config.signed_at_once(), 9);
     }
 }

@@ -259,6 +259,22 @@ mod tests {
         }
     }
 
+    /// Only root can give a file away.
+    #[cfg(unix)]
+    #[test]
+    fn a_key_file_of_another_user_is_refused() {
+        let file = file(SEED.as_bytes());
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("SKIPPED: only root can give a file to another user, and this is not root");
+            return;
+        }
+        std::os::unix::fs::chown(file.path(), Some(65_534), None).unwrap();
+        match seed(None, Some(file.path())) {
+            Err(KeyProblem::Foreign { owner, .. }) => assert_eq!(owner, 65_534),
+            other => panic!("{:?}", other.map(|_| "a seed")),
+        }
+    }
+
     #[test]
     fn the_key_type_chooses_the_algorithm() {
         let file = file(b"snoPBrXtMeMyMHUVTgbuqAfg1SUTb\n");

@@ -73,6 +73,7 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
             settled: settled.collect::<Result<_>>()?,
             adoptable: adoptable(config, store)?,
             orphan_reads: config.orders.orphan_reads,
+            cancel_tickets: config.orders.cancel_tickets,
             paused: crate::pause::wanted(store.path()),
             watch: watch(config, venue, store)?,
         },

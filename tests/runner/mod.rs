@@ -152,6 +152,7 @@ pub struct Runner {
     pub risk: Vec<RiskNote>,
     orders_config: OrdersConfig,
     scenario: Scenario,
+    tickets: u32,
     queue: VecDeque<Event>,
     connection: Option<ConnectionId>,
     now_ms: u64,
@@ -168,7 +169,7 @@ impl Runner {
     /// A new world and an engine that has not connected yet. Trades for `trade_for_s` of ledger time.
     pub fn new(scenario: &Scenario, seed: u64, trade_for_s: u32) -> Runner {
         let node = Node::new(scenario, seed).unwrap();
-        Runner::on(node, scenario, trade_for_s, &[], (QuoteConfig::default(), RiskConfig::default()))
+        Runner::on(node, scenario, trade_for_s, &[], (QuoteConfig::default(), RiskConfig::default()), 0)
     }
 
     /// The same with quotes of its own.
@@ -178,7 +179,13 @@ impl Runner {
 
     /// The same within limits of its own.
     pub fn limited(scenario: &Scenario, seed: u64, trade_for_s: u32, settings: (QuoteConfig, RiskConfig)) -> Runner {
-        Runner::on(Node::new(scenario, seed).unwrap(), scenario, trade_for_s, &[], settings)
+        Runner::on(Node::new(scenario, seed).unwrap(), scenario, trade_for_s, &[], settings, 0)
+    }
+
+    /// The same with tickets for cancels.
+    pub fn ticketed(scenario: &Scenario, seed: u64, trade_for_s: u32, tickets: u32) -> Runner {
+        let node = Node::new(scenario, seed).unwrap();
+        Runner::on(node, scenario, trade_for_s, &[], (QuoteConfig::default(), RiskConfig::default()), tickets)
     }
 
     /// The engine dies; the ledger lives on for `ledgers`. A new engine knows what the record of the dead one says.
@@ -187,13 +194,8 @@ impl Runner {
             self.node.disconnect(connection);
         }
         self.accept(ledgers);
-        Runner::on(
-            self.node,
-            &self.scenario,
-            trade_for_s,
-            &self.records,
-            (QuoteConfig::default(), RiskConfig::default()),
-        )
+        let settings = (QuoteConfig::default(), RiskConfig::default());
+        Runner::on(self.node, &self.scenario, trade_for_s, &self.records, settings, self.tickets)
     }
 
     /// Closes ledgers without the engine.
@@ -217,6 +219,7 @@ impl Runner {
         trade_for_s: u32,
         before: &[Record],
         (quote, risk): (QuoteConfig, RiskConfig),
+        tickets: u32,
     ) -> Runner {
         let known = Known::of(before);
         let limits = risk.clone();
@@ -255,6 +258,7 @@ impl Runner {
             settled: known.settled,
             adoptable: Vec::new(),
             orphan_reads: 3,
+            cancel_tickets: tickets,
             paused: None,
             watch: WatchStart::default(),
         };
@@ -276,6 +280,7 @@ impl Runner {
             signed: Vec::new(),
             risk: Vec::new(),
             scenario: scenario.clone(),
+            tickets,
             queue: VecDeque::new(),
             connection: None,
             now_ms: 0,

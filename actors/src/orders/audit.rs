@@ -3,6 +3,8 @@
 //! Pure: lists and counts in, findings out. A finding that stays is told once, and again when it changes; each audit that
 //! finds it counts.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use neo_ledger::Owned;
 use neo_store::record::{Fault, Record};
@@ -49,11 +51,29 @@ impl Audits {
         self.counts.offers = self.counts.offers.saturating_add(1);
     }
 
-    /// One audit: the account's entries against its owner count and against the audit before.
-    pub(super) fn check(&mut self, owned: &Owned, owner_count: u32, ledger_index: u32) -> Vec<Finding> {
+    /// Tickets of ours are not listed any more, and no transaction of ours used them.
+    pub(super) fn tickets_gone(&mut self, gone: &[u32], ledger_index: u32) -> Option<Finding> {
+        if gone.is_empty() {
+            return None;
+        }
+        self.counts.objects = self.counts.objects.saturating_add(1);
+        let cause =
+            format!("our tickets {gone:?} are gone at ledger {ledger_index}, and no transaction of ours used them");
+        Some(Finding { cause, action: "others are made; if you did not use them, look who else has the key" })
+    }
+
+    /// One audit: the account's entries against its owner count and, without its offers and our tickets, against the audit
+    /// before.
+    pub(super) fn check(
+        &mut self,
+        owned: &Owned,
+        our_tickets: &BTreeSet<u32>,
+        owner_count: u32,
+        ledger_index: u32,
+    ) -> Vec<Finding> {
         self.counts.audits = self.counts.audits.saturating_add(1);
         let mut findings: Vec<Finding> = self.owner_count(owned, owner_count, ledger_index).into_iter().collect();
-        let beside_offers = owned.without_offers();
+        let beside_offers = owned.without_offers_and(our_tickets);
         let before = self.beside_offers.replace(beside_offers.clone());
         if let Some(before) = before.filter(|before| *before != beside_offers) {
             self.counts.objects = self.counts.objects.saturating_add(1);
@@ -98,16 +118,20 @@ mod tests {
     #[test]
     fn an_owner_count_that_its_entries_do_not_make_is_told_once_and_counted_each_time() {
         let mut audits = Audits::default();
-        assert_eq!(audits.check(&owned(&["Offer", "Ticket"]), 2, 100), []);
-        let found = audits.check(&owned(&["Offer", "Offer", "Ticket"]), 2, 116);
+        assert_eq!(audits.check(&owned(&["Offer", "Ticket"]), &BTreeSet::new(), 2, 100), []);
+        let found = audits.check(&owned(&["Offer", "Offer", "Ticket"]), &BTreeSet::new(), 2, 116);
         assert_eq!(found.len(), 1);
         assert!(
             found[0].cause.contains("owner count of 2") && found[0].cause.contains("2 Offer, 1 Ticket"),
             "{found:?}"
         );
-        assert_eq!(audits.check(&owned(&["Offer", "Offer", "Ticket"]), 2, 132), [], "told already");
-        assert_eq!(audits.check(&owned(&["Offer", "Ticket"]), 2, 148), []);
-        assert_eq!(audits.check(&owned(&["Offer", "Offer", "Ticket"]), 2, 164).len(), 1, "it is back");
+        assert_eq!(audits.check(&owned(&["Offer", "Offer", "Ticket"]), &BTreeSet::new(), 2, 132), [], "told already");
+        assert_eq!(audits.check(&owned(&["Offer", "Ticket"]), &BTreeSet::new(), 2, 148), []);
+        assert_eq!(
+            audits.check(&owned(&["Offer", "Offer", "Ticket"]), &BTreeSet::new(), 2, 164).len(),
+            1,
+            "it is back"
+        );
         let counts = audits.counts();
         assert_eq!((counts.audits, counts.owner_count, counts.objects), (5, 3, 0));
     }
@@ -115,11 +139,15 @@ mod tests {
     #[test]
     fn entries_that_nobody_here_made_are_found_and_offers_are_no_such() {
         let mut audits = Audits::default();
-        assert_eq!(audits.check(&owned(&["Ticket"]), 1, 100), [], "the first audit has none before it");
-        assert_eq!(audits.check(&owned(&["Ticket", "Offer", "Offer"]), 3, 116), []);
-        let found = audits.check(&owned(&["Ticket", "Check"]), 2, 132);
+        assert_eq!(
+            audits.check(&owned(&["Ticket"]), &BTreeSet::new(), 1, 100),
+            [],
+            "the first audit has none before it"
+        );
+        assert_eq!(audits.check(&owned(&["Ticket", "Offer", "Offer"]), &BTreeSet::new(), 3, 116), []);
+        let found = audits.check(&owned(&["Ticket", "Check"]), &BTreeSet::new(), 2, 132);
         assert!(found[0].cause.contains("1 Check, 1 Ticket at ledger 132, 1 Ticket before"), "{found:?}");
-        assert_eq!(audits.check(&owned(&["Ticket", "Check"]), 2, 148), [], "that is how it is now");
+        assert_eq!(audits.check(&owned(&["Ticket", "Check"]), &BTreeSet::new(), 2, 148), [], "that is how it is now");
         assert_eq!(audits.counts().objects, 1);
     }
 }

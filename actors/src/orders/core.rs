@@ -6,9 +6,11 @@
 //!
 //! Here are the state and the order of work; `settle` reads what a ledger proves, `adopt` takes over what still stands,
 //! `audit` holds what the ledger lists against its own counts,
-//! `suspects` are offers that nobody owns yet, `stranger` is what others did with our key, `quoting` decides what to change, `token_rules` what the issuer
-//! forbids, `refusals` what waits after the ledger's no, `delays` what waits after a fill, `desired` is what is to stand,
-//! `not_quoted` counts what is left out, `watch` measures for the triggers, `sending` signs and sends.
+//! `missing` says what is unknown after a hole in the history, `tickets` are the numbers for cancels that must not wait,
+//! `suspects` are offers that nobody owns yet, `stranger` is what others did with our key, `desired` is what is to stand,
+//! `quoting` decides what to change, `token_rules` what the issuer forbids, `refusals` what waits after the ledger's no,
+//! `delays` what waits after a fill, `not_quoted` counts what is left out, `watch` measures for the triggers, `sending`
+//! signs and sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +21,7 @@ use neo_market::model::RollingVolatility;
 use neo_market::quote::QuoteConfig;
 use neo_market::risk::RiskConfig;
 use neo_market::{AmountError, Dec, Drops, Side};
-use neo_store::record::{Fault, IntentState, OrderState, Processor, Purpose, Record};
+use neo_store::record::{IntentState, OrderState, Processor, Purpose, Record};
 use thiserror::Error;
 
 use super::adopt::Adoptable;
@@ -30,6 +32,7 @@ use super::not_quoted::NotQuoted;
 use super::refusals::Refusals;
 use super::settle::intent_update;
 use super::suspects::Suspects;
+use super::tickets::Tickets;
 use super::token_rules::TokenRules;
 use super::watch::{Watch, WatchStart};
 use crate::clock::to_utc;
@@ -67,6 +70,8 @@ pub struct OrdersConfig {
     pub adoptable: Vec<Adoptable>,
     /// Lists of different ledgers that must show an offer which no order owns before it is cancelled or taken over.
     pub orphan_reads: u32,
+    /// Tickets that are kept for cancels that would wait behind a stuck sequence number; 0: none.
+    pub cancel_tickets: u32,
     /// Why the session begins paused, if it does.
     pub paused: Option<String>,
     /// What the triggers begin with.
@@ -195,6 +200,14 @@ pub(super) struct InFlight {
     pub(super) last_ledger_sequence: u32,
     pub(super) fee: Drops,
     pub(super) sending: Sending,
+    /// It uses a ticket, and no sequence number.
+    pub(super) by_ticket: bool,
+    /// Tickets that it makes.
+    pub(super) makes: u32,
+    /// The validated ledger that it was signed after.
+    pub(super) signed_ledger: u32,
+    /// A node said that it waits for others, or for its place.
+    pub(super) held_back: bool,
 }
 
 /// The orders.
@@ -207,7 +220,9 @@ pub struct OrdersCore {
     pub(super) orphans: BTreeSet<u32>,
     /// Offers that are listed and that no order owns, until enough lists have shown them.
     pub(super) suspects: Suspects,
+    /// By sequence number, or by ticket: the ledger gives no number twice.
     pub(super) in_flight: BTreeMap<u32, InFlight>,
+    pub(super) tickets: Tickets,
     pub(super) next_sequence: u32,
     /// A transaction died: later sequence numbers cannot apply until all in flight are settled.
     pub(super) hole: bool,
@@ -242,6 +257,8 @@ pub struct OrdersCore {
     pub(super) fills: (u64, u64),
     /// What earlier sessions left unsettled: hash and LastLedgerSequence.
     pub(super) inherited: BTreeMap<Hash, u32>,
+    /// Those of them that a ledger may have included which nobody saw.
+    pub(super) maybe_missed: BTreeSet<Hash>,
     /// Settled before this session: seen again in history, they are nobody else's.
     pub(super) settled: BTreeSet<Hash>,
     /// Offers that somebody else placed while we run. They are left alone: they may be another engine's.
@@ -258,6 +275,7 @@ impl OrdersCore {
     #[must_use]
     pub fn new(config: OrdersConfig, key: Keypair) -> OrdersCore {
         let volatility = RollingVolatility::new(config.quote.volatility_window_s);
+        let tickets = Tickets::new(config.cancel_tickets);
         OrdersCore {
             inherited: config.unsettled.iter().copied().collect(),
             settled: config.settled.iter().copied().collect(),
@@ -271,6 +289,7 @@ impl OrdersCore {
             orphans: BTreeSet::new(),
             suspects: Suspects::default(),
             in_flight: BTreeMap::new(),
+            tickets,
             next_sequence: 0,
             hole: false,
             batch: 0,
@@ -295,6 +314,7 @@ impl OrdersCore {
             failed_transactions: 0,
             fills: (0, 0),
             strange: BTreeSet::new(),
+            maybe_missed: BTreeSet::new(),
             history_lost: false,
             stranger: None,
             stranger_told: false,
@@ -310,7 +330,7 @@ impl OrdersCore {
         match input {
             OrdersInput::Update(update) => self.update(update, now, &mut effects)?,
             OrdersInput::Durable(durable) => self.durable(&durable, now, &mut effects)?,
-            OrdersInput::Reply(reply) => self.reply(reply, now, &mut effects),
+            OrdersInput::Reply(reply) => self.reply(reply, now, &mut effects)?,
             OrdersInput::Command(OrdersCommand::Quiesce) => self.quiesce("stopping".to_string()),
             OrdersInput::RecordHalted(reason) => self.quiesce(reason),
             OrdersInput::Command(OrdersCommand::Withdraw) if self.intention != Intention::Closed => {
@@ -431,11 +451,11 @@ impl OrdersCore {
     }
 
     /// True once a withdrawal was asked for and every offer that was on its way has arrived or is dead: what is left in
-    /// flight is cancels.
+    /// flight is cancels, or makes tickets.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let withdrawing = matches!(self.intention, Intention::Withdraw | Intention::Closed);
-        withdrawing && self.in_flight.values().all(|tx| tx.purpose == Purpose::Cancel)
+        withdrawing && self.in_flight.values().all(|tx| matches!(tx.purpose, Purpose::Cancel | Purpose::Ticket))
     }
 
     /// True once a withdrawal was asked for and a node has answered for every cancel, or none can be reached.
@@ -515,17 +535,21 @@ impl OrdersCore {
         let unsent = |tx: &InFlight| matches!(tx.sending, Sending::AwaitsRecord { .. });
         let sequences: Vec<u32> =
             self.in_flight.iter().filter(|(_, tx)| unsent(tx)).map(|(sequence, _)| *sequence).collect();
-        for sequence in &sequences {
-            let Some(flight) = self.in_flight.remove(sequence) else { continue };
+        let mut first = None;
+        for sequence in sequences {
+            let Some(flight) = self.in_flight.remove(&sequence) else { continue };
+            if flight.by_ticket {
+                self.tickets.give_back(sequence);
+            } else {
+                first.get_or_insert(sequence);
+            }
             if flight.purpose != Purpose::Cancel {
-                self.offers.remove(sequence);
+                self.offers.remove(&sequence);
             }
             records.push(intent_update(&flight.hash, IntentState::Dead, None, None, now));
         }
         // They were signed last, so theirs are the highest numbers.
-        if let Some(first) = sequences.first() {
-            self.next_sequence = *first;
-        }
+        self.next_sequence = first.unwrap_or(self.next_sequence);
         records
     }
 
@@ -580,28 +604,23 @@ impl OrdersCore {
         }
         self.fees.closed(self.close_time);
         if let Some(cause) = &update.history_lost {
-            self.history_lost = true;
-            tracing::error!(cause, "the record has a hole that no node can fill");
-            let action = "followed on from the newest ledger; balances are the ledger's".to_string();
-            let cause = cause.clone();
-            records.push(Record::Fault(Fault {
-                actor: "feed".into(),
-                cause,
-                backtrace: None,
-                action,
-                recorded_at: now,
-            }));
+            self.lose_the_hole(update, cause, now, &mut records);
         }
         self.bury_the_dead(now, &mut records);
         self.resynchronise(update.account.sequence);
         if let Some(offers) = &update.offers {
             self.compare(offers, is_history, now, &mut records);
         }
-        if !self.suspects.is_empty() {
+        let owned = update.owned.as_ref();
+        if let Some(gone) = owned.map(|owned| self.tickets.listed(owned.tickets(), is_history)) {
+            records.extend(self.audits.tickets_gone(&gone, self.ledger_index).map(|finding| finding.record(now)));
+        }
+        if !self.suspects.is_empty() || self.tickets.wants_list() {
             effects.push(OrdersEffect::ListAgain);
         }
-        if let Some(owned) = &update.owned {
-            let findings = self.audits.check(owned, update.account.owner_count, self.ledger_index);
+        if let Some(owned) = owned {
+            let ours = self.tickets.ours();
+            let findings = self.audits.check(owned, &ours, update.account.owner_count, self.ledger_index);
             records.extend(findings.into_iter().map(|finding| finding.record(now)));
         }
         let changes = self.token_rules.hear(&update.terms, self.ledger_index, now);

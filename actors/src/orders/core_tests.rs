@@ -35,6 +35,7 @@ fn core(levels: u8) -> OrdersCore {
         settled: Vec::new(),
         adoptable: Vec::new(),
         orphan_reads: 1,
+        cancel_tickets: 0,
         paused: None,
         watch: WatchStart::default(),
     };
@@ -210,6 +211,10 @@ fn nothing_is_sent_before_it_is_durable() {
     assert_eq!(sent, 4);
 }
 
+#[path = "tickets_tests.rs"]
+mod cancel_tickets;
+#[path = "missing_tests.rs"]
+mod missing;
 #[path = "signing_tests.rs"]
 mod signing;
 

@@ -70,7 +70,7 @@ impl OrdersCore {
         };
         let (view, config) = (&update.view, &self.config.quote);
         let mut funds = Funds::of(balances, update.ledger.reserve_inc, self.offers.len(), config);
-        funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
+        funds.spendable_xrp = self.less_tickets(self.less_fees(funds.spendable_xrp)?, update.ledger.reserve_inc)?;
         let skew = Skew::at(balances, Some(reference), config)?;
         let largest = Some(Drops::from_xrp(self.config.risk.max_order_xrp, Rounding::Down)?);
         let shaped = || {

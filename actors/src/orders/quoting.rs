@@ -7,7 +7,7 @@ use neo_market::risk::{Refusal, RiskLimits, RiskState};
 use neo_market::{AmountError, Balances, Drops, Side};
 use neo_store::record::Purpose;
 
-use super::core::{OrdersCore, OrdersEffect, OrdersError};
+use super::core::{InFlight, OrdersCore, OrdersEffect, OrdersError};
 use super::not_quoted::At;
 use super::sending::Batch;
 use crate::clock::to_utc;
@@ -23,10 +23,6 @@ impl OrdersCore {
         now: DateTime<Utc>,
         effects: &mut Vec<OrdersEffect>,
     ) -> Result<(), OrdersError> {
-        if self.hole {
-            self.withheld = Some("waiting until the transactions after a dead one are settled".to_string());
-            return Ok(());
-        }
         let mut batch = Batch::default();
         let signed = self.quote(update, now, &mut batch);
         self.conclude_batch(batch, signed, now, effects)
@@ -38,7 +34,8 @@ impl OrdersCore {
         let balances = update.account.balances(&update.ledger)?;
         let desired = self.desire(update, &balances, now)?;
         if held.is_none() {
-            return self.carry_out(update, balances, desired.as_ref(), now, batch);
+            self.carry_out(update, balances, desired.as_ref(), now, batch)?;
+            return self.make_tickets(balances.spendable_xrp(), update.ledger.reserve_inc, now, batch);
         }
         self.withheld = held;
         for action in self.plan(desired.as_ref(), plan::withdrawals) {
@@ -49,12 +46,17 @@ impl OrdersCore {
 
     /// Why no offer may be placed for now, if none may. What should not stand any more goes all the same.
     fn held(&self) -> Option<String> {
+        if self.hole {
+            return Some("waiting until the transactions after a dead one are settled".to_string());
+        }
         if !self.orphans.is_empty() {
             return Some("cancelling offers that an earlier session left".to_string());
         }
         let (suspects, reads) = (self.suspects.of_before().count(), self.config.orphan_reads);
         let told = || format!("{suspects} offers that no order owns are listed; {reads} lists must show them first");
-        (suspects > 0).then(told)
+        // With tickets, what should go goes past what is stuck; without, its replacement waits behind it.
+        let stuck = || "waiting until a stuck transaction is settled; cancels go with tickets".to_string();
+        (suspects > 0).then(told).or_else(|| self.overtakes().then(stuck))
     }
 
     /// Signs what the plan says and the limits approve.
@@ -129,7 +131,10 @@ impl OrdersCore {
 
     /// What `rule` says of our offers.
     fn plan(&self, desired: Option<&Desired>, rule: Rule) -> Vec<Action> {
-        let busy: Vec<(Side, u8)> = self.in_flight.values().filter_map(|tx| tx.level).collect();
+        // What a ticket can overtake keeps no level busy.
+        let overtakes = self.overtakes();
+        let keeps = |tx: &&InFlight| tx.by_ticket || !overtakes;
+        let busy: Vec<(Side, u8)> = self.in_flight.values().filter(keeps).filter_map(|tx| tx.level).collect();
         let resting: Vec<Resting> = self
             .offers
             .iter()

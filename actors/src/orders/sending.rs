@@ -10,6 +10,7 @@ use neo_market::{Drops, Side};
 use neo_store::record::{Fault, Intent, IntentState, Order, Purpose, Record};
 
 use super::core::{InFlight, Intention, Offer, OrdersCore, OrdersEffect, OrdersError, Sending};
+use super::overtaking::waits_for_others;
 use super::settle::intent_update;
 use crate::clock::to_utc;
 use crate::messages::{IntentsDurable, Submission, SubmissionReply};
@@ -18,6 +19,16 @@ use crate::messages::{IntentsDurable, Submission, SubmissionReply};
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) records: Vec<Record>,
+}
+
+/// What is to be signed.
+pub(super) struct Wanted {
+    pub(super) body: Body,
+    pub(super) purpose: Purpose,
+    /// The level that it occupies.
+    pub(super) level: Option<(Side, u8)>,
+    /// The offer that it cancels or replaces.
+    pub(super) target: Option<u32>,
 }
 
 /// True when the key is elsewhere and gave no signature: another time it may.
@@ -53,7 +64,7 @@ impl OrdersCore {
         let purpose = if replaces.is_some() { Purpose::Replace } else { Purpose::Place };
         let body = Body::OfferCreate { taker_gets, taker_pays, expiration: Some(expires), offer_sequence: replaces };
         let level = Some((quote.side, quote.level));
-        let (sequence, hash) = self.sign(body, purpose, level, replaces, now, batch)?;
+        let (sequence, hash) = self.sign(Wanted { body, purpose, level, target: replaces }, None, now, batch)?;
         batch.records.push(Record::Order(Order {
             offer_sequence: sequence,
             tx_hash: hash.to_string(),
@@ -91,15 +102,15 @@ impl OrdersCore {
         now: DateTime<Utc>,
         batch: &mut Batch,
     ) -> Result<(), OrdersError> {
+        let Some(ticket) = self.number_for_cancel(offer_sequence) else { return Ok(()) };
         let body = Body::OfferCancel { offer_sequence };
-        self.sign(body, Purpose::Cancel, level, Some(offer_sequence), now, batch)?;
+        let wanted = Wanted { body, purpose: Purpose::Cancel, level, target: Some(offer_sequence) };
+        self.sign(wanted, ticket, now, batch)?;
         Ok(())
     }
 
     pub(super) fn cancel_orphans(&mut self, now: DateTime<Utc>, batch: &mut Batch) -> Result<(), OrdersError> {
-        let orphans: Vec<(u32, Option<(Side, u8)>)> =
-            self.orphans.iter().filter(|offer| !self.is_being_cancelled(**offer)).map(|offer| (*offer, None)).collect();
-        self.cancel_all(orphans, now, batch)
+        self.cancel_all(self.orphans.iter().map(|offer| (*offer, None)).collect(), now, batch)
     }
 
     /// A cancel that cannot be signed holds no other up, unless the signer is away: then each would wait for it in vain.
@@ -121,23 +132,16 @@ impl OrdersCore {
         unsigned
     }
 
-    pub(super) fn is_being_cancelled(&self, offer_sequence: u32) -> bool {
-        self.in_flight.values().any(|tx| tx.purpose == Purpose::Cancel && tx.target == Some(offer_sequence))
-    }
-
     /// Cancels every offer, resting or in flight, that no cancel in flight is for. Sequence order makes the cancel of an
-    /// offer that is still in flight run after it.
+    /// offer that is still in flight run after it. What rests needs no such order, and goes with a ticket where the
+    /// sequence is stuck.
     pub(super) fn withdraw(&mut self, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) -> Result<(), OrdersError> {
-        if self.hole {
-            return Ok(());
-        }
         let mut batch = Batch::default();
         // Whoever leaves waits for no further list: a cancel of what is gone takes nothing away.
         self.orphans.append(&mut self.suspects.take_of_before());
         let orphans = self.orphans.iter().map(|offer| (*offer, None));
         let offers = self.offers.iter().map(|(sequence, offer)| (*sequence, Some((offer.side, offer.level))));
-        let open = orphans.chain(offers).filter(|(offer, _)| !self.is_being_cancelled(*offer)).collect();
-        let signed = self.cancel_all(open, now, &mut batch);
+        let signed = self.cancel_all(orphans.chain(offers).collect(), now, &mut batch);
         self.conclude_batch(batch, signed, now, effects)
     }
 
@@ -192,21 +196,23 @@ impl OrdersCore {
 
     pub(super) fn sign(
         &mut self,
-        body: Body,
-        purpose: Purpose,
-        level: Option<(Side, u8)>,
-        target: Option<u32>,
+        wanted: Wanted,
+        ticket: Option<u32>,
         now: DateTime<Utc>,
         batch: &mut Batch,
     ) -> Result<(u32, Hash), OrdersError> {
+        let Wanted { body, purpose, level, target } = wanted;
+        let makes = if let Body::TicketCreate { count } = body { count } else { 0 };
         let sequence = self.next_sequence;
-        let next = sequence.checked_add(1).ok_or(OrdersError::SequenceEnd { sequence })?;
+        let next = sequence.checked_add(1).and_then(|next| next.checked_add(makes));
+        let next = if ticket.is_some() { Some(sequence) } else { next };
+        let next = next.ok_or(OrdersError::SequenceEnd { sequence })?;
         let last_ledger_sequence = self.ledger_index.saturating_add(self.config.last_ledger_offset);
         let fee = self.fee(purpose);
         let transaction = Transaction {
             account: self.key.address(),
-            sequence,
-            ticket_sequence: None,
+            sequence: if ticket.is_some() { 0 } else { sequence },
+            ticket_sequence: ticket,
             fee,
             flags: 0,
             last_ledger_sequence: Some(last_ledger_sequence),
@@ -216,6 +222,8 @@ impl OrdersCore {
         let signed = self.key.sign(&transaction)?;
         // Only what is signed has its number: a key that failed once leaves no hole for the cancels of the stop.
         self.next_sequence = next;
+        ticket.iter().for_each(|ticket| self.tickets.take(*ticket));
+        let sequence = ticket.unwrap_or(sequence);
         batch.records.push(Record::Intent(Intent {
             tx_hash: signed.hash.to_string(),
             purpose,
@@ -231,7 +239,20 @@ impl OrdersCore {
         let hash = signed.hash;
         self.in_flight.insert(
             sequence,
-            InFlight { hash, blob: signed.blob, purpose, level, target, last_ledger_sequence, fee, sending },
+            InFlight {
+                hash,
+                blob: signed.blob,
+                purpose,
+                level,
+                target,
+                last_ledger_sequence,
+                fee,
+                sending,
+                by_ticket: ticket.is_some(),
+                makes,
+                signed_ledger: self.ledger_index,
+                held_back: false,
+            },
         );
         Ok((sequence, hash))
     }
@@ -285,8 +306,16 @@ impl OrdersCore {
     }
 
     /// A reply is a hint: it is recorded, it teaches the fee, and it settles nothing.
-    pub(super) fn reply(&mut self, reply: SubmissionReply, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) {
-        let Some(flight) = self.in_flight.values_mut().find(|tx| tx.hash == reply.hash) else { return };
+    ///
+    /// # Errors
+    /// What a withdrawal that goes on at once gives.
+    pub(super) fn reply(
+        &mut self,
+        reply: SubmissionReply,
+        now: DateTime<Utc>,
+        effects: &mut Vec<OrdersEffect>,
+    ) -> Result<(), OrdersError> {
+        let Some(flight) = self.in_flight.values_mut().find(|tx| tx.hash == reply.hash) else { return Ok(()) };
         flight.sending = if reply.result.is_ok() { Sending::Sent } else { Sending::Unanswered };
         if let Some(cost) = reply.open_ledger_cost {
             self.open_ledger_cost = Some(cost);
@@ -295,14 +324,16 @@ impl OrdersCore {
             Ok(code) => code,
             Err(error) => {
                 tracing::warn!(hash = %reply.hash, error, "no answer to a submission; it is sent again with the next ledger");
-                return;
+                return Ok(());
             }
         };
         if said != "tesSUCCESS" && said != "terQUEUED" {
             tracing::warn!(hash = %reply.hash, result = said, "a submission was not accepted as it is");
         }
+        let is_news = waits_for_others(&said) && !flight.by_ticket && !std::mem::replace(&mut flight.held_back, true);
         let record = intent_update(&reply.hash, IntentState::Submitted, Some(said), None, now);
         effects.push(OrdersEffect::Record(vec![record]));
+        if is_news { self.overtake(now, effects) } else { Ok(()) }
     }
 
     /// Sends what no node has answered for again: the same blob, so it can only ever count once.

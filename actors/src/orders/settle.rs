@@ -26,6 +26,8 @@ impl OrdersCore {
             return;
         }
         let flight = self.in_flight.remove(&transaction.sequence);
+        // Whoever signed it: if it had a ticket, that is used up.
+        self.tickets.spent(transaction.sequence);
         // The record may know it from an earlier session even where this one does not.
         let inherited = self.inherited.remove(&transaction.hash).is_some();
         if inherited || flight.as_ref().is_some_and(|flight| flight.hash == transaction.hash) {
@@ -45,6 +47,7 @@ impl OrdersCore {
                 self.orphans.insert(transaction.sequence);
             }
             None if inherited && transaction.kind == "OfferCreate" => self.settle_offer(transaction, now, records),
+            None if inherited && transaction.kind == "TicketCreate" => self.tickets.look(),
             None => {}
         }
     }
@@ -70,9 +73,10 @@ impl OrdersCore {
             tracing::warn!(hash = %flight.hash, result = transaction.result, purpose = %flight.purpose,
                 "a transaction of ours was included without success");
         }
-        if flight.purpose == Purpose::Cancel {
-            self.settle_cancel(flight, succeeded);
-            return;
+        match flight.purpose {
+            Purpose::Place | Purpose::Replace => {}
+            Purpose::Cancel => return self.settle_cancel(flight, succeeded),
+            Purpose::Ticket => return self.settle_tickets(flight, transaction, succeeded),
         }
         if let Some((side, _)) = flight.level {
             self.refusals.hear(side, &transaction.result, transaction.ledger_index);
@@ -102,7 +106,7 @@ impl OrdersCore {
     ) {
         tracing::error!(hash = %transaction.hash, sequence = transaction.sequence,
             "a transaction that this session did not sign has used its sequence number");
-        self.hole = true;
+        self.hole |= !flight.by_ticket;
         self.failed_transactions += 1;
         let index = Some(transaction.ledger_index);
         records.push(intent_update(&flight.hash, IntentState::Dead, None, index, now));
@@ -119,6 +123,18 @@ impl OrdersCore {
     pub(super) fn settle_cancel(&mut self, flight: &InFlight, succeeded: bool) {
         if let (true, Some(target)) = (succeeded, flight.target) {
             self.orphans.remove(&target);
+        }
+    }
+
+    /// The ledger sets the numbers after the transaction's own aside (rippled, `CreateTicket.cpp`). Where it did not, those
+    /// that were signed behind them have numbers too high.
+    fn settle_tickets(&mut self, flight: &InFlight, transaction: &OwnTransaction, succeeded: bool) {
+        let first = transaction.sequence.saturating_add(1);
+        if succeeded {
+            self.tickets.made(first..=transaction.sequence.saturating_add(flight.makes));
+        } else {
+            self.tickets.refused(transaction.ledger_index);
+            self.hole |= self.in_flight.range(first..).next().is_some();
         }
     }
 
@@ -195,12 +211,7 @@ impl OrdersCore {
     /// Transactions that no ledger can include any more. Their numbers are a hole: nothing signed after them can apply.
     pub(super) fn bury_the_dead(&mut self, now: DateTime<Utc>, records: &mut Vec<Record>) {
         let index = Some(self.ledger_index);
-        let over: Vec<Hash> =
-            self.inherited.iter().filter(|(_, last)| **last <= self.ledger_index).map(|(hash, _)| *hash).collect();
-        for hash in over {
-            self.inherited.remove(&hash);
-            records.push(intent_update(&hash, IntentState::Dead, None, index, now));
-        }
+        self.bury_inherited(now, records);
         let dead: Vec<u32> = self
             .in_flight
             .iter()
@@ -210,7 +221,11 @@ impl OrdersCore {
         for sequence in dead {
             let Some(flight) = self.in_flight.remove(&sequence) else { continue };
             tracing::warn!(hash = %flight.hash, sequence, purpose = %flight.purpose, "a transaction of ours is dead");
-            self.hole = true;
+            if flight.by_ticket {
+                self.tickets.give_back(sequence);
+            } else {
+                self.hole = true;
+            }
             self.failed_transactions += 1;
             records.push(intent_update(&flight.hash, IntentState::Dead, None, index, now));
             if flight.purpose != Purpose::Cancel && self.offers.remove(&sequence).is_some() {
@@ -220,9 +235,9 @@ impl OrdersCore {
         }
     }
 
-    /// With nothing in flight, the ledger's number is ours again.
+    /// With nothing in flight that has a sequence number, the ledger's number is ours again.
     pub(super) fn resynchronise(&mut self, account_sequence: u32) {
-        if self.in_flight.is_empty() {
+        if self.in_flight.values().all(|tx| tx.by_ticket) {
             self.next_sequence = account_sequence;
             self.hole = false;
         } else {

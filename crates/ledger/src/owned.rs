@@ -3,7 +3,7 @@
 //! Most entries count once in their owner's OwnerCount. The others are told apart here, so that what a node lists can be
 //! held against what the account's root says (rippled, `adjustOwnerCount` and its callers).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
@@ -35,6 +35,7 @@ struct Kind {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owned {
     kinds: BTreeMap<String, Kind>,
+    tickets: BTreeSet<u32>,
 }
 
 impl Owned {
@@ -45,6 +46,13 @@ impl Owned {
             mine.objects = mine.objects.saturating_add(kind.objects);
             mine.reserves = mine.reserves.saturating_add(kind.reserves);
         }
+        self.tickets.extend(other.tickets);
+    }
+
+    /// The numbers of its tickets.
+    #[must_use]
+    pub fn tickets(&self) -> &BTreeSet<u32> {
+        &self.tickets
     }
 
     /// What the OwnerCount must be, by what is listed.
@@ -59,10 +67,20 @@ impl Owned {
         self.kinds.get(entry).map_or(0, |kind| kind.objects)
     }
 
-    /// Everything but the offers, which come and go.
+    /// Everything but the offers, which come and go, and these tickets.
     #[must_use]
-    pub fn without_offers(&self) -> Owned {
-        Owned { kinds: self.kinds.iter().filter(|(name, _)| *name != "Offer").map(|(n, k)| (n.clone(), *k)).collect() }
+    pub fn without_offers_and(&self, tickets: &BTreeSet<u32>) -> Owned {
+        let mut others = self.clone();
+        others.kinds.remove("Offer");
+        let left_out = self.tickets.intersection(tickets).count();
+        others.tickets.retain(|ticket| !tickets.contains(ticket));
+        if let Some(kind) = others.kinds.get_mut("Ticket") {
+            let left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
+            kind.objects = kind.objects.saturating_sub(left_out);
+            kind.reserves = kind.reserves.saturating_sub(left_out);
+        }
+        others.kinds.retain(|_, kind| kind.objects > 0);
+        others
     }
 
     fn add(&mut self, entry: &str, reserves: u32) {
@@ -121,6 +139,10 @@ impl OwnedPage {
             let entry = object.get("LedgerEntryType").and_then(Value::as_str);
             let entry = entry.ok_or_else(|| ProtocolError::Missing { what: WHAT, field: "LedgerEntryType".into() })?;
             owned.add(entry, reserves_of(entry, object, &account));
+            if entry == "Ticket" {
+                let number = object.get("TicketSequence").and_then(Value::as_u64);
+                owned.tickets.extend(number.and_then(|number| u32::try_from(number).ok()));
+            }
         }
         Ok(OwnedPage { owned, marker: raw.marker, ledger_index: raw.ledger_index })
     }
@@ -166,14 +188,17 @@ mod tests {
             {"LedgerEntryType": "SignerList", "SignerEntries": [1, 2, 3]},
             {"LedgerEntryType": "SignerList", "Flags": LSF_ONE_OWNER_COUNT, "SignerEntries": [1, 2, 3]},
             {"LedgerEntryType": "Oracle", "PriceDataSeries": [1, 2, 3, 4, 5, 6]},
-            {"LedgerEntryType": "Ticket"}, {"LedgerEntryType": "Novelty"}]});
+            {"LedgerEntryType": "Ticket", "TicketSequence": 9}, {"LedgerEntryType": "Novelty"}]});
         let page = OwnedPage::from_value(&page, me).unwrap();
         // Offers 2, lines 2 of 3, escrow 1, signer lists 5 and 1, oracle 2, ticket 1, novelty 1.
         assert_eq!(page.owned.reserves(), 2 + 2 + 1 + 5 + 1 + 2 + 1 + 1);
         assert_eq!([page.owned.count("Offer"), page.owned.count("RippleState"), page.owned.count("AMM")], [2, 3, 0]);
         assert_eq!((page.marker, page.ledger_index), (Some(json!("more")), Some(7)));
         assert!(page.owned.to_string().contains("3 RippleState (2 charged)"), "{}", page.owned);
-        assert_eq!(page.owned.without_offers().reserves(), page.owned.reserves() - 2);
+        assert_eq!(page.owned.without_offers_and(&BTreeSet::new()).reserves(), page.owned.reserves() - 2);
+        let without = page.owned.without_offers_and(&BTreeSet::from([8, 9]));
+        assert_eq!((without.reserves(), without.count("Ticket")), (page.owned.reserves() - 3, 0));
+        assert_eq!((page.owned.tickets().len(), without.tickets().len()), (1, 0));
     }
 
     #[test]

@@ -90,6 +90,11 @@ pub enum Body {
         /// Digits of the rate of offers for the account's tokens: 3 to 15, or 0 for all.
         tick_size: Option<u8>,
     },
+    /// Sets sequence numbers aside: those that follow the account's own, which goes on behind them.
+    TicketCreate {
+        /// How many: 1 to 250.
+        count: u32,
+    },
 }
 
 impl Body {
@@ -102,6 +107,7 @@ impl Body {
             Body::Payment { .. } => "Payment",
             Body::TrustSet { .. } => "TrustSet",
             Body::AccountSet { .. } => "AccountSet",
+            Body::TicketCreate { .. } => "TicketCreate",
         }
     }
 }
@@ -205,6 +211,7 @@ impl Body {
                 json.put("ClearFlag", clear_flag.as_ref())?;
                 json.put("TickSize", tick_size.as_ref())
             }
+            Body::TicketCreate { count } => json.put("TicketCount", Some(count)),
         }
     }
 
@@ -229,6 +236,7 @@ impl Body {
                 clear_flag: get(json, "ClearFlag")?,
                 tick_size: get(json, "TickSize")?,
             }),
+            "TicketCreate" => Ok(Body::TicketCreate { count: need(json, "TicketCount")? }),
             _ => Err(TxError::Unsupported { kind: crate::types::shown(&kind) }),
         }
     }

@@ -155,6 +155,8 @@ words! {
         Replace = "replace",
         /// An OfferCancel.
         Cancel = "cancel",
+        /// A TicketCreate: numbers for cancels that must not wait.
+        Ticket = "ticket",
     }
 }
 
@@ -337,7 +339,7 @@ pub struct Intent {
     pub tx_hash: String,
     /// What it is for.
     pub purpose: Purpose,
-    /// The account sequence that it uses; an OfferCreate's offer has this number.
+    /// The account sequence that it uses, or the ticket in its place; an OfferCreate's offer has this number.
     pub sequence: u32,
     /// The offer that it cancels or replaces.
     pub offer_sequence: Option<u32>,

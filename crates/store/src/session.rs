@@ -145,7 +145,7 @@ impl Store {
     pub fn settled_since(&self, ledger_index: u32) -> Result<Vec<String>, StoreError> {
         query(
             &self.conn,
-            "SELECT tx_hash FROM intents WHERE state IN ('validated', 'dead') AND settled_ledger_index >= ?1",
+            "SELECT tx_hash FROM intents WHERE state IN ('validated', 'dead', 'unknown') AND settled_ledger_index >= ?1",
             [ledger_index],
             |row| row.get(0),
         )
@@ -172,14 +172,15 @@ impl Store {
         .map_err(sqlite(&self.path, "reading the fees of the last day"))
     }
 
-    /// Signed transactions whose fate is not known, oldest first.
+    /// Signed transactions whose fate is not known, oldest first; without those whose ledgers no node has any more.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`], also for a row that this version cannot read.
     pub fn unsettled_intents(&self) -> Result<Vec<IntentRow>, StoreError> {
         query(
             &self.conn,
-            "SELECT * FROM intents WHERE state IN ('intended', 'submitted', 'unknown') ORDER BY seq",
+            "SELECT * FROM intents WHERE state IN ('intended', 'submitted', 'unknown')
+                 AND NOT (state = 'unknown' AND settled_ledger_index IS NOT NULL) ORDER BY seq",
             [],
             intent_row,
         )

@@ -282,12 +282,15 @@ fn the_next_start_knows_what_was_settled_from_a_ledger_on_and_what_was_not() {
         let (tx_hash, recorded_at) = (hash(n), at(2));
         Record::IntentUpdate(IntentUpdate { tx_hash, state, engine_result: None, ledger_index, recorded_at })
     };
-    let mut records: Vec<_> = (1..=4).map(|n| Record::Intent(intent(n))).collect();
+    let mut records: Vec<_> = (1..=6).map(|n| Record::Intent(intent(n))).collect();
     records.extend([
         told(1, IntentState::Validated, Some(6)),
         told(2, IntentState::Validated, Some(7)),
         told(3, IntentState::Dead, Some(9)),
         told(4, IntentState::Submitted, None),
+        // What a session could not learn is learnt by the next; what no node's history tells stays unknown.
+        told(5, IntentState::Unknown, None),
+        told(6, IntentState::Unknown, Some(9)),
     ]);
     running.durably(records).unwrap();
     running.vanish();
@@ -297,11 +300,11 @@ fn the_next_start_knows_what_was_settled_from_a_ledger_on_and_what_was_not() {
         hashes.sort();
         hashes
     };
-    assert_eq!(settled(7), [hash(2), hash(3)]);
-    assert_eq!(settled(8), [hash(3)]);
+    assert_eq!(settled(7), [hash(2), hash(3), hash(6)]);
+    assert_eq!(settled(8), [hash(3), hash(6)]);
     assert!(settled(10).is_empty());
     let open: Vec<_> = store.unsettled_intents().unwrap().into_iter().map(|row| row.intent.tx_hash).collect();
-    assert_eq!(open, [hash(4)]);
+    assert_eq!(open, [hash(4), hash(5)]);
 }
 
 #[test]

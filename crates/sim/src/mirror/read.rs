@@ -230,6 +230,15 @@ impl Assembler {
         if index < self.first_open() {
             return;
         }
+        // Nobody could fill what lies between: a node's mistake, which must not end what comes after it.
+        if let Some(last) = self.last_closed.filter(|last| index > last.saturating_add(MOST_MISSING)) {
+            tracing::warn!(
+                ledger = index,
+                after = last,
+                "a recorded ledgerClosed is passed over: no chain jumps so far"
+            );
+            return self.gap();
+        }
         let last = self.last_closed.map_or(index, |last| last.max(index));
         self.last_closed = Some(last);
         self.draft(index).closed.get_or_insert(closed);
@@ -367,5 +376,31 @@ impl<I: Iterator<Item = Result<Item, RecordingError>>> Iterator for Ledgers<I> {
                 None => self.ended = true,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neo_ledger::{Address, Currency};
+    use serde_json::json;
+
+    use super::*;
+
+    fn closes(index: u32) -> LedgerClosed {
+        let value = json!({"ledger_index": index, "ledger_hash": "AB".repeat(32), "ledger_time": 800_000_000,
+            "fee_base": 10, "reserve_base": 1_000_000, "reserve_inc": 200_000});
+        LedgerClosed::from_value(&value).unwrap()
+    }
+
+    #[test]
+    fn a_ledger_that_jumps_absurdly_is_passed_over_as_a_gap_and_what_follows_is_read() {
+        let mut assembler = Assembler::new(Token { currency: Currency::RLUSD, issuer: Address([9; 20]) });
+        for index in [1_000, 1_001, 50_000_000, 1_002, 1_003] {
+            assembler.closed(closes(index));
+        }
+        assembler.sound = [true, true];
+        let ledgers: Vec<MirrorLedger> = std::iter::from_fn(|| assembler.next_ledger(true)).collect();
+        assert_eq!(ledgers.iter().map(|ledger| ledger.index).collect::<Vec<_>>(), [1_000, 1_001, 1_002, 1_003]);
+        assert_eq!(ledgers.iter().map(MirrorLedger::has_gap).collect::<Vec<_>>(), [false, true, true, true]);
     }
 }
