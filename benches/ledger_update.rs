@@ -55,6 +55,7 @@ fn market(c: &mut Criterion) {
         ledger_index: 9,
         bids: ["2.3990", "2.3980", "2.3970"].map(level).to_vec(),
         asks: ["2.4010", "2.4020", "2.4030"].map(level).to_vec(),
+        ..MarketView::default()
     };
     let balances =
         Balances { xrp: Drops::new(10_000_000_000), reserve: Drops::new(2_000_000), rlusd: "25000".parse().unwrap() };

@@ -130,7 +130,12 @@ fn decode(text: &str, account: Address, token: Token) -> Option<(Drops, Dec)> {
 /// Four offers around the middle, all of them within the limits.
 fn planned(tick: &Tick, config: &QuoteConfig, limits: &RiskLimits) -> Vec<Quote> {
     let level = |price| BookLevel { price, size: Drops::new(1_000_000_000) };
-    let view = MarketView { ledger_index: tick.ledger_index, bids: vec![level(tick.bid)], asks: vec![level(tick.ask)] };
+    let view = MarketView {
+        ledger_index: tick.ledger_index,
+        bids: vec![level(tick.bid)],
+        asks: vec![level(tick.ask)],
+        ..MarketView::default()
+    };
     let balances = Balances {
         xrp: Drops::new(1_000_000_000_000),
         reserve: Drops::new(2_000_000),

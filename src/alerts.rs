@@ -31,11 +31,14 @@ pub enum Kind {
     CheckpointBlocked,
     /// The disk has little room left.
     DiskLow,
+    /// A trigger tripped.
+    Risk,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] = [Kind::Fault, Kind::Pause, Kind::CrashLoop, Kind::CheckpointBlocked, Kind::DiskLow];
+    pub const ALL: [Kind; 6] =
+        [Kind::Fault, Kind::Pause, Kind::CrashLoop, Kind::CheckpointBlocked, Kind::DiskLow, Kind::Risk];
 
     /// The word in JSON and in metrics.
     #[must_use]
@@ -46,6 +49,7 @@ impl Kind {
             Kind::CrashLoop => "crash_loop",
             Kind::CheckpointBlocked => "checkpoint_blocked",
             Kind::DiskLow => "disk_low",
+            Kind::Risk => "risk",
         }
     }
 }

@@ -92,8 +92,9 @@ pub struct RunArgs {
     /// Stop after this much trading time, e.g. 30m [default: until asked]
     #[arg(long = "for", value_name = "DURATION")]
     pub duration: Option<String>,
-    /// How to trade: sim, paper, live or replay [default: sim]
-    #[arg(long, value_name = "MODE")]
+    /// How to trade [default: sim]. sim: on a simulated market. paper: on the mirror of a real one, followed through
+    /// network.url without a key; our offers are matched there, by what really trades. live: real offers, real money
+    #[arg(long, value_name = "sim|paper|live")]
     pub mode: Option<String>,
     /// The record's file; one file holds one mode, network and account [default: data/neo-MODE.db]
     #[arg(long, value_name = "FILE")]
@@ -111,7 +112,7 @@ pub struct RunArgs {
     /// Close the simulated ledger's ledgers N times faster than real time, or as fast as the engine follows (max)
     #[arg(long, value_name = "N|max")]
     pub speed: Option<String>,
-    /// Begin on a new simulated world instead of the one of the last session
+    /// Begin a new record, on a new simulated world instead of the one of the last session (modes sim and paper)
     #[arg(long)]
     pub fresh: bool,
     /// With --fresh on a record that has sessions: do not ask
@@ -415,6 +416,10 @@ pub enum ExportWhat {
     Valuations,
     /// Fees, deposits, withdrawals, and what nothing explains
     Flows,
+    /// What was not quoted, and why
+    Refusals,
+    /// Triggers that tripped, and how that ended
+    Trips,
 }
 
 /// How rows are written.
@@ -557,6 +562,10 @@ pub struct SimLedgerArgs {
     /// Close a ledger when a client asks with ledger_accept, and never else, as a stand-alone rippled
     #[arg(long)]
     pub manual: bool,
+    /// Follow a real market instead of making one up: TOML with urls and network_id of its nodes, the mode paper of
+    /// `neo run` without the engine. The scenario names the token's issuer; nothing is sent to those nodes but questions
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["speed", "manual", "state"])]
+    pub follow: Option<PathBuf>,
     /// Keep the world here: read at the start, saved at the end
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,

@@ -10,11 +10,12 @@ mod layers;
 mod problem;
 mod render;
 mod sections;
+mod signing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use neo_market::{QuoteConfig, RiskConfig};
+use neo_market::{QuoteConfig, ReferenceConfig, RiskConfig};
 use serde::{Deserialize, Serialize};
 
 pub use layers::{Origin, environment};
@@ -41,6 +42,8 @@ pub struct Config {
     pub account: Account,
     /// Prices and sizes of the quotes.
     pub quote: QuoteConfig,
+    /// The price that quotes stand around.
+    pub price: ReferenceConfig,
     /// Limits that no offer passes.
     pub risk: RiskConfig,
     /// How transactions are sent.
@@ -203,6 +206,7 @@ impl Builder {
         let mut origins: BTreeMap<String, Origin> =
             self.known.iter().map(|key| (key.clone(), Origin::Default)).collect();
         origins.extend(self.set.into_iter().map(|(key, leaf)| (key, leaf.origin)));
+        config.fill_token();
         if file_is_whole {
             let found = checks::check(&config, &origins);
             self.problems.extend(found.into_iter().filter(|problem| !mistyped.contains(&problem.key)));

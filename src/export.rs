@@ -58,6 +58,8 @@ const fn table(what: ExportWhat) -> ExportTable {
         ExportWhat::Orders => ExportTable::Orders,
         ExportWhat::Valuations => ExportTable::Valuations,
         ExportWhat::Flows => ExportTable::Flows,
+        ExportWhat::Refusals => ExportTable::Refusals,
+        ExportWhat::Trips => ExportTable::Trips,
     }
 }
 

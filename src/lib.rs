@@ -25,6 +25,7 @@ pub mod logging;
 pub mod metrics;
 pub mod notify;
 pub mod output;
+pub mod paper;
 pub mod pause;
 pub mod preflight;
 pub mod progress;

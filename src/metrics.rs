@@ -169,6 +169,13 @@ fn market(page: &mut Page, snapshot: &Snapshot) {
     ];
     let found = found.map(|(what, count)| (labels(&[("what", what)]), count));
     page.family("neo_audit_differences_total", COUNTER, "Differences between the ledger and what is believed.", found);
+    let standing = status.trips.iter().map(|trip| (labels(&[("trigger", &trip.trigger), ("action", &trip.action)]), 1));
+    page.family("neo_trigger_tripped", GAUGE, "1 for each trigger that is tripped now.", standing);
+    let tripped = status.trip_counts.iter().map(|(trigger, count)| (labels(&[("trigger", trigger)]), *count));
+    page.family("neo_trips_total", COUNTER, "Trips in this session.", tripped);
+    let refused = status.refusals.iter().map(|(kind, count)| (labels(&[("kind", kind)]), *count));
+    let help = "Levels, sides or whole ledgers that were not quoted, by the reason.";
+    page.family("neo_refusals_total", COUNTER, help, refused);
     let help = "Signed transactions whose fate is open.";
     page.one("neo_transactions_in_flight", GAUGE, help, Some(status.in_flight));
     // Before the first ledger the balances are not known.
@@ -236,7 +243,7 @@ fn health(page: &mut Page, snapshot: &Snapshot) {
 #[cfg(test)]
 mod tests {
     use neo_actors::ActorName;
-    use neo_actors::status::QuoteStatus;
+    use neo_actors::status::{QuoteStatus, TripStatus};
     use neo_market::Drops;
 
     use super::*;
@@ -265,6 +272,14 @@ mod tests {
                 rlusd: "25000.123456789012345".parse().unwrap(),
                 total_value_rlusd: Some("49000.000000000000001".parse().unwrap()),
                 bid_fills: 3,
+                trips: vec![TripStatus {
+                    trigger: "rejects".to_string(),
+                    action: "pause".to_string(),
+                    reason: "5 of them".to_string(),
+                    since: None,
+                }],
+                trip_counts: BTreeMap::from([("rejects".to_string(), 2)]),
+                refusals: BTreeMap::from([("no_reserve".to_string(), 7), ("unfunded".to_string(), 1)]),
                 ask_fills: 2,
                 last_checkpoint_at: Some("2026-04-18T10:00:00.250Z".parse().unwrap()),
                 last_checkpoint_pause_us: Some(1_500),

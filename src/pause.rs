@@ -2,7 +2,10 @@
 //!
 //! The latch is a file, so that it needs no running engine, outlives a restart and a crash, and can be set by hand:
 //! `NAME.db.pause` beside a record pauses its engine, `KILL` in a record's folder those of all records there. What is in
-//! the file is the reason. A file that is there and cannot be read pauses too.
+//! the file is the reason. A file that is there and cannot be read pauses too. `NAME.db.latch` is the triggers' (see
+//! [`latch`]) and pauses in the same way; `neo resume` takes it away with the operator's.
+
+pub mod latch;
 
 use std::ffi::OsString;
 use std::fs;
@@ -41,13 +44,16 @@ pub fn kill_file(db: &Path) -> PathBuf {
 /// Why the engine of `db` is to be paused, if it is.
 #[must_use]
 pub fn wanted(db: &Path) -> Option<String> {
-    [kill_file(db), pause_file(db)].iter().find_map(|file| reason_in(file))
+    [kill_file(db), pause_file(db), latch::file(db)].iter().find_map(|file| reason_in(file))
 }
 
 fn reason_in(file: &Path) -> Option<String> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let said = match fs::read(file) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).trim().chars().take(REASON_CHARS).collect(),
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes).trim().replace('\n', "; ");
+            text.chars().take(REASON_CHARS).collect()
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
         Err(error) => format!("it cannot be read: {error}"),
     };
@@ -117,7 +123,7 @@ fn write(file: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("{} cannot be written; the session is NOT paused", file.display()))
 }
 
-/// Ends the pause of one record's engine. A `KILL` file of the folder stays: whoever set it takes it away.
+/// Ends the pause of one record's engine, and what its triggers hold. A `KILL` file of the folder stays: whoever set it takes it away.
 ///
 /// # Errors
 /// What the system said of the file.
@@ -128,11 +134,27 @@ pub fn resume(db: &Path, json: bool, out: &mut Out) -> Result<ExitCode> {
         Err(error) if error.kind() == ErrorKind::NotFound => false,
         Err(error) => return Err(error).with_context(|| format!("{} cannot be removed", file.display())),
     };
+    let held = latch::held(db);
+    let latch = latch::file(db);
+    let latched = latch::remove(db).with_context(|| format!("{} cannot be removed", latch.display()))?;
     let status = running(db)?;
     let words = match wanted(db) {
         Some(reason) => format!("still {reason}; remove {} to quote again", kill_file(db).display()),
+        None if latched => {
+            let names: Vec<&str> = held.iter().map(|(trigger, _)| trigger.as_str()).collect();
+            format!(
+                "resumed from the triggers {}: the engine quotes again with the next validated ledger, and counts its \
+                 losses from then on",
+                names.join(", ")
+            )
+        }
         None if was => "resumed: the engine quotes again with the next validated ledger".to_string(),
-        None => "it was not paused".to_string(),
+        None => match status.as_ref().and_then(|status| status.trips.first()) {
+            Some(trip) => {
+                format!("the trigger {} pauses by itself, and resumes by itself: {}", trip.trigger, trip.reason)
+            }
+            None => "it was not paused".to_string(),
+        },
     };
     tell(db, status.as_ref(), &words, json, out)?;
     Ok(if wanted(db).is_some() { ExitCode::Failed } else { ExitCode::Clean })

@@ -1,7 +1,5 @@
 //! `neo record`, and the recording of a session: the node's messages as files that can be read again.
 
-mod watch;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +12,7 @@ use neo_ledger::Address;
 use neo_ledger::client::{self, ClientEvent, Endpoint};
 use neo_ledger::recording::{Direction, Header, Rotation, Series};
 use neo_ledger::types::Token;
+use neo_ledger::watch::{Effect, Input, Seen, Watch, how_it_ended};
 use neo_store::record::Mode;
 use serde::Serialize;
 use tokio::runtime::Runtime;
@@ -29,7 +28,6 @@ use crate::signals;
 use crate::simulator::Simulator;
 use crate::supervisor::dump::Bell;
 use crate::venue::Venue;
-use watch::{Effect, Input, Seen, Watch};
 
 /// How often the time and a request to stop are looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -299,19 +297,6 @@ impl Recording<'_> {
         let line = format!("{messages} messages, {} ledgers, {} kB in {file}", seen.ledgers, bytes / 1_024);
         self.bar.draw(&line, 0, None);
         Ok(())
-    }
-}
-
-fn how_it_ended(event: Option<ClientEvent>) -> (bool, String) {
-    match event {
-        Some(ClientEvent::Busy { error }) => (true, error),
-        Some(ClientEvent::Failed { error }) => (false, error),
-        // 1008: the node cut us off for our load, or because we read too slowly.
-        Some(ClientEvent::Closed { code, reason }) => {
-            let shown = code.map_or_else(|| "no code".to_string(), |code| format!("code {code}"));
-            (code == Some(1008), format!("the node closed it ({shown}) {reason}"))
-        }
-        Some(ClientEvent::Connected | ClientEvent::Text(_)) | None => (false, "it ended without a word".to_string()),
     }
 }
 

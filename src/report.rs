@@ -3,6 +3,7 @@
 //!
 //! [`Report::new`] makes the report from rows alone; [`Report::lines`] is what people read, `--json` prints the rest.
 
+mod risk;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
@@ -15,11 +16,14 @@ use chrono::{DateTime, Utc};
 use neo_market::{AmountError, Dec, Drops, FillPoint, Side, SpreadStats};
 use neo_store::old::ImportedSession;
 use neo_store::record::{
-    Checkpoint, EndReason, EndedAtSource, Fault, Fill, Flow, FlowCause, Order, Stage, StopStage, ValuationSnapshot,
+    Checkpoint, EndReason, EndedAtSource, Fault, Fill, Flow, FlowCause, Order, Refusal, Stage, StopStage, TripRow,
+    ValuationSnapshot,
 };
 use neo_store::{Reader, Reconciliation, Recorded, SessionRow, StoreError};
 use serde::Serialize;
 use serde_json::Value;
+
+pub use risk::{RefusalSum, TripLine};
 
 use crate::exit::ExitCode;
 use crate::output::Out;
@@ -48,6 +52,10 @@ pub struct Rows {
     pub checkpoints: Vec<Checkpoint>,
     /// Its faults.
     pub faults: Vec<Fault>,
+    /// What it did not quote.
+    pub refusals: Vec<Refusal>,
+    /// The triggers that tripped.
+    pub trips: Vec<TripRow>,
     /// Fills and flows held against the balances, or why that cannot be done.
     pub books: Result<Reconciliation, String>,
     /// Where it was imported from.
@@ -127,6 +135,10 @@ pub struct Report {
     pub fault_count: usize,
     /// The first of them.
     pub faults: Vec<FaultLine>,
+    /// What was not quoted, by the kind of the reason.
+    pub refusals: Vec<RefusalSum>,
+    /// The triggers that tripped.
+    pub trips: Vec<TripLine>,
     /// Class B records that were dropped under pressure.
     pub coalesced_rows: u64,
     /// Where it was imported from; history is shown, not judged.
@@ -272,6 +284,8 @@ fn read(reader: &Reader, number: Option<i64>) -> Result<Rows, StoreError> {
         valuations: records(reader.valuations(number)?),
         checkpoints: records(reader.checkpoints(number)?),
         faults: records(reader.faults(number)?),
+        refusals: records(reader.refusals(number)?),
+        trips: records(reader.trips(number)?),
         books,
         imported: reader.imported(number)?,
     })
@@ -325,6 +339,8 @@ impl Report {
             checkpoints: checkpoints(&rows.checkpoints),
             fault_count: rows.faults.len(),
             faults: rows.faults.iter().take(FAULTS_SHOWN).map(FaultLine::new).collect(),
+            refusals: risk::refusal_sums(&rows.refusals),
+            trips: risk::trip_lines(&rows.trips),
             coalesced_rows: row.coalesced_rows,
             stop_stages: rows.stages,
             imported: rows.imported,

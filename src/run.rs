@@ -37,6 +37,7 @@ use crate::signals;
 use crate::supervisor::crew::{Crew, CrewConfig};
 use crate::supervisor::dump::Bell;
 use crate::supervisor::note::NoteBook;
+use crate::supervisor::policy::Outage;
 use crate::supervisor::stop::{Deadlines, is_done};
 use crate::supervisor::{Ending, Limits, Supervisor};
 use crate::unattended::space::{MinFree, refuse_low};
@@ -62,8 +63,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
             return Ok(ExitCode::Usage);
         }
     };
-    venue::refuse_unknown(loaded.config.session.mode)?;
-    if args.fresh && loaded.config.session.mode != Mode::Sim {
+    if args.fresh && !matches!(loaded.config.session.mode, Mode::Sim | Mode::Paper) {
         let text =
             "--fresh begins a new simulated world, and a real ledger goes on; for a new record give another --db";
         return Err(Refusal { exit: ExitCode::Usage, text: text.to_string() }.into());
@@ -168,7 +168,7 @@ impl Prepared {
         crate::backup::before_session(&mut store, &config.store)?;
         crate::thin::before_session(&mut store);
         let account_lock = venue::lock_account(db, &identity)?;
-        let venue = Venue::open(config, db)?;
+        let venue = Venue::open(config, &store)?;
         Ok(Prepared { store, events, venue, key, metrics, _account_lock: account_lock })
     }
 
@@ -186,7 +186,8 @@ impl Prepared {
         let recorder = crew_config.recorder.clone();
         logging::set_session(session);
         let started_at = new.started_at;
-        let parts = Parts { config, crew_config, key, session, started_at, db: db.clone(), look, bell };
+        let outage = venue.outage(config);
+        let parts = Parts { config, crew_config, key, session, started_at, db: db.clone(), look, bell, outage };
         let assembled = parts.assemble(store, tell, hear, metrics);
         let (supervisor, control, mut screen, unattended) = match assembled {
             Ok(assembled) => assembled,
@@ -196,7 +197,7 @@ impl Prepared {
                 return Err(error);
             }
         };
-        screen.session_started(session, &db, &venue.shown_url());
+        screen.session_started(session, &db, &venue.shown_market());
         let (ending, watchdog) = match supervisor.run(&mut screen) {
             Ok(ended) => ended,
             Err(error) => {
@@ -229,6 +230,7 @@ struct Parts<'a> {
     db: PathBuf,
     look: Look,
     bell: Bell,
+    outage: Outage,
 }
 
 impl Parts<'_> {
@@ -240,7 +242,7 @@ impl Parts<'_> {
         hear: Receiver<SupervisorEvent>,
         metrics: Option<TcpListener>,
     ) -> Result<(Supervisor, ControlServer, Dashboard, Unattended)> {
-        let Parts { config, crew_config, key, session, started_at, db, look, bell } = self;
+        let Parts { config, crew_config, key, session, started_at, db, look, bell, outage } = self;
         let (writer, thread) = store.start_writer(session)?;
         let status: SharedStatus = Arc::new(Mutex::new(Status {
             session,
@@ -287,7 +289,7 @@ impl Parts<'_> {
                 deadlines: Deadlines { whole_ms: config.stop.deadline_ms, urgent_ms: config.stop.urgent_deadline_ms },
                 frozen_ms: config.supervisor.frozen_ms,
                 start_ms: START_DEADLINE_MS,
-                outage_ms: config.feed.outage_ms,
+                outage,
             },
             own_checkpoints: config.store.checkpoint == CheckpointOwner::Own,
             notify: Notify::from_environment(),

@@ -17,19 +17,23 @@ use neo_ledger::keys::Keypair;
 use neo_ledger::message::{self, Message};
 use neo_ledger::request;
 use neo_ledger::result::ServerInfo;
+use neo_market::{Dec, Drops};
 use neo_sim::server::visiting_path;
 use neo_store::open::Identity;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use crate::config::Config;
+use crate::config::{Config, Sim};
 use crate::exit::ExitCode;
 use crate::live::key::SEED_VARIABLE;
 use crate::output::printable;
+use crate::paper::FollowFile;
 
 /// How long a new ledger may take until it answers.
 const START_MS: u64 = 20_000;
+/// The same for one that must see a few ledgers of a real market first.
+const FOLLOW_MS: u64 = 90_000;
 /// How long a ledger may take to save its state and end.
 const END_MS: u64 = 10_000;
 /// How long a ledger that runs may take to say who it is.
@@ -66,6 +70,28 @@ pub struct Launch {
     pub seed: u64,
     /// `max`, or how many times faster than real time.
     pub speed: String,
+    /// The real market that it mirrors, in mode paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow: Option<FollowFile>,
+    /// XRP and RLUSD that the account begins with in a new world, in the place of the scenario's.
+    #[serde(skip)]
+    pub carried: Option<(Drops, Dec)>,
+}
+
+impl Launch {
+    /// The scenario as a new world begins with it.
+    fn beginning(&self) -> Result<String> {
+        let Some((xrp, rlusd)) = self.carried else { return Ok(self.scenario.clone()) };
+        let scenario: Sim = toml::from_str(&self.scenario).context("the scenario")?;
+        let scenario = Sim { maker_xrp: xrp.to_xrp()?, maker_rlusd: rlusd, ..scenario };
+        toml::to_string(&scenario).context("the scenario")
+    }
+
+    /// Whether a ledger that was started with this can be what is wanted: with what a world begins is past then.
+    fn is_same(&self, other: &Launch) -> bool {
+        (&self.scenario, self.seed, &self.speed, &self.follow)
+            == (&other.scenario, other.seed, &other.speed, &other.follow)
+    }
 }
 
 /// What a running ledger says of itself.
@@ -102,6 +128,8 @@ struct Started {
 pub struct Simulator {
     url: String,
     folder: PathBuf,
+    /// It was started just now, and not found.
+    is_new: bool,
 }
 
 /// The folder of the world that belongs to a database.
@@ -146,15 +174,19 @@ impl Simulator {
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
         let launch_file = folder.join("launch.json");
         if let Some(running) = running(&folder)? {
-            if read_json::<Launch>(&launch_file)?.as_ref() == Some(launch) {
+            if read_json::<Launch>(&launch_file)?.is_some_and(|started| started.is_same(launch)) {
                 tracing::info!(url = running.url, "the simulated ledger still runs");
                 return Ok(running);
             }
             tracing::info!(url = running.url, "the simulated ledger runs with other settings; starting it again");
             running.end()?;
         }
-        fs::write(folder.join("scenario.toml"), &launch.scenario).context("writing the scenario")?;
+        fs::write(folder.join("scenario.toml"), launch.beginning()?).context("writing the scenario")?;
         fs::write(&launch_file, serde_json::to_vec_pretty(launch)?).context("writing the launch file")?;
+        if let Some(follow) = &launch.follow {
+            let text = toml::to_string(follow).context("the market to follow")?;
+            fs::write(follow_file(&folder), text).context("writing the market to follow")?;
+        }
         start(&folder, launch)?.until_it_answers(&folder, launch)
     }
 
@@ -167,6 +199,18 @@ impl Simulator {
             Found::Ours(simulator) => Some(simulator),
             Found::Nothing | Found::NotOurs { .. } => None,
         })
+    }
+
+    /// True where it was started for whoever asked for it.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        log_in(&self.folder)
     }
 
     /// Its WebSocket address.
@@ -191,6 +235,14 @@ impl Simulator {
         }
         Ok(())
     }
+}
+
+fn follow_file(folder: &Path) -> PathBuf {
+    folder.join("follow.toml")
+}
+
+fn log_in(folder: &Path) -> PathBuf {
+    folder.join("ledger.log")
 }
 
 fn endpoint_file(folder: &Path) -> PathBuf {
@@ -224,7 +276,7 @@ fn running(folder: &Path) -> Result<Option<Simulator>> {
 fn find(folder: &Path) -> Result<Found> {
     let Some(endpoint) = read_json::<Endpoint>(&endpoint_file(folder))? else { return Ok(Found::Nothing) };
     Ok(match not_ours(&endpoint)? {
-        None => Found::Ours(Simulator { url: endpoint.url, folder: folder.to_path_buf() }),
+        None => Found::Ours(Simulator { url: endpoint.url, folder: folder.to_path_buf(), is_new: false }),
         Some(why) => Found::NotOurs { endpoint, why },
     })
 }
@@ -276,7 +328,8 @@ fn runtime() -> Result<Runtime> {
 impl Started {
     /// Waits until it answers, it dies, or the time is over.
     fn until_it_answers(mut self, folder: &Path, launch: &Launch) -> Result<Simulator> {
-        let deadline_ms = monotonic_ms() + START_MS;
+        let limit_ms = if launch.follow.is_some() { FOLLOW_MS } else { START_MS };
+        let deadline_ms = monotonic_ms() + limit_ms;
         let mut last = "it has not told its address".to_string();
         while monotonic_ms() < deadline_ms {
             // Before the look at the endpoint: a ledger that wrote its address and died must not be taken for one.
@@ -286,7 +339,7 @@ impl Started {
             }
             match find(folder)? {
                 Found::Nothing => {}
-                Found::Ours(simulator) => return Ok(simulator),
+                Found::Ours(simulator) => return Ok(Simulator { is_new: true, ..simulator }),
                 Found::NotOurs { why, .. } => last = why,
             }
             std::thread::sleep(LOOK);
@@ -295,7 +348,7 @@ impl Started {
                 self = start(folder, launch)?;
             }
         }
-        bail!("the simulated ledger did not start within {START_MS} ms: {last}. {}", self.quoted_log())
+        bail!("the simulated ledger did not start within {limit_ms} ms: {last}. {}", self.quoted_log())
     }
 
     fn quoted_log(&self) -> String {
@@ -322,17 +375,15 @@ fn last_lines(path: &Path, from: u64) -> std::io::Result<Vec<String>> {
 
 fn start(folder: &Path, launch: &Launch) -> Result<Started> {
     let program = std::env::current_exe().context("finding this program")?;
-    let log_path = folder.join("ledger.log");
+    let log_path = log_in(folder);
     let log = fs::OpenOptions::new().create(true).append(true).open(&log_path).context("the ledger's log")?;
     let log_from = log.metadata().context("the ledger's log")?.len();
     let mut command = Command::new(program);
     command
         .arg("sim-ledger")
-        .args(["--listen", "127.0.0.1:0", "--speed", &launch.speed, "--seed", &launch.seed.to_string()])
+        .args(["--listen", "127.0.0.1:0", "--seed", &launch.seed.to_string()])
         .arg("--scenario")
         .arg(folder.join("scenario.toml"))
-        .arg("--state")
-        .arg(folder.join("state.json"))
         .arg("--endpoint")
         .arg(endpoint_file(folder))
         .stdin(Stdio::null())
@@ -340,6 +391,10 @@ fn start(folder: &Path, launch: &Launch) -> Result<Started> {
         .stderr(log)
         // It has no use for a wallet's seed.
         .env_remove(SEED_VARIABLE);
+    match launch.follow {
+        Some(_) => command.arg("--follow").arg(follow_file(folder)),
+        None => command.args(["--speed", &launch.speed]).arg("--state").arg(folder.join("state.json")),
+    };
     detach(&mut command);
     let child = command.spawn().context("starting the simulated ledger")?;
     Ok(Started { child, log: log_path, log_from })
@@ -419,7 +474,7 @@ mod tests {
     }
 
     fn launch() -> Launch {
-        Launch { scenario: String::new(), seed: 3, speed: "max".to_string() }
+        Launch { scenario: String::new(), seed: 3, speed: "max".to_string(), follow: None, carried: None }
     }
 
     #[test]

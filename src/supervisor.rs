@@ -35,7 +35,7 @@ use crew::Crew;
 use dump::Bell;
 use keeper::Keeper;
 use note::NoteBook;
-use policy::{Decision, Policy};
+use policy::{Decision, Outage, Policy};
 use stages::EngineStages;
 use stop::{Deadlines, Verdict, verdict};
 use watchdog::{LastOrders, Onlooker, SharedNotes, Watchdog};
@@ -95,7 +95,7 @@ pub struct Limits {
     /// A session that has not seen a validated ledger after so long ends.
     pub start_ms: u64,
     /// A session that has lost every node for so long ends.
-    pub outage_ms: u64,
+    pub outage: Outage,
 }
 
 /// How a session ended.
@@ -145,7 +145,7 @@ impl Supervisor {
         let limits = self.limits;
         let notes: SharedNotes = Arc::new(Mutex::new(self.notes));
         let last_orders = last_orders(&self.crew);
-        let policy = Policy::new(limits.outage_ms);
+        let policy = Policy::new(limits.outage);
         let mut keeper = Keeper::new(self.crew, policy, self.writer.clone(), self.tally, limits.frozen_ms);
         let onlooker = Onlooker { bell: self.bell.clone(), sources: keeper.dump_sources() };
         let watchdog = Watchdog::start(Arc::clone(&notes), limits.deadlines, limits.frozen_ms, last_orders, onlooker)?;

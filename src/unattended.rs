@@ -243,6 +243,7 @@ impl Lookout {
             wal_bytes: self.sources.writer.wal_bytes(),
             free_bytes,
             faults: self.sources.tally.untold(),
+            trips: self.sources.tally.untold_trips(),
         };
         let events = self.attention.on(&seen, now_ms);
         let due = self.limit.on(events, now_ms);
@@ -266,6 +267,10 @@ impl Lookout {
     }
 
     fn look_for_a_pause(&mut self) {
+        // Asked before the files are looked at: a latch that is gone by then was ended by the operator, however soon.
+        if self.sources.tally.take_latched() && self.pause_told.is_none() {
+            self.pause_told = Some("latched by a trigger".to_string());
+        }
         let wanted = pause::wanted(&self.sources.db);
         if wanted == self.pause_told {
             return;

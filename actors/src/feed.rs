@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod core;
 mod listeners;
+pub mod market;
 pub mod nodes;
 pub mod standby;
 
@@ -16,6 +17,7 @@ use neo_ledger::recording::Direction;
 use crate::clock::monotonic_ms;
 use crate::guard::{Guard, SupervisorEvent};
 use crate::messages::{Beat, LedgerDone, ListAgain, Submission};
+use crate::outside::OutsideSlot;
 use crate::recording::Recorder;
 use crate::socket::{self, SocketTask};
 use core::{FeedCore, FeedEffect, FeedInput, SecondEffect, SecondInput};
@@ -39,6 +41,7 @@ pub struct Feed {
     listeners: Listeners,
     live_told: bool,
     recorder: Option<Recorder>,
+    outside: OutsideSlot,
 }
 
 /// One of the two connections.
@@ -82,7 +85,14 @@ impl Feed {
             listeners,
             live_told: false,
             recorder: None,
+            outside: OutsideSlot::default(),
         }
+    }
+
+    /// The same, with a price from outside of the ledger.
+    #[must_use]
+    pub fn with_outside(self, outside: OutsideSlot) -> Feed {
+        Feed { outside, ..self }
     }
 
     /// The same, with every message of both connections recorded.
@@ -122,6 +132,9 @@ impl Feed {
     }
 
     fn work(&mut self, input: FeedInput<'_>, ctx: &mut Context<Self>) -> Result<(), String> {
+        if let Some(news) = self.outside.take() {
+            self.core.hear_outside(news);
+        }
         let effects = self.core.on(input, monotonic_ms()).map_err(|error| error.to_string())?;
         for effect in effects {
             self.carry_out(effect, ctx);

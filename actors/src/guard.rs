@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 use neo_store::record::EndReason;
 
 use crate::clock;
+use crate::messages::RiskNote;
 
 /// The five actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,6 +97,8 @@ pub enum SupervisorEvent {
         /// What was seen and what to do.
         cause: String,
     },
+    /// A trigger tripped, and the quotes are being withdrawn; or it is not tripped any more.
+    Risk(RiskNote),
     /// A validated ledger shows no offer of ours and nothing in flight.
     Flat,
     /// The operator pauses the session, for this reason, or no longer does.

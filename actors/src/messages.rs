@@ -4,7 +4,7 @@ use actix::Message;
 use neo_ledger::meta::OwnTransaction;
 use neo_ledger::types::{Amount, Hash, LedgerTime};
 use neo_ledger::{Owned, TokenTerms};
-use neo_market::{AmountError, Balances, Dec, Drops, MarketView};
+use neo_market::{AmountError, Balances, Dec, Drops, MarketView, NoReference, Reference, TriggerEvent};
 
 /// A validated ledger's header, as far as the engine needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +66,10 @@ pub struct OpenOffer {
 pub struct LedgerUpdate {
     /// The newest validated ledger that is completely known.
     pub ledger: LedgerHeader,
-    /// The book at that ledger, without our offers.
+    /// The market at that ledger, without our offers.
     pub view: MarketView,
+    /// The price that quotes may stand around, or why there is none.
+    pub reference: Result<Reference, NoReference>,
     /// Our account at that ledger.
     pub account: AccountState,
     /// Every transaction that touched our account since the update before, in ledger order.
@@ -139,6 +141,17 @@ pub enum OrdersCommand {
     Pause(String),
     /// Quote again.
     Resume,
+}
+
+/// What a trigger did, and at which ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RiskNote {
+    /// What it did.
+    pub event: TriggerEvent,
+    /// The newest validated ledger then.
+    pub ledger_index: u32,
+    /// That ledger's close time.
+    pub close_time: LedgerTime,
 }
 
 /// Take the final snapshot; the answer is the total value, or why it is unknown.

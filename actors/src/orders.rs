@@ -5,7 +5,10 @@
 pub mod adopt;
 mod audit;
 pub mod core;
+mod delays;
+mod desired;
 pub mod fees;
+mod not_quoted;
 mod quoting;
 mod refusals;
 mod sending;
@@ -13,6 +16,7 @@ mod settle;
 mod stranger;
 mod suspects;
 mod token_rules;
+pub mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,7 +143,9 @@ impl Orders {
             }
             OrdersEffect::Elapsed => self.guard.tell(SupervisorEvent::Elapsed),
             OrdersEffect::Stranger(cause) => self.guard.tell(SupervisorEvent::Stranger { cause }),
+            OrdersEffect::Risk(note) => self.guard.tell(SupervisorEvent::Risk(note)),
             OrdersEffect::Flat => self.guard.tell(SupervisorEvent::Flat),
+            OrdersEffect::Broken(cause) => return Err(cause),
         }
         Ok(())
     }
@@ -195,6 +201,7 @@ impl Orders {
         status.failed_transactions = core.failed_transactions();
         let balances = status.audits.balances;
         status.audits = AuditStatus { balances, ..core.audits() };
+        (status.trips, status.trip_counts, status.refusals) = (core.trips(), core.trip_counts(), core.refusal_counts());
         status.withheld_reason = core.withheld().map(str::to_string);
         if status.phase != Phase::Stopping {
             status.phase = match (core.withheld(), self.live_told) {
@@ -271,7 +278,9 @@ impl Handler<FeedLink> for Orders {
 impl Handler<Beat> for Orders {
     type Result = ();
 
-    fn handle(&mut self, _: Beat, _: &mut Self::Context) {
+    /// The heartbeat is also how the triggers hear that time passes without a ledger.
+    fn handle(&mut self, _: Beat, ctx: &mut Self::Context) {
         self.guard.beat();
+        self.feed(OrdersInput::Tick, ctx);
     }
 }

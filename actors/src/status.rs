@@ -1,5 +1,6 @@
 //! What the engine looks like right now: filled in by the actors, read by the screen and by `neo status`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -51,6 +52,19 @@ pub struct AuditStatus {
     pub balances: u64,
 }
 
+/// A trigger that is tripped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TripStatus {
+    /// Which, as in `risk.triggers`.
+    pub trigger: String,
+    /// What follows: `pause`, `latch` or `stop`.
+    pub action: String,
+    /// Why, with the figures.
+    pub reason: String,
+    /// Close time of the ledger that it tripped at; unknown for one that is latched from before the session.
+    pub since: Option<DateTime<Utc>>,
+}
+
 /// The engine's state, as `neo status --json` prints it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -97,6 +111,15 @@ pub struct Status {
     /// Audits and what they found.
     #[serde(default)]
     pub audits: AuditStatus,
+    /// Triggers that are tripped, the one that decides first.
+    #[serde(default)]
+    pub trips: Vec<TripStatus>,
+    /// How often each trigger tripped in this session.
+    #[serde(default)]
+    pub trip_counts: BTreeMap<String, u64>,
+    /// In how many ledgers levels, sides or everything were not quoted, by the kind of the reason.
+    #[serde(default)]
+    pub refusals: BTreeMap<String, u64>,
     /// Sequence number of the newest durable record.
     pub durable_seq: u64,
     /// Records waiting for the writer.

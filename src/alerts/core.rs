@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use neo_actors::status::Phase;
+use neo_market::{Trip, TripAction};
 
 use super::Kind;
 use crate::unattended::space::{MinFree, Room};
@@ -28,6 +29,8 @@ pub struct Seen {
     pub free_bytes: Option<u64>,
     /// Faults since the last look.
     pub faults: Vec<FaultSeen>,
+    /// Triggers that tripped since the last look.
+    pub trips: Vec<Trip>,
 }
 
 /// Something to be told.
@@ -64,6 +67,7 @@ impl Attention {
             text: format!("{}: {}; {}", fault.part, fault.cause, fault.action),
         };
         let mut events: Vec<Event> = seen.faults.iter().map(fault).collect();
+        events.extend(seen.trips.iter().map(tripped));
         events.extend(self.pause(seen, now_ms));
         events.extend(self.checkpoint(seen));
         events.extend(self.disk(seen));
@@ -119,6 +123,15 @@ impl Attention {
         );
         Some(Event { kind: Kind::DiskLow, text })
     }
+}
+
+fn tripped(trip: &Trip) -> Event {
+    let then = match trip.action {
+        TripAction::Pause => "quotes are withdrawn, and come back by themselves",
+        TripAction::Latch => "quotes are withdrawn until `neo resume`",
+        TripAction::Stop => "the session ends; the next one quotes nothing until `neo resume`",
+    };
+    Event { kind: Kind::Risk, text: format!("the trigger {} tripped: {}; {then}", trip.trigger, trip.reason) }
 }
 
 /// An event that may be sent now.
@@ -262,6 +275,15 @@ mod tests {
         let fault = FaultSeen { part: "feed".into(), cause: "it panicked".into(), action: "restarted".into() };
         let seen = Seen { faults: vec![fault.clone(), fault], ..Seen::default() };
         assert_eq!(attention().on(&seen, 0), vec![event("feed: it panicked; restarted"); 2]);
+    }
+
+    #[test]
+    fn each_trip_is_an_event_with_its_figures() {
+        let (trigger, action) = (neo_market::Trigger::Drawdown, TripAction::Latch);
+        let trip = Trip { trigger, action, reason: "3 % lost".to_string(), since_s: 1 };
+        let told = attention().on(&Seen { trips: vec![trip], ..Seen::default() }, 0);
+        assert_eq!(kinds(&told), [Kind::Risk]);
+        assert!(told[0].text.starts_with("the trigger drawdown_pct tripped: 3 % lost; "), "{}", told[0].text);
     }
 
     #[test]

@@ -12,9 +12,10 @@ use neo_actors::feed::core::{Closes, FeedConfig, FeedCore, FeedEffect, FeedError
 use neo_actors::feed::nodes::Parting;
 use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersError, OrdersInput};
+use neo_actors::orders::watch::WatchStart;
 use neo_actors::valuer::core::ValuerCore;
 use neo_ledger::keys::Keypair;
-use neo_market::{AmountError, Drops, Rounding};
+use neo_market::{AmountError, Drops, Rounding, TriggerEvent, TripAction};
 use neo_sim::{ConnectionId, Node};
 use neo_store::record::Record;
 use thiserror::Error;
@@ -47,6 +48,9 @@ pub enum DriveError {
     /// Somebody else trades on the account.
     #[error("another program trades on the account: {0}; give sim.maker an account of its own, or leave it out")]
     Stranger(String),
+    /// Something of what was wanted cannot be signed.
+    #[error("{0}")]
+    Broken(String),
 }
 
 /// A message on its way.
@@ -83,6 +87,8 @@ pub struct Ended {
     pub ledgers: u64,
     /// Nothing of ours was left on the ledger.
     pub flat: bool,
+    /// Triggers that tripped. One that stops ends the trading; one that latches does too, as nobody is there to resume.
+    pub trips: u64,
     /// What it took.
     pub spent: Spent,
 }
@@ -236,7 +242,16 @@ impl<S: FnMut(Record)> Bench<S> {
                 OrdersEffect::ListAgain => self.queue.push_back(Event::ListAgain),
                 OrdersEffect::Elapsed => self.orders_in(OrdersInput::Command(OrdersCommand::Withdraw))?,
                 OrdersEffect::Flat => self.ended.flat = true,
+                OrdersEffect::Risk(note) => {
+                    if let TriggerEvent::Tripped(trip) = note.event {
+                        self.ended.trips += 1;
+                        if trip.action == TripAction::Stop {
+                            self.orders_in(OrdersInput::Command(OrdersCommand::Withdraw))?;
+                        }
+                    }
+                }
                 OrdersEffect::Stranger(cause) => return Err(DriveError::Stranger(cause)),
+                OrdersEffect::Broken(cause) => return Err(DriveError::Broken(cause)),
             }
         }
         Ok(())
@@ -262,6 +277,7 @@ fn feed_config(node: &Node, config: &Config, key: &Keypair) -> Result<FeedConfig
         is_public: false,
         depth: config.feed.depth,
         dust: Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?,
+        price: config.price.clone(),
         silence_ms: config.feed.silence_ms,
         request_timeout_ms: config.feed.silence_ms,
         audit_ledgers: config.orders.audit_ledgers,
@@ -288,5 +304,6 @@ fn orders_config(node: &Node, config: &Config, trade_for_s: u32) -> OrdersConfig
         adoptable: Vec::new(),
         orphan_reads: config.orders.orphan_reads,
         paused: None,
+        watch: WatchStart::default(),
     }
 }

@@ -209,6 +209,7 @@ mod tests {
             mark_price: middle,
             mark_source: "book_mid".to_string(),
             mark_age_ledgers: 0,
+            mark_sources: None,
             best_bid: middle,
             best_ask: middle,
             our_bid: None,

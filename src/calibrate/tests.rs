@@ -31,6 +31,7 @@ fn snapshot(ledger_index: u32) -> ValuationSnapshot {
         mark_price: None,
         mark_source: "book_mid".to_string(),
         mark_age_ledgers: 0,
+        mark_sources: None,
         best_bid: Some(dec("1.999")),
         best_ask: Some(dec("2.001")),
         our_bid: None,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use neo_ledger::Currency;
-use neo_market::{Dec, Drops};
+use neo_market::{Dec, Drops, Strategy};
+use neo_sim::faults::FaultPlan;
 use neo_store::record::Mode;
 
 use super::layers::Origin;
@@ -24,7 +25,8 @@ pub(super) fn check(config: &Config, origins: &BTreeMap<String, Origin>) -> Vec<
     checks.session(config);
     checks.network(config);
     checks.account(config);
-    let sections = [("quote", config.quote.problems()), ("risk", config.risk.problems())];
+    let sections =
+        [("quote", config.quote.problems()), ("price", config.price.problems()), ("risk", config.risk.problems())];
     for (section, problems) in sections {
         for problem in problems {
             let key = format!("{section}.{}", problem.key);
@@ -78,10 +80,10 @@ impl Checks<'_> {
             let fix = "use a number above 0 and up to 10000, or \"max\"";
             self.require(possible, "session.speed", times, "time cannot run so", fix);
         }
-        let simulated = matches!(session.mode, Mode::Sim | Mode::Replay);
+        let own_pace = matches!(session.mode, Mode::Sim | Mode::Replay);
         let real_time = session.speed == Speed::Times(Dec::one());
         let reason = format!("a session in mode {} runs in real time", session.mode);
-        self.require(simulated || real_time, "session.speed", session.speed, &reason, "use \"1\" or leave it out");
+        self.require(own_pace || real_time, "session.speed", session.speed, &reason, "use \"1\" or leave it out");
         let writable = i64::try_from(session.seed).is_ok();
         self.require(writable, "session.seed", session.seed, "it is over 63 bits", "use 0 to 9223372036854775807");
     }
@@ -148,6 +150,9 @@ impl Checks<'_> {
             let fix = "name the account's address (begins with r)";
             self.require(account.address.is_some(), "account.address", "(not set)", reason, fix);
         }
+        if config.session.mode == Mode::Paper {
+            self.paper(config);
+        }
         self.signer(config);
         if let (Some(issuer), Some(known)) = (account.issuer, config.network.kind.rlusd_issuer())
             && account.currency == Currency::RLUSD
@@ -181,9 +186,7 @@ impl Checks<'_> {
             self.require(false, "account.key_file", file.display(), reason, "leave out the one or the other");
         }
         let (limit_ms, frozen_ms) = (account.signer_timeout_ms, config.supervisor.frozen_ms);
-        // A cancel for each offer, and for each one that is on its way to replace it.
-        let at_once = u64::from(config.quote.levels).saturating_mul(4);
-        let longest_ms = limit_ms.saturating_mul(at_once);
+        let (at_once, longest_ms) = (config.signed_at_once(), config.longest_signing_ms());
         let reason = format!(
             "{at_once} cancels signed at once may take {longest_ms} ms, and after supervisor.frozen_ms = {frozen_ms} the \
              engine counts as frozen"
@@ -198,16 +201,20 @@ impl Checks<'_> {
         let (quote, risk) = (&config.quote, &config.risk);
         let reason = format!("it is above risk.max_order_xrp = {}: every quote would be refused", risk.max_order_xrp);
         let fix = "use at most risk.max_order_xrp, or raise that limit";
-        self.require(quote.size_xrp <= risk.max_order_xrp, "quote.size_xrp", quote.size_xrp, &reason, fix);
+        let key = if quote.sizes_xrp.is_empty() { "quote.size_xrp" } else { "quote.sizes_xrp" };
+        // A share is cut to the limit.
+        let largest = quote.largest_size_xrp().unwrap_or(risk.max_order_xrp);
+        self.require(largest <= risk.max_order_xrp, key, largest, &reason, fix);
         let last_level = quote.levels.saturating_sub(1);
         for side in neo_market::Side::BOTH {
             // An offset that overflows is reported by the quotes' own checks.
-            let skew = quote.inventory_target_pct.map_or(neo_market::Dec::zero(), |_| quote.skew_bps);
-            let farthest = quote.offset_bps(side, last_level).and_then(|offset| offset.add(skew));
+            let leans = quote.inventory_target_pct.is_some() && quote.strategy == Strategy::Fixed;
+            let skew = if leans { quote.skew_bps } else { Dec::zero() };
+            let farthest = quote.farthest_bps(side, last_level).and_then(|offset| offset.add(skew));
             let inside = farthest.map_or(true, |offset| offset <= risk.price_band_bps);
             let reason =
                 format!("the last {side} stands farther out: every such quote would be refused", side = side.as_str());
-            let fix = "widen the band, or bring the offsets, the step, the levels or the skew in";
+            let fix = "widen the band, or bring the offsets (max_offset_bps), the step, the levels or the skew in";
             self.require(inside, "risk.price_band_bps", risk.price_band_bps, &reason, fix);
         }
     }
@@ -279,6 +286,23 @@ impl Checks<'_> {
         let keep_days = store.snapshots_keep_days;
         let fix = "use 1 to 3660, such as 14, or 0 to keep all";
         self.require(keep_days <= 3_660, "store.snapshots_keep_days", keep_days, "it is over ten years", fix);
+    }
+
+    /// The mirror of a real market.
+    fn paper(&mut self, config: &Config) {
+        let reason = "mode paper mirrors books of RLUSD alone";
+        let currency = config.account.currency;
+        self.require(currency == Currency::RLUSD, "account.currency", currency, reason, "use RLUSD");
+        let (id, real) = (config.sim.network_id, config.network.expected_network_id());
+        let apart = id > 1_024 && id != real;
+        let reason = "what is signed on the mirror must be worth nothing on a real network";
+        let fix = format!("use a number above 1024 that is not {real}, such as 65001");
+        self.require(apart, "sim.network_id", id, reason, &fix);
+        let reason = "in mode paper the market is the real one";
+        let tape = config.sim.tape.as_ref().map_or_else(String::new, |file| file.display().to_string());
+        self.require(config.sim.tape.is_none(), "sim.tape", tape, reason, "leave it out");
+        let none = config.sim.faults == FaultPlan::default();
+        self.require(none, "sim.faults", "(set)", reason, "leave it out");
     }
 
     fn sim(&mut self, config: &Config) {

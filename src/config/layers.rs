@@ -154,6 +154,7 @@ fn flatten(prefix: &str, table: &DeTable<'_>, at: &impl Fn(usize) -> Origin, lea
                     DeValue::Integer(number) if number.radix() == 10 => {
                         readings.push(toml::Value::String(number.as_str().to_string()));
                     }
+                    DeValue::Array(_) => readings.extend(texts(read)),
                     _ => {}
                 }
                 let text = readings.last().map_or_else(String::new, plain);
@@ -161,6 +162,20 @@ fn flatten(prefix: &str, table: &DeTable<'_>, at: &impl Fn(usize) -> Origin, lea
             }
         }
     }
+}
+
+/// A list with its numbers as they are written, for a key that keeps text; `None` for what is no list of numbers and
+/// texts.
+fn texts(value: &DeValue<'_>) -> Option<toml::Value> {
+    let DeValue::Array(items) = value else { return None };
+    let text = |value: &DeValue<'_>| match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Float(number) => Some(number.as_str().to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_string()),
+        _ => None,
+    };
+    let items = items.iter().map(|item| text(item.get_ref()).map(toml::Value::String));
+    items.collect::<Option<Vec<_>>>().map(toml::Value::Array)
 }
 
 /// A value without the quotes of a text.
@@ -199,8 +214,12 @@ pub(super) fn from_flags(flags: &[(&str, String)]) -> Vec<Leaf> {
 fn readings(text: &str) -> Vec<toml::Value> {
     let mut readings = vec![toml::Value::String(text.to_string())];
     // What is no TOML is only itself.
-    let read = format!("value = {text}").parse::<toml::Table>();
+    let line = format!("value = {text}");
+    let read = line.parse::<toml::Table>();
     readings.extend(read.into_iter().filter(|table| table.len() == 1).flatten().map(|(_, value)| value));
+    let written = DeTable::parse(&line).into_iter().filter(|table| table.get_ref().len() == 1);
+    let lists = written.filter_map(|table| table.get_ref().get("value").and_then(|value| texts(value.get_ref())));
+    readings.extend(lists);
     readings
 }
 

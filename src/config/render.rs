@@ -9,7 +9,7 @@ use super::layers::{Origin, join};
 use super::{Config, Loaded};
 
 impl Config {
-    /// The configuration as TOML, for the session's record. It holds no secrets: a node's address is cut to its host.
+    /// The configuration as TOML, for the session's record. It holds no secrets: addresses are cut to their hosts.
     ///
     /// # Errors
     /// [`toml::ser::Error`] when a value has no form in TOML; the checks of loading exclude that.
@@ -20,14 +20,15 @@ impl Config {
     fn shown(&self) -> Config {
         let mut shown = self.clone();
         shown.network.url = shown.network.url.map(|url| shown_url(&url));
+        shown.price.outside.url = shown.price.outside.url.map(|url| shown_url(&url));
         shown.network.more_urls.iter_mut().for_each(|url| *url = shown_url(url));
         shown
     }
 }
 
 impl Loaded {
-    /// One line a key: `key = value   # origin`, in columns. It can be read back as TOML, but for a node's address,
-    /// which is cut to its host.
+    /// One line a key: `key = value   # origin`, in columns. It can be read back as TOML, but for addresses,
+    /// which are cut to their hosts.
     ///
     /// # Errors
     /// [`serde_json::Error`] when a value has no text form; the checks of loading exclude that.

@@ -510,6 +510,14 @@ impl Config {
         self.log.dir.clone().unwrap_or_else(beside)
     }
 
+    /// Mode paper trades RLUSD of the network's issuer unless another one is named, so that what is shown is what is used.
+    pub(super) fn fill_token(&mut self) {
+        let account = &mut self.account;
+        if self.session.mode == Mode::Paper && account.issuer.is_none() && account.currency == Currency::RLUSD {
+            account.issuer = self.network.kind.rlusd_issuer().and_then(|issuer| issuer.parse().ok());
+        }
+    }
+
     /// Names the paths that follow from other settings, so that what is shown and recorded is what is used.
     pub(super) fn fill_paths(&mut self) {
         self.session.db = Some(self.session.db_path());

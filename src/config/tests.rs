@@ -1,7 +1,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use neo_market::{Dec, Drops};
+use neo_market::{Dec, Drops, Strategy};
 
 use super::*;
 
@@ -69,6 +69,34 @@ fn decimals_may_be_written_as_numbers_and_stay_exact() {
     let config = load(text, &[], &[]).unwrap().config;
     assert_eq!((config.quote.bid_offset_bps, config.quote.ask_offset_bps), (d("12.1"), d("8")));
     assert_eq!(config.risk.max_inventory_xrp, Some(d("9007199254740993.1")), "no binary float holds this");
+}
+
+#[test]
+fn lists_of_decimals_may_be_written_as_numbers_in_every_layer_and_stay_exact() {
+    let text = "[quote]\nlevels = 3\nbid_offsets_bps = [5, 12.1, \"30\"]\n";
+    let env = [("NEO_QUOTE__ASK_OFFSETS_BPS", "[4, 9.000000000000000000001, 20]")];
+    let quote = load(text, &env, &[("quote.sizes_xrp", "[50, 100.5, 200]")]).unwrap().config.quote;
+    assert_eq!(quote.bid_offsets_bps, [d("5"), d("12.1"), d("30")]);
+    assert_eq!(quote.ask_offsets_bps, [d("4"), d("9.000000000000000000001"), d("20")]);
+    assert_eq!(quote.sizes_xrp, [d("50"), d("100.5"), d("200")]);
+    assert_eq!(only(problems("[quote]\nbid_offsets_bps = [5, true]\n")).key, "quote.bid_offsets_bps");
+    assert_eq!(only(problems("[quote]\nbid_offsets_bps = 5\n")).key, "quote.bid_offsets_bps");
+}
+
+#[test]
+fn strategies_are_named_by_their_words_and_need_what_they_need() {
+    let text = "[quote]\nstrategy = \"avellaneda_stoikov\"\ninventory_target_pct = 50\ngamma_per_bps = 0.02\n";
+    let quote = load(text, &[], &[]).unwrap().config.quote;
+    assert_eq!((quote.strategy, quote.gamma_per_bps), (Strategy::AvellanedaStoikov, d("0.02")));
+    let missing = only(load("", &[], &[("quote.strategy", "glft")]).unwrap_err().0);
+    assert_eq!((missing.key.as_str(), missing.fix.contains("such as 50")), ("quote.inventory_target_pct", true));
+    assert_eq!(only(problems("[quote]\nstrategy = \"stoikov\"\n")).key, "quote.strategy");
+    // A model may stand anywhere up to its bound, so the bound must be within the band.
+    let wide = "[quote]\nstrategy = \"glft\"\ninventory_target_pct = 50\nmax_offset_bps = 495\n";
+    let found: BTreeSet<String> = problems(wide).into_iter().map(|problem| problem.key).collect();
+    assert_eq!(found, BTreeSet::from(["risk.price_band_bps".to_string()]));
+    let large = only(problems("[quote]\nsizes_xrp = [50, 1001]\n"));
+    assert_eq!(large.key, "quote.sizes_xrp");
 }
 
 #[test]

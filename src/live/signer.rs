@@ -34,9 +34,10 @@ struct State {
     asked: u64,
 }
 
-/// The running program; ended when it is dropped.
+/// The running program; ended when it is dropped, with what it has started.
 struct Program {
-    child: Child,
+    /// Until it is ended.
+    child: Option<Child>,
     input: ChildStdin,
     answers: Receiver<io::Result<String>>,
 }
@@ -137,13 +138,10 @@ fn start(command: &[String]) -> Result<Program, String> {
     };
     let (tell, answers) = bounded(1);
     let listener = thread::Builder::new().name("neo-signer".to_string()).spawn(move || listen(output, &tell));
-    let mut program = Program { child, input, answers };
+    let program = Program { child: Some(child), input, answers };
     match listener {
         Ok(_) => Ok(program),
-        Err(error) => {
-            program.end();
-            Err(format!("cannot be listened to: {error}"))
-        }
+        Err(error) => Err(format!("cannot be listened to: {error}")),
     }
 }
 
@@ -179,19 +177,14 @@ impl Program {
             Err(RecvTimeoutError::Disconnected) => Err(Failure::Gone("ended without an answer".to_string())),
         }
     }
-
-    fn end(&mut self) {
-        // One that has ended already cannot be killed, which is as good.
-        let ended = self.child.kill().and_then(|()| self.child.wait());
-        if let Err(error) = ended {
-            tracing::warn!(%error, "the program that signs could not be ended");
-        }
-    }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        self.end();
+        // Whoever waits for a signature waits for no program's end.
+        if let Some(Err(error)) = self.child.take().map(child::end) {
+            tracing::warn!(%error, "the program that signs could not be ended");
+        }
     }
 }
 
@@ -266,6 +259,35 @@ mod tests {
             assert!(error.contains(says), "{script}: {error}");
         }
         assert!(ask(&shell("sleep 600", 50)).unwrap_err().contains("within 50 ms"));
+    }
+
+    #[test]
+    fn a_program_that_is_late_is_ended_with_all_that_it_has_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pids");
+        let script = format!("sleep 600 & echo $$ $! >{}; wait", file.display());
+        let signer = shell(&script, 1);
+        let pids = std::iter::repeat_with(|| {
+            assert!(ask(&signer).is_err());
+            std::fs::read_to_string(&file).unwrap_or_default()
+        });
+        // A millisecond may be too short for a program to say who it is: then the next one does.
+        let pids = pids.into_iter().find(|pids| pids.ends_with('\n')).unwrap();
+        for pid in pids.split_whitespace() {
+            while is_running(pid) {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// A zombie that nobody has waited for yet does not run.
+    fn is_running(pid: &str) -> bool {
+        let state = Command::new("ps").args(["-o", "stat=", "-p", pid]).output().unwrap().stdout;
+        !state.is_empty() && !state.starts_with(b"Z")
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_an_error_that_says_so() {
         let absent = CommandSigner::new(vec!["/nowhere/signer".to_string()], Duration::from_secs(1));
         assert!(ask(&absent).unwrap_err().contains("cannot be started"));
     }

@@ -98,6 +98,7 @@ fn snapshot(minute: i64, xrp_drops: i64, rlusd: &str) -> ValuationSnapshot {
         mark_price: None,
         mark_source: "book_mid".to_string(),
         mark_age_ledgers: 0,
+        mark_sources: None,
         best_bid: None,
         best_ask: None,
         our_bid: None,
@@ -148,6 +149,8 @@ fn rows() -> Rows {
             snapshot(30, 1_049_999_980, "900.6"),
         ],
         checkpoints: vec![checkpoint(false, 900), checkpoint(true, 1_250)],
+        refusals: Vec::new(),
+        trips: Vec::new(),
         faults: Vec::new(),
         books: Ok(books()),
         imported: None,
@@ -434,4 +437,45 @@ fn a_real_file_is_read_and_an_open_session_fails() {
     }
     let missing = run(&dir.path().join("none.db"), "latest", false, &mut out()).unwrap_err();
     assert!(matches!(missing.downcast_ref(), Some(StoreError::Missing { .. })));
+}
+
+#[test]
+fn refusals_are_summed_by_kind_and_trips_are_told_with_their_end() {
+    let refusal = |kind: &str, side, count| Refusal {
+        side,
+        level: Some(0),
+        kind: kind.to_string(),
+        reason: format!("{count} figures"),
+        first_ledger_index: 1,
+        first_close_time: at(START),
+        last_ledger_index: 9,
+        last_close_time: at(START),
+        count,
+        recorded_at: at(START),
+    };
+    let by = neo_market::ClearedBy::Itself;
+    let cleared = Some(neo_store::record::TripCleared { ledger_index: 12, close_time: at(START), by });
+    let trip = |cleared| TripRow {
+        trigger: neo_market::Trigger::Rejects,
+        action: neo_market::TripAction::Pause,
+        reason: "5 failed".to_string(),
+        ledger_index: 10,
+        close_time: at(START),
+        cleared,
+        recorded_at: at(START),
+    };
+    let refusals = vec![
+        refusal("unfunded", Some(Side::Bid), 3),
+        refusal("unfunded", Some(Side::Ask), 4),
+        refusal("unfunded", Some(Side::Bid), 5),
+        refusal("crossed_book", None, 1),
+    ];
+    let report = Report::new(Rows { refusals, trips: vec![trip(cleared), trip(None)], ..rows() }).unwrap();
+    let sum = &report.refusals[1];
+    assert_eq!((sum.kind.as_str(), sum.bids, sum.asks, sum.all, sum.times), ("unfunded", 8, 4, 0, 3));
+    assert_eq!(sum.last_reason, "5 figures");
+    let text = report.lines().join("\n");
+    assert!(text.contains("trips        2") && text.contains("rejects pause: 5 failed (until "), "{text}");
+    assert!(text.contains("(not cleared in this session)") && text.contains("crossed_book"), "{text}");
+    assert!(report.clean, "a trip is no fault of the record");
 }

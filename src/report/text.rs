@@ -29,6 +29,7 @@ impl Report {
             self.trading(),
             self.holdings(),
             self.books(),
+            super::risk::lines(&self.refusals, &self.trips),
             self.running(),
             self.verdict(),
         ];

@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use neo_actors::feed::core::FeedConfig;
+use neo_actors::feed::core::{Closes, FeedConfig};
 use neo_actors::orders::adopt::Adoptable;
 use neo_actors::orders::core::OrdersConfig;
 use neo_actors::orders::fees::FeePaid;
+use neo_actors::orders::watch::WatchStart;
 use neo_ledger::keys::Keypair;
 use neo_ledger::types::{Hash, LedgerTime};
-use neo_market::{Drops, Rounding};
-use neo_store::OpenOrder;
+use neo_market::triggers::worth::{Sample, Worth};
+use neo_market::{Drops, Rounding, Trigger};
 use neo_store::open::Store;
-use neo_store::record::CheckpointOwner;
+use neo_store::record::{CheckpointOwner, Mode};
+use neo_store::{OpenOrder, WorthRow};
 
 use crate::config::{Config, Orphans};
+use crate::pause::latch;
 use crate::supervisor::crew::CrewConfig;
-use crate::venue::Venue;
+use crate::venue::{Venue, is_simulated};
 
 pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -> Result<CrewConfig> {
     // Ledger time is whole seconds: any part of one is a whole one.
@@ -24,7 +27,9 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
     let unsettled = store.unsettled_intents()?.into_iter().map(|row| -> Result<(Hash, u32)> {
         Ok((row.intent.tx_hash.parse().context("an intent's hash in the record")?, row.intent.last_ledger_sequence))
     });
-    let last_processed = store.last_processed_ledger()?;
+    // A new mirror has nothing of an earlier one. Where something was open there, the feed says that its end is not known.
+    let begins_anew = venue.is_new_mirror() && store.unsettled_intents()?.is_empty() && store.open_orders()?.is_empty();
+    let last_processed = store.last_processed_ledger()?.filter(|_| !begins_anew);
     let settled = store
         .settled_since(last_processed.unwrap_or(0))?
         .into_iter()
@@ -40,14 +45,15 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
             closes: venue.closes,
             nodes: venue.nodes().len(),
             seed: config.session.seed ^ u64::from(std::process::id()),
-            is_public: config.network.kind.network_id().is_some(),
+            is_public: !is_simulated(config.session.mode) && config.network.kind.network_id().is_some(),
             depth,
             dust,
+            price: config.price.clone(),
             silence_ms: config.feed.silence_ms,
             request_timeout_ms: config.feed.silence_ms,
             audit_ledgers: config.orders.audit_ledgers,
             last_processed,
-            refetch_from: store.refetch_from()?,
+            refetch_from: store.refetch_from()?.filter(|_| !begins_anew),
         },
         orders: OrdersConfig {
             token,
@@ -65,15 +71,64 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
             adoptable: adoptable(config, store)?,
             orphan_reads: config.orders.orphan_reads,
             paused: crate::pause::wanted(store.path()),
+            watch: watch(config, venue, store)?,
         },
         checkpoint_every: (config.store.checkpoint == CheckpointOwner::Own)
             .then(|| Duration::from_secs(u64::from(config.store.checkpoint_s))),
         frozen_ms: config.supervisor.frozen_ms,
+        orders_patience: config.orders_patience(),
         path: store.path().to_path_buf(),
         // Set when the session has a number.
         session: 0,
         recorder: None,
     })
+}
+
+/// What the triggers begin with. Where the operator resumed from a loss while no engine ran, it is counted from now on.
+fn watch(config: &Config, venue: &Venue, store: &Store) -> Result<WatchStart> {
+    let latched = latch::held(store.path());
+    let held = |trigger: &Trigger| latched.iter().any(|(other, _)| other == trigger);
+    let released: Vec<Trigger> = store.standing_latches()?.into_iter().filter(|trigger| !held(trigger)).collect();
+    let triggers = &config.risk.triggers;
+    let remembers = triggers.measures_loss() && !released.iter().any(|trigger| trigger.is_loss());
+    let mut worth = Worth::new(triggers.loss_days);
+    let mut told_flows = Vec::new();
+    if remembers {
+        let mut failed = None;
+        store.worth_history(triggers.loss_days, |row| {
+            failed = take_over(&mut worth, &mut told_flows, row).err().or(failed.take());
+        })?;
+        if let Some(error) = failed {
+            return Err(error.context("what a loss is counted from, in the record"));
+        }
+    }
+    Ok(WatchStart {
+        worth: Some(worth),
+        told_flows,
+        latched,
+        released,
+        ledgers_come: venue.closes == Closes::Network,
+        by_the_clock: config.session.mode == Mode::Live && config.network.kind.network_id().is_some(),
+    })
+}
+
+/// Flows after the last value are told again with the session's first ledger, where the killed engine had not come to
+/// the end of theirs.
+fn take_over(worth: &mut Worth, told_flows: &mut Vec<Hash>, row: WorthRow) -> Result<()> {
+    match row {
+        WorthRow::Flow { tx_hash, xrp, rlusd } => {
+            told_flows
+                .extend(tx_hash.map(|hash| hash.parse::<Hash>()).transpose().context("a flow's transaction hash")?);
+            worth.flow(xrp, rlusd)?;
+        }
+        WorthRow::Held { close_time, xrp, rlusd, mark } => {
+            told_flows.clear();
+            if let Some(at) = LedgerTime::from_unix_s(close_time.timestamp()) {
+                worth.sample(&Sample { at_s: at.0, xrp, rlusd, mark })?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What the budget of fees is charged from the start; a time before the ledger's epoch is no ledger's.

@@ -29,8 +29,8 @@ use parking_lot::Mutex;
 
 use super::read_back::{last_known, read_back};
 
-/// How long the orders' state may be held by their actor before it counts as held for ever.
-const CORE_PATIENCE: Duration = Duration::from_millis(500);
+/// How long the newest ledger of the orders is asked for: without it a new feed reads more of the history.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// What the actors are made from.
 pub struct CrewConfig {
@@ -44,6 +44,8 @@ pub struct CrewConfig {
     pub checkpoint_every: Option<Duration>,
     /// What gives no sign of life for so long is frozen.
     pub frozen_ms: u64,
+    /// How long the orders' state may be held by their actor, who signs under its lock, before it counts as held for ever.
+    pub orders_patience: Duration,
     /// The record, for an actor that reads its state back.
     pub path: PathBuf,
     /// The session.
@@ -200,6 +202,12 @@ impl Crew {
         Ok(())
     }
 
+    /// The record's file.
+    #[must_use]
+    pub fn record_path(&self) -> &std::path::Path {
+        &self.config.path
+    }
+
     /// The valuer as the record knows it.
     ///
     /// # Errors
@@ -222,10 +230,10 @@ impl Crew {
     /// the last ledger on that the orders have worked through.
     ///
     /// # Errors
-    /// When the actor holds the state and does not give it back.
-    pub fn take_orders_over(&mut self, link: OrdersLink) -> Result<(), String> {
+    /// When the actor holds the state and does not give it back within `patience`.
+    pub fn take_orders_over(&mut self, link: OrdersLink, patience: Duration) -> Result<(), String> {
         self.orders.pulse.abandon();
-        let Some(core) = self.core.try_lock_for(CORE_PATIENCE) else {
+        let Some(core) = self.core.try_lock_for(patience) else {
             return Err("the orders are frozen and hold their state: nobody else can drive them".to_string());
         };
         let after = core.ledger_index().unwrap_or(0);
@@ -292,9 +300,15 @@ impl Crew {
     /// The newest ledger that both the orders and the valuer have worked through; unknown before the first, and while
     /// the orders hold their state for long.
     fn last_ledger(&self) -> Option<u32> {
-        let orders = self.core.try_lock_for(CORE_PATIENCE).and_then(|core| core.ledger_index())?;
+        let orders = self.core.try_lock_for(GLANCE).and_then(|core| core.ledger_index())?;
         let valuer = self.valued.load(Ordering::Acquire);
         (valuer > 0).then(|| valuer.min(orders))
+    }
+
+    /// How long whoever needs the orders' state waits for it.
+    #[must_use]
+    pub fn orders_patience(&self) -> Duration {
+        self.config.orders_patience
     }
 
     /// The orders' rules and state, shared with their actor.

@@ -4,15 +4,18 @@
 use std::sync::Arc;
 
 use actix::prelude::SendError;
-use neo_actors::clock::{monotonic_ms, now};
-use neo_actors::messages::OrdersCommand;
+use chrono::{DateTime, Utc};
+use neo_actors::clock::{monotonic_ms, now, to_utc};
+use neo_actors::messages::{OrdersCommand, RiskNote};
 use neo_actors::{ActorName, SupervisorEvent, panics};
-use neo_store::record::{Fault, Record};
+use neo_market::{TriggerEvent, Trip};
+use neo_store::record::{Fault, Record, TripCleared, TripRow};
 use neo_store::writer::Writer;
 
 use super::crew::Crew;
 use super::dump;
 use super::policy::{Decision, Lost, Policy};
+use crate::pause::latch;
 use crate::unattended::tally::Tally;
 
 /// Heartbeats are asked for this often, or four times within the limit if that is more often.
@@ -193,6 +196,9 @@ impl Keeper {
             self.pause_untold = Some(wanted.clone());
             self.tell_pause();
         }
+        if let SupervisorEvent::Risk(note) = event {
+            self.risk(note);
+        }
         self.orders_lost |= loser(event) == Some(ActorName::Orders);
         match &decision {
             Decision::Restart { actor, wait_ms } => {
@@ -216,6 +222,51 @@ impl Keeper {
             }
         }
         decision
+    }
+
+    /// The latch first, then the row: a row of a latch without a file says that the operator resumed.
+    fn risk(&mut self, note: &RiskNote) {
+        let close_time = to_utc(note.close_time);
+        let record = match &note.event {
+            TriggerEvent::Tripped(trip) => {
+                self.tally.trip(trip);
+                if trip.action.is_latched() {
+                    self.latch(trip, close_time);
+                }
+                Record::Trip(TripRow {
+                    trigger: trip.trigger,
+                    action: trip.action,
+                    reason: trip.reason.clone(),
+                    ledger_index: note.ledger_index,
+                    close_time,
+                    cleared: None,
+                    recorded_at: now(),
+                })
+            }
+            TriggerEvent::Cleared { trigger, by } => {
+                tracing::info!(trigger = trigger.as_str(), by = by.as_str(), "a trigger is not tripped any more");
+                let cleared = TripCleared { ledger_index: note.ledger_index, close_time, by: *by };
+                Record::TripCleared { trigger: *trigger, cleared }
+            }
+        };
+        if let Err(error) = self.writer.record(record) {
+            let cause = format!("what a trigger did could not be recorded: {error}");
+            self.record("supervisor", cause, "the log has it");
+        }
+    }
+
+    fn latch(&mut self, trip: &Trip, at: DateTime<Utc>) {
+        match latch::add(self.crew.record_path(), trip, at) {
+            Ok(()) => self.tally.latched(),
+            Err(error) => {
+                let cause = format!("the latch of the trigger {} could not be written: {error}", trip.trigger);
+                self.record(
+                    "supervisor",
+                    cause,
+                    "the session stays paused; a restart would not know: make the file by hand",
+                );
+            }
+        }
     }
 
     /// Time has passed: restarts that are due, and who is silent. What is found comes as events, to be heard.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use neo_actors::{ActorName, SupervisorEvent};
+use neo_market::{TriggerEvent, TripAction};
 use neo_store::record::EndReason;
 
 /// An actor may be restarted so many times ...
@@ -65,6 +66,49 @@ pub enum Lost {
     Nothing,
 }
 
+/// How long a session does without a node, and what is said when it ends for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// Any node.
+    OfNode {
+        /// So long.
+        limit_ms: u64,
+    },
+    /// The mirror of a real market, which ends by itself when the market is gone for long.
+    OfMirror {
+        /// So long after it ended.
+        limit_ms: u64,
+        /// How long it waits for the market.
+        market_ms: u64,
+    },
+}
+
+impl Default for Outage {
+    fn default() -> Outage {
+        Outage::OfNode { limit_ms: 0 }
+    }
+}
+
+impl Outage {
+    const fn limit_ms(self) -> u64 {
+        match self {
+            Outage::OfNode { limit_ms } | Outage::OfMirror { limit_ms, .. } => limit_ms,
+        }
+    }
+
+    fn cause(self) -> String {
+        match self {
+            Outage::OfNode { limit_ms } => {
+                format!("no node was reached for {limit_ms} ms; is it running, and is network.url right?")
+            }
+            Outage::OfMirror { market_ms, .. } => format!(
+                "the mirror of the real market has ended: no ledger of it came for {market_ms} ms, or its process was lost; \
+                 ledger.log in the folder beside the record says which. Is a node of network.url running?"
+            ),
+        }
+    }
+}
+
 /// The supervisor's memory.
 #[derive(Debug, Default)]
 pub struct Policy {
@@ -72,17 +116,17 @@ pub struct Policy {
     /// Actors that reported a fault: decided already, their end is expected.
     ending: BTreeSet<ActorName>,
     node_lost_ms: Option<u64>,
-    outage_limit_ms: u64,
+    outage: Outage,
     stopping: bool,
     /// The actors' threads are told to end: their end is no loss.
     retired: bool,
 }
 
 impl Policy {
-    /// A policy that has seen nothing yet. A session without a node ends after `outage_limit_ms`.
+    /// A policy that has seen nothing yet.
     #[must_use]
-    pub fn new(outage_limit_ms: u64) -> Policy {
-        Policy { outage_limit_ms, ..Policy::default() }
+    pub fn new(outage: Outage) -> Policy {
+        Policy { outage, ..Policy::default() }
     }
 
     /// Since when no node is reached, if none is.
@@ -109,9 +153,8 @@ impl Policy {
     /// Time has passed.
     pub fn tick(&mut self, now_ms: u64) -> Decision {
         match self.node_lost_ms {
-            Some(since_ms) if now_ms.saturating_sub(since_ms) > self.outage_limit_ms => {
-                let limit_ms = self.outage_limit_ms;
-                let cause = format!("no node was reached for {limit_ms} ms; is it running, and is network.url right?");
+            Some(since_ms) if now_ms.saturating_sub(since_ms) > self.outage.limit_ms() => {
+                let cause = self.outage.cause();
                 self.stop(EndReason::Fault, Some(cause))
             }
             _ => Decision::GoOn,
@@ -127,6 +170,12 @@ impl Policy {
             | SupervisorEvent::Mended { .. } => Decision::GoOn,
             SupervisorEvent::Elapsed => self.stop(EndReason::Elapsed, None),
             SupervisorEvent::Stranger { cause } => self.stop(EndReason::Risk, Some(cause.clone())),
+            SupervisorEvent::Risk(note) => match &note.event {
+                TriggerEvent::Tripped(trip) if trip.action == TripAction::Stop => {
+                    self.stop(EndReason::Risk, Some(format!("the trigger {} tripped: {}", trip.trigger, trip.reason)))
+                }
+                TriggerEvent::Tripped(_) | TriggerEvent::Cleared { .. } => Decision::GoOn,
+            },
             SupervisorEvent::NodeSeen(seen) => {
                 self.node_lost_ms = (!seen).then_some(now_ms);
                 Decision::GoOn
@@ -194,11 +243,15 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
+    use neo_actors::messages::RiskNote;
+    use neo_ledger::types::LedgerTime;
+    use neo_market::{Trigger, Trip};
+
     use super::*;
 
     #[test]
     fn a_lost_feed_is_restarted_with_growing_waits_and_then_ends_the_session() {
-        let mut policy = Policy::new(60_000);
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
         let waits: Vec<Decision> =
             (0..6).map(|n| policy.on(&SupervisorEvent::Gone(ActorName::Feed), n * 1_000)).collect();
         assert_eq!(waits[0], Decision::Restart { actor: ActorName::Feed, wait_ms: 100 });
@@ -208,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_the_stop_is_told_it_remembers() {
-        let mut policy = Policy::new(60_000);
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
         assert_eq!(policy.node_lost_ms(), None);
         policy.on(&SupervisorEvent::NodeSeen(false), 7);
         assert_eq!(policy.node_lost_ms(), Some(7));
@@ -224,7 +277,7 @@ mod tests {
 
     #[test]
     fn restarts_long_ago_are_forgiven() {
-        let mut policy = Policy::new(60_000);
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
         for n in 0..20 {
             let decision = policy.on(&SupervisorEvent::Gone(ActorName::Checkpoint), n * RESTART_WINDOW_MS);
             assert_eq!(decision, Decision::Restart { actor: ActorName::Checkpoint, wait_ms: 100 });
@@ -233,7 +286,7 @@ mod tests {
 
     #[test]
     fn lost_orders_end_the_session_and_say_why() {
-        let mut policy = Policy::new(60_000);
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
         let fault = SupervisorEvent::Fault { actor: ActorName::Orders, cause: "no key".to_string() };
         let Decision::Stop { reason, cause } = policy.on(&fault, 0) else { panic!("the session must end") };
         assert_eq!(reason, EndReason::Fault);
@@ -243,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_fault_and_the_end_that_follows_it_are_one_loss() {
-        let mut policy = Policy::new(60_000);
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
         for n in 0..MAX_RESTARTS as u64 {
             let fault = SupervisorEvent::Fault { actor: ActorName::Feed, cause: "x".to_string() };
             assert!(matches!(policy.on(&fault, n), Decision::Restart { .. }));
@@ -255,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_node_that_stays_away_ends_the_session_and_one_that_comes_back_does_not() {
-        let mut policy = Policy::new(60_000);
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
         policy.on(&SupervisorEvent::NodeSeen(false), 1_000);
         assert_eq!(policy.tick(61_000), Decision::GoOn);
         policy.on(&SupervisorEvent::NodeSeen(true), 61_000);
@@ -266,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_database_that_refuses_ends_the_session_at_once_and_never_hurries_it() {
-        let mut policy = Policy::new(60_000);
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
         let refuses = |attempts| SupervisorEvent::StorageRefuses { attempts, error: "full".to_string() };
         assert_eq!(
             policy.on(&refuses(1), 0),
@@ -278,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_stop_puts_right_what_it_needs_and_is_told_what_it_must_do_without() {
-        let mut policy = Policy::new(60_000);
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
         policy.on(&SupervisorEvent::StopRequested(EndReason::Signal), 0);
         for actor in [ActorName::Feed, ActorName::Valuer] {
             assert_eq!(policy.on(&SupervisorEvent::Frozen(actor), 1), Decision::Restart { actor, wait_ms: 100 });
@@ -299,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_lost_valuer_is_restarted_and_a_lost_writer_ends_the_session() {
-        let mut policy = Policy::new(60_000);
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
         let lost = policy.on(&SupervisorEvent::Gone(ActorName::Valuer), 0);
         assert_eq!(lost, Decision::Restart { actor: ActorName::Valuer, wait_ms: 100 });
         let lost = policy.on(&SupervisorEvent::WriterLost { cause: "frozen".to_string() }, 1);
@@ -307,8 +360,23 @@ mod tests {
     }
 
     #[test]
+    fn only_the_action_stop_ends_the_session_and_its_reason_is_risk() {
+        let tripped = |action| {
+            let trip = Trip { trigger: Trigger::DayLoss, action, reason: "5 % lost".to_string(), since_s: 1 };
+            let event = TriggerEvent::Tripped(trip);
+            SupervisorEvent::Risk(RiskNote { event, ledger_index: 1, close_time: LedgerTime(1) })
+        };
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
+        assert_eq!(policy.on(&tripped(TripAction::Pause), 0), Decision::GoOn);
+        assert_eq!(policy.on(&tripped(TripAction::Latch), 0), Decision::GoOn);
+        let cause = Some("the trigger day_loss_pct tripped: 5 % lost".to_string());
+        assert_eq!(policy.on(&tripped(TripAction::Stop), 0), Decision::Stop { reason: EndReason::Risk, cause });
+        assert_eq!(policy.on(&tripped(TripAction::Stop), 1), Decision::GoOn, "it stops already");
+    }
+
+    #[test]
     fn a_second_request_hurries_and_the_first_reason_stays() {
-        let mut policy = Policy::new(60_000);
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
         let stop = policy.on(&SupervisorEvent::StopRequested(EndReason::Signal), 0);
         assert_eq!(stop, Decision::Stop { reason: EndReason::Signal, cause: None });
         assert_eq!(policy.on(&SupervisorEvent::StopRequested(EndReason::StopCommand), 1), Decision::Hurry);

@@ -24,8 +24,6 @@ use super::note::NoteBook;
 
 /// What may wait; the feed keeps what does not fit, and a stop that cannot keep up says so.
 const QUEUE: usize = 8_192;
-/// How long the state may be held by another.
-const CORE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the feed and the writer say.
 enum Word {
@@ -40,6 +38,8 @@ pub struct StandIn {
     writer: Writer,
     feed: FeedLink,
     inbox: (Sender<Word>, Receiver<Word>),
+    /// How long the state may be held by another.
+    patience: Duration,
     record_lost: bool,
     /// Records that nobody took.
     untold: u64,
@@ -49,8 +49,8 @@ pub struct StandIn {
 impl StandIn {
     /// One that hears of nothing yet.
     #[must_use]
-    pub fn new(core: SharedOrders, writer: Writer, feed: FeedLink) -> StandIn {
-        StandIn { core, writer, feed, inbox: bounded(QUEUE), record_lost: false, untold: 0, flat: false }
+    pub fn new(core: SharedOrders, writer: Writer, feed: FeedLink, patience: Duration) -> StandIn {
+        StandIn { core, writer, feed, inbox: bounded(QUEUE), patience, record_lost: false, untold: 0, flat: false }
     }
 
     /// Where it hears.
@@ -162,7 +162,7 @@ impl StandIn {
     }
 
     fn with_core<T>(&self, work: impl FnOnce(&mut OrdersCore) -> T) -> Result<T, String> {
-        match self.core.try_lock_for(CORE_PATIENCE) {
+        match self.core.try_lock_for(self.patience) {
             Some(mut core) => Ok(work(&mut core)),
             None => Err("the orders are frozen and hold their state".to_string()),
         }
@@ -188,8 +188,9 @@ impl StandIn {
                 }
             }
             OrdersEffect::Flat => self.flat = true,
-            // The session ends already.
-            OrdersEffect::Elapsed | OrdersEffect::Stranger(_) => {}
+            // The session ends already; what could not be signed is tried again with the next ledger.
+            OrdersEffect::Broken(cause) => tracing::error!(cause, "an offer cannot be withdrawn"),
+            OrdersEffect::Elapsed | OrdersEffect::Stranger(_) | OrdersEffect::Risk(_) => {}
         }
     }
 

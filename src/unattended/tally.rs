@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use neo_actors::ActorName;
+use neo_market::Trip;
 use parking_lot::Mutex;
 
 /// Faults that wait to be told; more than these are only counted.
@@ -39,6 +40,8 @@ pub struct Counts {
 struct Inner {
     counts: Counts,
     untold: VecDeque<FaultSeen>,
+    untold_trips: VecDeque<Trip>,
+    latched: bool,
 }
 
 /// Shared by the supervisor, which counts, and the look-out, which reads. The lock is held for a copy at most, and never
@@ -56,6 +59,31 @@ impl Tally {
             let seen = FaultSeen { part: part.to_string(), cause: cause.to_string(), action: action.to_string() };
             inner.untold.push_back(seen);
         }
+    }
+
+    /// A trigger tripped.
+    pub fn trip(&self, trip: &Trip) {
+        let untold = &mut self.0.lock().untold_trips;
+        if untold.len() < UNTOLD_MAX {
+            untold.push_back(trip.clone());
+        }
+    }
+
+    /// The trips since this was asked for the last time.
+    #[must_use]
+    pub fn untold_trips(&self) -> Vec<Trip> {
+        self.0.lock().untold_trips.drain(..).collect()
+    }
+
+    /// The latch of a trigger is on the disk.
+    pub fn latched(&self) {
+        self.0.lock().latched = true;
+    }
+
+    /// Whether a latch was written since this was asked for the last time.
+    #[must_use]
+    pub fn take_latched(&self) -> bool {
+        std::mem::take(&mut self.0.lock().latched)
     }
 
     /// An actor is started again.

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use neo_actors::feed::core::{Closes, FeedConfig, FeedCore, FeedEffect, FeedInput};
 use neo_actors::feed::nodes::Parting;
-use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
+use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, RiskNote, Submission, SubmissionReply};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersInput};
+use neo_actors::orders::watch::WatchStart;
 use neo_actors::valuer::core::{ValuerCore, ValuerState};
 use neo_ledger::keys::Keypair;
 use neo_ledger::types::{Hash, LedgerTime};
@@ -141,6 +142,9 @@ pub struct Runner {
     pub unrecorded: Vec<neo_ledger::types::Hash>,
     /// Why the orders want the session to end, if they do.
     pub stranger: Option<String>,
+    /// What the triggers did.
+    pub risk: Vec<RiskNote>,
+    orders_config: OrdersConfig,
     scenario: Scenario,
     queue: VecDeque<Event>,
     connection: Option<ConnectionId>,
@@ -203,6 +207,7 @@ impl Runner {
             is_public: false,
             closes: Closes::WhenDone,
             depth: 20,
+            price: neo_market::ReferenceConfig::default(),
             dust: Drops::new(1_000_000),
             silence_ms: 20_000,
             request_timeout_ms: 20_000,
@@ -210,30 +215,30 @@ impl Runner {
             last_processed: known.last_processed,
             refetch_from: None,
         });
-        let orders = OrdersCore::new(
-            OrdersConfig {
-                token,
-                network_id: scenario.network_id,
-                quote,
-                risk: RiskConfig::default(),
-                last_ledger_offset: 5,
-                max_fee: Drops::new(5_000),
-                cancel_max_fee: Drops::new(50_000),
-                fee_budget: Drops::new(10_000_000),
-                fees_paid: Vec::new(),
-                trade_for_s: Some(trade_for_s),
-                unsettled: known.unsettled,
-                settled: known.settled,
-                adoptable: Vec::new(),
-                orphan_reads: 3,
-                paused: None,
-            },
-            key,
-        );
+        let orders_config = OrdersConfig {
+            token,
+            network_id: scenario.network_id,
+            quote,
+            risk: RiskConfig::default(),
+            last_ledger_offset: 5,
+            max_fee: Drops::new(5_000),
+            cancel_max_fee: Drops::new(50_000),
+            fee_budget: Drops::new(10_000_000),
+            fees_paid: Vec::new(),
+            trade_for_s: Some(trade_for_s),
+            unsettled: known.unsettled,
+            settled: known.settled,
+            adoptable: Vec::new(),
+            orphan_reads: 3,
+            paused: None,
+            watch: WatchStart::default(),
+        };
+        let orders = OrdersCore::new(orders_config.clone(), key);
         Runner {
             node,
             feed,
             orders,
+            orders_config,
             valuer: ValuerCore::new(),
             records: Vec::new(),
             log: String::new(),
@@ -242,6 +247,7 @@ impl Runner {
             elapsed: false,
             unrecorded: Vec::new(),
             stranger: None,
+            risk: Vec::new(),
             scenario: scenario.clone(),
             queue: VecDeque::new(),
             connection: None,
@@ -253,6 +259,14 @@ impl Runner {
             keep_log: true,
             spent: [Duration::ZERO; 3],
         }
+    }
+
+    /// Limits and triggers of its own.
+    pub fn with_risk(mut self, risk: RiskConfig) -> Runner {
+        self.orders_config.risk = risk;
+        let key = Keypair::from_seed(&neo_sim::maker_seed()).unwrap();
+        self.orders = OrdersCore::new(self.orders_config.clone(), key);
+        self
     }
 
     /// Lets messages suffer.
@@ -462,6 +476,8 @@ impl Runner {
                 OrdersEffect::Elapsed => self.elapsed = true,
                 OrdersEffect::Flat => self.flat = true,
                 OrdersEffect::Stranger(cause) => self.stranger = Some(cause),
+                OrdersEffect::Broken(cause) => panic!("{cause}"),
+                OrdersEffect::Risk(note) => self.risk.push(note),
             }
         }
     }

@@ -15,13 +15,15 @@ use neo_ledger::message::{self, LedgerClosed, Message, NodeError, Response, Vali
 use neo_ledger::request;
 use neo_ledger::result::{AccountInfo, ServerInfo, SubmitResult};
 use neo_ledger::types::{Address, Hash, LedgerTime, Token};
-use neo_market::{AmountError, Drops};
+use neo_market::{AmountError, Drops, ReferenceConfig};
 use thiserror::Error;
 
 use super::budget::Budget;
+use super::market::{Pool, Trades};
 use super::nodes::{Nodes, Parting};
 use super::standby::{Standby, parting_of, unfitness};
 use crate::messages::{AccountState, LedgerUpdate, Submission, SubmissionReply};
+use crate::outside::OutsideNews;
 pub use connections::{SecondEffect, SecondInput};
 use sync::Snapshot;
 
@@ -54,6 +56,8 @@ pub struct FeedConfig {
     pub silence_ms: u64,
     /// A request that is not answered for so long means the node is not there.
     pub request_timeout_ms: u64,
+    /// Where the reference price comes from.
+    pub price: ReferenceConfig,
     /// Every so many ledgers the book, the trust line and the offers are read afresh and compared.
     pub audit_ledgers: u32,
     /// The last ledger whose transactions are in the record; history is asked for from the next one.
@@ -183,6 +187,10 @@ enum Asked {
     Offers,
     Owned,
     Issuer,
+    /// The pair's pool.
+    Pool,
+    /// To hear of the pool's transactions.
+    FollowPool,
     Asks,
     Bids,
     History,
@@ -220,6 +228,9 @@ pub struct FeedCore {
     asked: BTreeMap<u64, (Asked, u64)>,
     heard_ms: u64,
     book: Book,
+    pool: Pool,
+    trades: Trades,
+    outside: OutsideNews,
     closed: BTreeMap<u32, LedgerClosed>,
     /// Transactions by ledger and place that no update has carried yet.
     pending: BTreeMap<(u32, u32), ValidatedTransaction>,
@@ -273,6 +284,9 @@ impl FeedCore {
             asked: BTreeMap::new(),
             heard_ms: 0,
             book,
+            pool: Pool::default(),
+            trades: Trades::default(),
+            outside: OutsideNews::default(),
             closed: BTreeMap::new(),
             pending: BTreeMap::new(),
             seen: BTreeSet::new(),
@@ -312,6 +326,11 @@ impl FeedCore {
         matches!(self.phase, Phase::Live | Phase::Syncing(_))
     }
 
+    /// What the outside source has said; the next ledger is told of with it.
+    pub fn hear_outside(&mut self, news: OutsideNews) {
+        self.outside = news;
+    }
+
     /// One event; `now_ms` is monotonic.
     ///
     /// # Errors
@@ -322,6 +341,7 @@ impl FeedCore {
             FeedInput::Connected => {
                 self.heard_ms = now_ms;
                 self.phase = Phase::Greeting;
+                self.pool.connected();
                 self.ask(Asked::ServerInfo, now_ms, &mut effects, request::server_info);
             }
             FeedInput::Disconnected(parting, reason) => self.disconnected(parting, reason, now_ms, &mut effects),
@@ -432,6 +452,10 @@ impl FeedCore {
             (Asked::Issuer, Err(error)) if error.error == "actNotFound" => {
                 return Err(FeedError::NoIssuer { issuer: self.config.token.issuer });
             }
+            (Asked::Pool | Asked::FollowPool, Err(error)) if parting_of(&error.error) != Parting::Overloaded => {
+                self.without_pool(&error, effects);
+                return Ok(());
+            }
             // A ledger that the node no longer has: ask for a newer picture.
             (_, Err(error)) if error.error == "lgrNotFound" => {
                 self.start_sync(now_ms, effects);
@@ -444,7 +468,7 @@ impl FeedCore {
                         let reason = format!("it is {ledgers} ledgers behind what is recorded");
                         self.leave(Parting::Unfit, &reason, effects);
                     }
-                    None => self.history_missing(&error.to_string(), now_ms, effects),
+                    None => self.history_missing(&error.to_string(), None, now_ms, effects),
                 }
                 return Ok(());
             }
@@ -521,3 +545,7 @@ fn submission_reply(hash: Hash, result: Result<serde_json::Value, NodeError>) ->
 #[cfg(test)]
 #[path = "core_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "market_tests.rs"]
+mod market_tests;

@@ -8,11 +8,11 @@ use super::*;
 
 const ROOT: [char; 3] = ['A', 'B', 'C'];
 
-fn account() -> Address {
+pub(super) fn account() -> Address {
     Address([1; 20])
 }
 
-fn token() -> Token {
+pub(super) fn token() -> Token {
     Token { currency: Currency::RLUSD, issuer: Address([2; 20]) }
 }
 
@@ -26,6 +26,7 @@ fn core(last_processed: Option<u32>) -> FeedCore {
         seed: 1,
         is_public: false,
         depth: 10,
+        price: ReferenceConfig::default(),
         dust: Drops::ZERO,
         silence_ms: 20_000,
         request_timeout_ms: 10_000,
@@ -35,18 +36,18 @@ fn core(last_processed: Option<u32>) -> FeedCore {
     })
 }
 
-fn hash(letter: char) -> String {
+pub(super) fn hash(letter: char) -> String {
     letter.to_string().repeat(64)
 }
 
-fn closed(index: u32) -> Value {
+pub(super) fn closed(index: u32) -> Value {
     let time = 800_000_000_u32.saturating_add(index.saturating_mul(4));
     json!({"type": "ledgerClosed", "ledger_index": index, "ledger_hash": hash('9'), "ledger_time": time,
         "fee_base": 10, "reserve_base": 1_000_000, "reserve_inc": 200_000, "txn_count": 1, "validated_ledgers": "1-9"})
 }
 
 /// A payment of `xrp` drops to us, as the stream and the history show it.
-fn payment(index: u32, id: char, balance_before: u64) -> Value {
+pub(super) fn payment(index: u32, id: char, balance_before: u64) -> Value {
     let root = neo_ledger::sha512_half(&[b"\0a".as_slice(), &account().0]);
     json!({
         "ledger_index": index, "validated": true, "hash": hash(id), "engine_result": "tesSUCCESS",
@@ -59,28 +60,39 @@ fn payment(index: u32, id: char, balance_before: u64) -> Value {
     })
 }
 
-fn stream(mut transaction: Value) -> Value {
+pub(super) fn stream(mut transaction: Value) -> Value {
     transaction["type"] = json!("transaction");
     transaction
 }
 
+fn validated(transaction: &Value) -> ValidatedTransaction {
+    match message::parse(&stream(transaction.clone()).to_string()) {
+        Ok(Message::Transaction(stream)) => stream.transaction,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A node with one account, answering from its present ledger.
-struct FakeNode {
-    index: u32,
-    balance: u64,
-    root: char,
-    history: Vec<Value>,
-    has_history: bool,
+pub(super) struct FakeNode {
+    pub(super) index: u32,
+    pub(super) balance: u64,
+    pub(super) root: char,
+    pub(super) history: Vec<Value>,
+    pub(super) has_history: bool,
     /// The first ledger that its history has.
-    history_from: u64,
+    pub(super) history_from: u64,
     /// The issuer's flags, and what stands on our line.
-    issuer_flags: u32,
-    lines: Vec<Value>,
-    objects: Vec<Value>,
+    pub(super) issuer_flags: u32,
+    pub(super) lines: Vec<Value>,
+    pub(super) objects: Vec<Value>,
     /// Answers with what it has as if that were all that was asked for.
-    cuts_short: bool,
+    pub(super) cuts_short: bool,
     /// False when it is blocked by an amendment.
-    fit: bool,
+    pub(super) fit: bool,
+    /// What it says of the pool, or the error.
+    pub(super) pool: Result<Value, &'static str>,
+    /// Offers of the book: asks, bids.
+    pub(super) book: [Vec<Value>; 2],
 }
 
 impl FakeNode {
@@ -90,7 +102,12 @@ impl FakeNode {
             return json!({"id": request["id"], "type": "response", "status": "error", "error": "invalidLgrRange",
                 "error_code": 79, "error_message": "Ledger range is invalid."});
         }
+        if let (Some("amm_info"), Err(error)) = (request["command"].as_str(), &self.pool) {
+            return json!({"id": request["id"], "type": "response", "status": "error", "error": error});
+        }
         let result = match request["command"].as_str().unwrap() {
+            "amm_info" => self.pool.clone().unwrap(),
+            "subscribe" if request["streams"].is_null() => json!({}),
             "server_info" => json!({"info": {"network_id": 65_001, "build_version": "2.6.1", "complete_ledgers": "1-9",
                 "server_state": "full", "amendment_blocked": !self.fit, "validated_ledger": {"seq": self.index, "hash": hash('9'), "age": 1,
                 "base_fee_xrp": 0.00001, "reserve_base_xrp": 1, "reserve_inc_xrp": 0.2}}}),
@@ -112,7 +129,10 @@ impl FakeNode {
             }
             "account_objects" => json!({"ledger_index": self.index, "account_objects": self.objects}),
             "account_offers" => json!({"ledger_index": self.index, "account": account().to_string(), "offers": []}),
-            "book_offers" => json!({"ledger_index": self.index, "offers": []}),
+            "book_offers" => {
+                let side = usize::from(request["taker_gets"]["currency"] != "XRP");
+                json!({"ledger_index": self.index, "offers": self.book[side]})
+            }
             "account_tx" => json!({"account": account().to_string(), "ledger_index_min": self.history_from.max(1),
                 "ledger_index_max": self.index, "transactions": self.history}),
             other => panic!("{other} is not expected"),
@@ -122,18 +142,20 @@ impl FakeNode {
 }
 
 /// A feed, its node, and what it said.
-struct Bench {
-    core: FeedCore,
-    node: FakeNode,
-    updates: Vec<LedgerUpdate>,
-    replies: Vec<SubmissionReply>,
-    others: Vec<FeedEffect>,
+pub(super) struct Bench {
+    pub(super) core: FeedCore,
+    pub(super) node: FakeNode,
+    pub(super) updates: Vec<LedgerUpdate>,
+    pub(super) replies: Vec<SubmissionReply>,
+    pub(super) others: Vec<FeedEffect>,
     /// How often the node was asked to close a ledger.
-    closes_asked: usize,
+    pub(super) closes_asked: usize,
+    /// Every request.
+    pub(super) asked: Vec<String>,
 }
 
 impl Bench {
-    fn new(last_processed: Option<u32>) -> Bench {
+    pub(super) fn new(last_processed: Option<u32>) -> Bench {
         let history = Vec::new();
         let node = FakeNode {
             index: 100,
@@ -147,12 +169,22 @@ impl Bench {
             objects: vec![],
             cuts_short: false,
             fit: true,
+            pool: Err("actNotFound"),
+            book: [vec![], vec![]],
         };
-        Bench { core: core(last_processed), node, updates: vec![], replies: vec![], others: vec![], closes_asked: 0 }
+        Bench {
+            core: core(last_processed),
+            node,
+            updates: vec![],
+            replies: vec![],
+            others: vec![],
+            closes_asked: 0,
+            asked: vec![],
+        }
     }
 
     /// Connected and live at the node's ledger.
-    fn live(last_processed: Option<u32>) -> Bench {
+    pub(super) fn live(last_processed: Option<u32>) -> Bench {
         let mut bench = Bench::new(last_processed);
         bench.on(FeedInput::Tick, 0);
         bench.on(FeedInput::Connected, 1);
@@ -160,16 +192,17 @@ impl Bench {
         bench
     }
 
-    fn on(&mut self, input: FeedInput<'_>, now_ms: u64) {
+    pub(super) fn on(&mut self, input: FeedInput<'_>, now_ms: u64) {
         let effects = self.core.on(input, now_ms).unwrap();
         self.carry(effects, now_ms);
     }
 
-    fn carry(&mut self, effects: Vec<FeedEffect>, now_ms: u64) {
+    pub(super) fn carry(&mut self, effects: Vec<FeedEffect>, now_ms: u64) {
         for effect in effects {
             match effect {
                 FeedEffect::Send(text) => {
                     let request: Value = serde_json::from_str(&text).unwrap();
+                    self.asked.push(text.clone());
                     self.closes_asked += usize::from(request["command"] == "ledger_accept");
                     if request["command"] == "submit" {
                         self.others.push(FeedEffect::Send(text));
@@ -185,11 +218,11 @@ impl Bench {
         }
     }
 
-    fn hear(&mut self, message: &Value) {
+    pub(super) fn hear(&mut self, message: &Value) {
         self.on(FeedInput::Text(&message.to_string()), 10);
     }
 
-    fn left(&self) -> bool {
+    pub(super) fn left(&self) -> bool {
         self.others.iter().any(|effect| matches!(effect, FeedEffect::Disconnect(..)))
     }
 }
@@ -488,6 +521,54 @@ fn a_node_without_our_history_is_followed_from_now_on_and_the_hole_is_told() {
     bench.hear(&closed(101));
     let next = bench.updates.last().unwrap();
     assert_eq!((next.ledger.index, next.transactions.len(), &next.history_lost), (101, 1, &None));
+}
+
+#[test]
+fn where_history_is_cut_short_what_comes_after_the_cut_is_told() {
+    let mut bench = Bench::new(Some(40));
+    (bench.node.history_from, bench.node.cuts_short) = (95, true);
+    bench.node.history = vec![payment(95, ROOT[1], 50_000_000), payment(99, ROOT[0], 50_000_005)];
+    bench.node.balance = 50_000_010;
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    let ledgers: Vec<u32> = bench.updates[0].transactions.iter().map(|own| own.ledger_index).collect();
+    assert_eq!(ledgers, [95, 99]);
+    let lost = bench.updates[0].history_lost.as_ref().unwrap();
+    assert!(lost.contains("from ledger 40 on") && lost.contains("begins with ledger 95"), "{lost}");
+    // The very next ledger after the last recorded one is no cut.
+    let mut bench = Bench::new(Some(94));
+    (bench.node.history_from, bench.node.cuts_short) = (95, true);
+    bench.node.history = vec![payment(95, ROOT[0], 50_000_000)];
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    assert_eq!((bench.updates[0].transactions.len(), &bench.updates[0].history_lost), (1, &None));
+}
+
+#[test]
+fn what_the_stream_brought_before_the_history_was_found_missing_is_not_forgotten() {
+    let mut bench = Bench::new(Some(90));
+    bench.node.has_history = false;
+    bench.on(FeedInput::Tick, 0);
+    // The transaction of the ledger to come is on the stream before that ledger closes.
+    bench.core.keep(validated(&payment(101, ROOT[1], 50_000_000)));
+    bench.on(FeedInput::Connected, 1);
+    (bench.node.index, bench.node.balance, bench.node.root) = (101, 50_000_005, ROOT[1]);
+    bench.hear(&closed(101));
+    let told: Vec<usize> = bench.updates.iter().map(|update| update.transactions.len()).collect();
+    assert_eq!(told, [0, 1]);
+}
+
+#[test]
+fn a_node_is_behind_by_where_it_is_and_not_by_what_another_told() {
+    let mut bench = with_a_warm_second();
+    let told = bench.node.index;
+    bench.on(FeedInput::Disconnected(Parting::Lost, "cut"), 100);
+    // The second is farther behind than is waited for, and refuses a range that begins after its newest ledger.
+    (bench.node.index, bench.node.has_history) = (told - 50, false);
+    bench.on(FeedInput::Connected, 101);
+    assert!(bench.left());
+    assert!(bench.core.without_history.is_empty(), "it is late: its history is not lost");
+    assert_eq!(bench.core.processed, Some(told));
 }
 
 #[test]

@@ -7,13 +7,15 @@
 //! Here are the state and the order of work; `settle` reads what a ledger proves, `adopt` takes over what still stands,
 //! `audit` holds what the ledger lists against its own counts,
 //! `suspects` are offers that nobody owns yet, `stranger` is what others did with our key, `quoting` decides what to change, `token_rules` what the issuer
-//! forbids, `refusals` what waits, `sending` signs and sends.
+//! forbids, `refusals` what waits after the ledger's no, `delays` what waits after a fill, `desired` is what is to stand,
+//! `not_quoted` counts what is left out, `watch` measures for the triggers, `sending` signs and sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use neo_ledger::keys::{Keypair, SignError};
 use neo_ledger::types::{Hash, LedgerTime, Token};
+use neo_market::model::RollingVolatility;
 use neo_market::quote::QuoteConfig;
 use neo_market::risk::RiskConfig;
 use neo_market::{AmountError, Dec, Drops, Side};
@@ -22,14 +24,17 @@ use thiserror::Error;
 
 use super::adopt::Adoptable;
 use super::audit::Audits;
+use super::delays::FillDelays;
 use super::fees::{FeeBudget, FeePaid};
+use super::not_quoted::NotQuoted;
 use super::refusals::Refusals;
 use super::settle::intent_update;
 use super::suspects::Suspects;
 use super::token_rules::TokenRules;
+use super::watch::{Watch, WatchStart};
 use crate::clock::to_utc;
-use crate::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
-use crate::status::{AuditStatus, QuoteStatus};
+use crate::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, RiskNote, Submission, SubmissionReply};
+use crate::status::{AuditStatus, QuoteStatus, TripStatus};
 
 /// What the orders must know.
 #[derive(Clone, Debug)]
@@ -64,6 +69,8 @@ pub struct OrdersConfig {
     pub orphan_reads: u32,
     /// Why the session begins paused, if it does.
     pub paused: Option<String>,
+    /// What the triggers begin with.
+    pub watch: WatchStart,
 }
 
 /// What happens to the orders.
@@ -79,6 +86,8 @@ pub enum OrdersInput<'a> {
     Command(OrdersCommand),
     /// The record cannot be relied on any more, for this reason: nothing new is quoted.
     RecordHalted(String),
+    /// Time has passed; `now` says how much.
+    Tick,
 }
 
 /// What the shell must do.
@@ -107,6 +116,10 @@ pub enum OrdersEffect {
     Flat,
     /// Somebody else trades on the account: the session must end. What was seen.
     Stranger(String),
+    /// Something of what was wanted cannot be signed by any key: the session must end. What was signed before it goes.
+    Broken(String),
+    /// A trigger tripped, or is not tripped any more.
+    Risk(RiskNote),
 }
 
 /// What the orders cannot mend.
@@ -212,9 +225,16 @@ pub struct OrdersCore {
     pub(super) first_close: Option<LedgerTime>,
     pub(super) elapsed_told: bool,
     pub(super) open_ledger_cost: Option<Drops>,
+    /// The last signature that was asked for did not come from where the key is.
+    pub(super) signer_away: bool,
     pub(super) mid: Option<Dec>,
     pub(super) withheld: Option<String>,
     pub(super) refusals: Refusals,
+    pub(super) delays: FillDelays,
+    /// Of the reference price; measured anew in each session.
+    pub(super) volatility: RollingVolatility,
+    pub(super) not_quoted: NotQuoted,
+    pub(super) watch: Watch,
     pub(super) token_rules: TokenRules,
     pub(super) fees: FeeBudget,
     pub(super) audits: Audits,
@@ -237,11 +257,13 @@ impl OrdersCore {
     /// Orders that have not seen the ledger yet.
     #[must_use]
     pub fn new(config: OrdersConfig, key: Keypair) -> OrdersCore {
+        let volatility = RollingVolatility::new(config.quote.volatility_window_s);
         OrdersCore {
             inherited: config.unsettled.iter().copied().collect(),
             settled: config.settled.iter().copied().collect(),
             paused: config.paused.clone(),
             fees: FeeBudget::new(config.fee_budget, &config.fees_paid),
+            watch: Watch::new(&config.risk, &config.fees_paid, config.watch.clone()),
             config,
             key,
             intention: Intention::Quote,
@@ -261,9 +283,13 @@ impl OrdersCore {
             first_close: None,
             elapsed_told: false,
             open_ledger_cost: None,
+            signer_away: false,
             mid: None,
             withheld: Some("waiting for the first validated ledger".to_string()),
             refusals: Refusals::default(),
+            delays: FillDelays::default(),
+            volatility,
+            not_quoted: NotQuoted::default(),
             token_rules: TokenRules::default(),
             audits: Audits::default(),
             failed_transactions: 0,
@@ -296,7 +322,8 @@ impl OrdersCore {
             }
             OrdersInput::Command(OrdersCommand::Withdraw) => {}
             OrdersInput::Command(OrdersCommand::Pause(reason)) => self.pause(reason, now, &mut effects)?,
-            OrdersInput::Command(OrdersCommand::Resume) => self.resume(),
+            OrdersInput::Command(OrdersCommand::Resume) => self.resume(&mut effects),
+            OrdersInput::Tick => self.watch_time(now, &mut effects)?,
         }
         self.conclude(&mut effects);
         Ok(effects)
@@ -324,8 +351,11 @@ impl OrdersCore {
         if self.has_seen_a_ledger() { self.withdraw(now, effects) } else { Ok(()) }
     }
 
-    fn resume(&mut self) {
-        if self.paused.take().is_some() && self.intention == Intention::Quote {
+    fn resume(&mut self, effects: &mut Vec<OrdersEffect>) {
+        let released = self.watch.resume();
+        let held = self.paused.take().is_some() || !released.is_empty();
+        self.tell_triggers(released, effects);
+        if held && self.intention == Intention::Quote {
             self.withheld = Some("resumed: it quotes with the next validated ledger".to_string());
         }
     }
@@ -362,7 +392,7 @@ impl OrdersCore {
 
     /// What earlier sessions signed and a ledger to come may include. A last ledger further ahead than any that is
     /// signed for is of another ledger's numbers, and would be waited for in vain.
-    fn inherited_in_flight(&self) -> impl Iterator<Item = &Hash> {
+    pub(super) fn inherited_in_flight(&self) -> impl Iterator<Item = &Hash> {
         let farthest = self.ledger_index.saturating_add(self.config.last_ledger_offset);
         self.inherited.iter().filter(move |(_, last)| **last <= farthest).map(|(hash, _)| hash)
     }
@@ -445,6 +475,32 @@ impl OrdersCore {
         self.withheld.as_deref()
     }
 
+    /// Triggers that are tripped, the one that decides first.
+    #[must_use]
+    pub fn trips(&self) -> Vec<TripStatus> {
+        let mut trips: Vec<_> = self.watch.triggers().standing().collect();
+        trips.sort_by_key(|trip| std::cmp::Reverse(trip.action));
+        let shown = |trip: &neo_market::Trip| TripStatus {
+            trigger: trip.trigger.to_string(),
+            action: trip.action.to_string(),
+            reason: trip.reason.clone(),
+            since: (trip.since_s > 0).then(|| to_utc(LedgerTime(trip.since_s))),
+        };
+        trips.into_iter().map(shown).collect()
+    }
+
+    /// How often each trigger tripped.
+    #[must_use]
+    pub fn trip_counts(&self) -> BTreeMap<String, u64> {
+        self.watch.triggers().counts().iter().map(|(trigger, count)| (trigger.to_string(), *count)).collect()
+    }
+
+    /// In how many ledgers something was not quoted, by the kind of the reason.
+    #[must_use]
+    pub fn refusal_counts(&self) -> BTreeMap<String, u64> {
+        self.not_quoted.counts().iter().map(|(kind, count)| ((*kind).to_string(), *count)).collect()
+    }
+
     /// Ledger close time since the session's first ledger, in seconds.
     #[must_use]
     pub fn trading_s(&self) -> i64 {
@@ -518,6 +574,7 @@ impl OrdersCore {
         for transaction in update.transactions.iter().filter(|transaction| transaction.ledger_index > known) {
             self.settle(transaction, is_history, now, &mut records);
             self.pay(transaction);
+            self.watch_transaction(transaction)?;
             self.fills_of(transaction, mid_before, now, &mut records);
             self.offer_changes(transaction, now, &mut records);
         }
@@ -561,17 +618,29 @@ impl OrdersCore {
         effects.push(OrdersEffect::Record(records));
         self.send_again(now, effects);
         self.mid = update.view.mid()?;
+        self.measure(update);
+        self.watch_ledger(update, now, effects)?;
         self.check_elapsed(effects);
         self.check_stranger(effects);
-        match self.intention {
-            Intention::Quote if self.paused.is_some() => {
-                self.withheld.clone_from(&self.paused);
+        let done = match (self.intention, self.pausing()) {
+            (Intention::Quote, Some(reason)) => {
+                self.withheld = Some(reason);
                 self.withdraw(now, effects)
             }
-            Intention::Quote => self.requote(update, now, effects),
-            Intention::Hold | Intention::Closed => Ok(()),
-            Intention::Withdraw => self.withdraw(now, effects),
+            (Intention::Quote, None) => self.requote(update, now, effects),
+            (Intention::Hold | Intention::Closed, _) => Ok(()),
+            (Intention::Withdraw, _) => self.withdraw(now, effects),
+        };
+        let refused = self.not_quoted.ledger_done();
+        if !refused.is_empty() {
+            effects.push(OrdersEffect::Record(refused));
         }
+        done
+    }
+
+    /// Why nothing is to be quoted: the operator's pause, or a trigger.
+    fn pausing(&self) -> Option<String> {
+        self.paused.clone().or_else(|| self.watch.reason())
     }
 
     fn check_stranger(&mut self, effects: &mut Vec<OrdersEffect>) {

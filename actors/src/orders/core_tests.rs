@@ -3,7 +3,8 @@
 use neo_ledger::keys::Algorithm;
 use neo_ledger::own::{AccountAfter, OfferChange, OfferChangeKind, OwnTransaction, Removal};
 use neo_ledger::types::{Address, Amount, Currency};
-use neo_market::{BookLevel, MarketView};
+use neo_market::reference::reference;
+use neo_market::{BookLevel, MarketView, Outside, ReferenceConfig};
 use neo_store::record::Intent;
 
 use super::*;
@@ -35,12 +36,19 @@ fn core(levels: u8) -> OrdersCore {
         adoptable: Vec::new(),
         orphan_reads: 1,
         paused: None,
+        watch: WatchStart::default(),
     };
     OrdersCore::new(config, key())
 }
 
 fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
+/// The market shows `view`, and its middle is the reference.
+fn show(update: &mut LedgerUpdate, view: MarketView) {
+    update.reference = reference(&view, &Outside::default(), &ReferenceConfig::default());
+    update.view = view;
 }
 
 fn update(
@@ -50,6 +58,7 @@ fn update(
     offers: Option<Vec<OpenOffer>>,
 ) -> LedgerUpdate {
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
+    let view = MarketView { ledger_index: index, bids: level("2.39"), asks: level("2.41"), ..MarketView::default() };
     LedgerUpdate {
         ledger: LedgerHeader {
             index,
@@ -58,7 +67,8 @@ fn update(
             reserve_base: Drops::new(1_000_000),
             reserve_inc: Drops::new(200_000),
         },
-        view: MarketView { ledger_index: index, bids: level("2.39"), asks: level("2.41") },
+        reference: reference(&view, &Outside::default(), &ReferenceConfig::default()),
+        view,
         account: AccountState {
             xrp: Drops::new(10_000_000_000),
             rlusd: "25000".parse().unwrap(),
@@ -197,33 +207,8 @@ fn nothing_is_sent_before_it_is_durable() {
     assert_eq!(sent, 4);
 }
 
-/// A key elsewhere that refuses its third signature.
-struct FailsOnce(std::sync::atomic::AtomicU32);
-
-impl neo_ledger::RemoteKey for FailsOnce {
-    fn sign(&self, request: &neo_ledger::SigningRequest<'_>) -> Result<String, String> {
-        if self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2 {
-            return Err("is away".to_string());
-        }
-        key().sign_message(request.message).map_err(|error| error.to_string())
-    }
-}
-
-#[test]
-fn a_signature_that_fails_uses_no_sequence_number_up() {
-    let public = neo_ledger::keys::written([7; 16], &key()).unwrap().1;
-    let elsewhere = Keypair::elsewhere(&public, Box::new(FailsOnce(Default::default()))).unwrap();
-    let mut bench = Bench { core: OrdersCore::new(core(1).config, elsewhere), effects: Vec::new() };
-    bench.ledger(&update(100, 1, vec![], Some(vec![])));
-    let sequences = |intents: Vec<Intent>| intents.iter().map(|intent| intent.sequence).collect::<Vec<_>>();
-    assert_eq!(sequences(bench.acknowledge()), [1, 2]);
-    let withdraw = || OrdersInput::Command(OrdersCommand::Withdraw);
-    assert!(matches!(bench.core.on(withdraw(), now()), Err(OrdersError::Sign(_))));
-    assert_eq!(bench.core.forget_unsent(now()), [], "nothing was signed");
-    bench.on(withdraw());
-    let cancels = sequences(bench.acknowledge());
-    assert_eq!(cancels, [3, 4], "behind a hole no cancel could apply");
-}
+#[path = "signing_tests.rs"]
+mod signing;
 
 #[test]
 fn intents_that_cannot_be_durable_end_the_session() {
@@ -307,12 +292,51 @@ fn after_a_dead_transaction_nothing_is_signed_while_later_ones_are_in_flight() {
 }
 
 #[test]
+fn without_a_price_that_can_be_trusted_nothing_stands_and_the_reason_is_told() {
+    let (mut bench, _) = quoting();
+    let far = Outside {
+        reading: Some(neo_market::OutsideReading { price: "2.5".parse().unwrap(), age_s: 1 }),
+        problem: None,
+    };
+    let mut untrusted = update(102, 3, vec![], None);
+    untrusted.reference = reference(&untrusted.view, &far, &ReferenceConfig::default());
+    bench.ledger(&untrusted);
+    let withdrawn = bench.acknowledge();
+    assert_eq!(withdrawn.len(), 2);
+    assert!(withdrawn.iter().all(|intent| intent.purpose == Purpose::Cancel), "{withdrawn:?}");
+    assert!(bench.core.withheld().unwrap().contains("outside_max_deviation_bps"), "{:?}", bench.core.withheld());
+}
+
+#[test]
+fn quotes_stand_around_the_reference_that_the_ledger_came_with() {
+    let mut bench = Bench::new(1);
+    let mut leaning = update(100, 1, vec![], Some(vec![]));
+    leaning.view.bids[0].size = Drops::new(3_000_000_000);
+    let microprice =
+        ReferenceConfig { source: neo_market::reference::PriceSource::Microprice, ..ReferenceConfig::default() };
+    leaning.reference = reference(&leaning.view, &Outside::default(), &microprice);
+    bench.ledger(&leaning);
+    let effects = bench.take();
+    let prices: Vec<String> = effects
+        .iter()
+        .filter_map(|effect| if let OrdersEffect::Persist { records, .. } = effect { Some(records) } else { None })
+        .flatten()
+        .filter_map(|record| if let Record::Order(order) = record { Some(order.price.to_string()) } else { None })
+        .collect();
+    // 10 bps around 2.405.
+    assert_eq!(prices, ["2.402595", "2.407405"]);
+}
+
+#[test]
 fn a_failed_replacement_leaves_the_old_offer_ours() {
     let (mut bench, placed) = quoting();
     // The market moves by 1 %: both quotes are replaced, and the bid's replacement fails.
     let mut moved = update(110, 3, vec![], None);
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
-    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44") };
+    show(
+        &mut moved,
+        MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() },
+    );
     bench.ledger(&moved);
     let replacements = bench.acknowledge();
     assert!(replacements.iter().all(|intent| intent.purpose == Purpose::Replace));
@@ -648,14 +672,16 @@ fn an_offer_that_only_the_list_shows_ends_the_session_too() {
     assert_eq!(strangers(&bench.effects).len(), 1);
     assert!(strangers(&bench.effects)[0].contains("offer 77"));
 
-    // With ledgers of this session missing it may be an offer of ours whose inclusion nobody saw: withdrawn.
+    // With ledgers of this session missing it may be an offer of ours whose inclusion nobody saw: withdrawn. The gap has the
+    // others withdrawn, too.
     let (mut bench, intents) = quoting();
     let ours = intents.iter().map(|intent| listed(intent.sequence));
     let mut gap = update(110, 4, vec![], Some(ours.chain([listed(77)]).collect()));
     gap.history_lost = Some("the node has no history".to_string());
     bench.ledger(&gap);
     assert!(strangers(&bench.effects).is_empty());
-    assert_eq!(bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect::<Vec<_>>(), [Some(77)]);
+    let cancelled: Vec<Option<u32>> = bench.acknowledge().iter().map(|intent| intent.offer_sequence).collect();
+    assert_eq!(cancelled, [Some(77), Some(1), Some(2)]);
 }
 
 #[test]
@@ -726,7 +752,10 @@ fn a_side_that_the_ledger_refuses_is_withdrawn_waits_and_says_why() {
     let (mut bench, placed) = quoting();
     let mut moved = update(110, 3, vec![], None);
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
-    moved.view = MarketView { ledger_index: 110, bids: level("2.36"), asks: level("2.38") };
+    show(
+        &mut moved,
+        MarketView { ledger_index: 110, bids: level("2.36"), asks: level("2.38"), ..MarketView::default() },
+    );
     // The market falls: the bid is replaced before the new ask could meet it.
     bench.ledger(&moved);
     let replacements = bench.acknowledge();
@@ -760,6 +789,8 @@ fn a_side_that_the_ledger_refuses_is_withdrawn_waits_and_says_why() {
 mod codes;
 #[path = "rules_tests.rs"]
 mod rules;
+#[path = "shaping_tests.rs"]
+mod shaping;
 
 #[test]
 fn an_audit_tells_of_entries_that_the_owner_count_does_not_hold() {
@@ -814,6 +845,35 @@ fn an_orphan_is_cancelled_after_several_lists_and_nothing_is_quoted_before() {
     assert_eq!(bench.acknowledge().len(), 2, "now it quotes");
 }
 
+/// The market has moved by 1 % since `quoting`, at ledger `index`.
+fn moved(index: u32) -> LedgerUpdate {
+    let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
+    let view = MarketView { ledger_index: index, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() };
+    LedgerUpdate { view, ..update(index, 3, vec![], None) }
+}
+
+#[test]
+fn while_an_orphan_is_looked_at_what_should_not_stand_is_cancelled_and_nothing_is_placed() {
+    let (mut bench, placed) = quoting();
+    bench.core.config.orphan_reads = 3;
+    let stand: Vec<OpenOffer> = placed.iter().map(|intent| intent.sequence).chain([77]).map(listed).collect();
+    let mut gap = update(102, 3, vec![], Some(stand.clone()));
+    gap.history_lost = Some("the node has no history".to_string());
+    bench.ledger(&gap);
+    assert!(bench.acknowledge().is_empty(), "at the right price they stay");
+    bench.ledger(&LedgerUpdate { offers: Some(stand.clone()), ..moved(103) });
+    let cancels = bench.acknowledge();
+    let gone = |intents: &[Intent]| {
+        assert!(intents.iter().all(|intent| intent.purpose == Purpose::Cancel), "{intents:?}");
+        intents.iter().filter_map(|intent| intent.offer_sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(gone(&cancels), [2, 1], "stale prices");
+    assert!(bench.core.withheld().unwrap().contains("no order owns"), "{:?}", bench.core.withheld());
+    bench.ledger(&LedgerUpdate { offers: Some(stand), ..moved(104) });
+    assert_eq!(gone(&bench.acknowledge()), [77], "the third list");
+    assert!(bench.core.withheld().unwrap().contains("an earlier session left"), "{:?}", bench.core.withheld());
+}
+
 #[test]
 fn an_offer_that_the_next_list_does_not_show_was_a_late_nodes() {
     let mut bench = Bench::new(1);
@@ -859,7 +919,10 @@ fn a_used_up_fee_budget_stops_quotes_lets_cancels_go_and_ends_by_itself() {
     bench.core.fees.pay(paid(1, bench.core.close_time, 20));
     let mut moved = update(110, 3, vec![], None);
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
-    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44") };
+    show(
+        &mut moved,
+        MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() },
+    );
     bench.ledger(&moved);
     let cancels = bench.acknowledge();
     assert!(cancels.len() == 2 && cancels.iter().all(|intent| intent.purpose == Purpose::Cancel), "{cancels:?}");
@@ -888,3 +951,5 @@ fn a_used_up_fee_budget_stops_quotes_lets_cancels_go_and_ends_by_itself() {
     assert_eq!(bench.core.in_flight(), 2);
     assert_eq!(bench.core.withheld(), None);
 }
+#[path = "watch_tests.rs"]
+mod watch;

@@ -2,14 +2,19 @@
 
 use chrono::{DateTime, Utc};
 use neo_market::plan::{self, Action, Resting};
-use neo_market::quote::{self, Conditions, Desired, Funds};
+use neo_market::quote::{Desired, QuoteConfig};
 use neo_market::risk::{Refusal, RiskLimits, RiskState};
-use neo_market::{AmountError, Balances, Drops, Side, Skew};
+use neo_market::{AmountError, Balances, Drops, Side};
 use neo_store::record::Purpose;
 
 use super::core::{OrdersCore, OrdersEffect, OrdersError};
+use super::not_quoted::At;
 use super::sending::Batch;
+use crate::clock::to_utc;
 use crate::messages::LedgerUpdate;
+
+/// [`plan::plan`], or [`plan::withdrawals`].
+type Rule = fn(Option<&Desired>, &[Resting], &[(Side, u8)], u32, u32, &QuoteConfig) -> Vec<Action>;
 
 impl OrdersCore {
     pub(super) fn requote(
@@ -23,54 +28,57 @@ impl OrdersCore {
             return Ok(());
         }
         let mut batch = Batch::default();
-        self.cancel_orphans(now, &mut batch)?;
-        if !self.orphans.is_empty() {
-            self.withheld = Some("cancelling offers that an earlier session left".to_string());
-            self.persist(batch, effects);
-            return Ok(());
-        }
-        let suspects = self.suspects.of_before().count();
-        if suspects > 0 {
-            let reads = self.config.orphan_reads;
-            self.withheld =
-                Some(format!("{suspects} offers that no order owns are listed; {reads} lists must show them first"));
-            self.persist(batch, effects);
-            return Ok(());
-        }
+        let signed = self.quote(update, now, &mut batch);
+        self.conclude_batch(batch, signed, now, effects)
+    }
+
+    fn quote(&mut self, update: &LedgerUpdate, now: DateTime<Utc>, batch: &mut Batch) -> Result<(), OrdersError> {
+        self.cancel_orphans(now, batch)?;
+        let held = self.held();
         let balances = update.account.balances(&update.ledger)?;
-        let mut funds = Funds::of(&balances, update.ledger.reserve_inc, self.offers.len(), &self.config.quote);
-        funds.spendable_xrp = self.less_fees(funds.spendable_xrp)?;
-        let skew = Skew::of(&balances, &update.view, &self.config.quote)?;
-        let conditions = Conditions { rules: self.token_rules.issuer(), skew };
-        let desired = match quote::desired_under(&update.view, &funds, &self.config.quote, conditions) {
-            Ok(mut desired) => {
-                self.withheld = desired.quotes.is_empty().then(|| "no quote is possible with these funds".to_string());
-                for side in [Side::Bid, Side::Ask] {
-                    // What cannot be renewed is withdrawn: it would come back at an old price with the thaw.
-                    let stopped = self.token_rules.stops(side) || self.refusals.must_wait(side, self.ledger_index);
-                    desired.quotes.retain(|quote| quote.side != side || !stopped);
-                    if let Some(reason) = self.refusals.reason(side) {
-                        self.withheld = Some(reason);
-                    }
-                }
-                Some(desired)
-            }
-            Err(reason) => {
-                self.withheld = Some(reason.to_string());
-                None
-            }
-        };
-        if let Some(reason) = self.token_rules.reason() {
-            self.withheld = Some(reason.to_string());
+        let desired = self.desire(update, &balances, now)?;
+        if held.is_none() {
+            return self.carry_out(update, balances, desired.as_ref(), now, batch);
         }
+        self.withheld = held;
+        for action in self.plan(desired.as_ref(), plan::withdrawals) {
+            self.act(action, now, batch)?;
+        }
+        Ok(())
+    }
+
+    /// Why no offer may be placed for now, if none may. What should not stand any more goes all the same.
+    fn held(&self) -> Option<String> {
+        if !self.orphans.is_empty() {
+            return Some("cancelling offers that an earlier session left".to_string());
+        }
+        let (suspects, reads) = (self.suspects.of_before().count(), self.config.orphan_reads);
+        let told = || format!("{suspects} offers that no order owns are listed; {reads} lists must show them first");
+        (suspects > 0).then(told)
+    }
+
+    /// Signs what the plan says and the limits approve.
+    fn carry_out(
+        &mut self,
+        update: &LedgerUpdate,
+        balances: Balances,
+        desired: Option<&Desired>,
+        now: DateTime<Utc>,
+        batch: &mut Batch,
+    ) -> Result<(), OrdersError> {
         let limits = RiskLimits::new(self.config.risk.clone());
-        for action in self.plan(desired.as_ref()) {
-            let Some(action) = self.within_budget(action) else { continue };
-            let state = self.risk_state(update, balances, desired.as_ref())?;
+        let at = self.at(now);
+        for action in self.plan(desired, plan::plan) {
+            let Some(action) = self.within_budget(action, at) else { continue };
+            let state = self.risk_state(update, balances, desired)?;
             match limits.check(action, &state) {
-                Ok(approved) => self.act(approved.into_action(), now, &mut batch)?,
+                Ok(approved) => self.act(approved.into_action(), now, batch)?,
                 Err(refused) => {
-                    tracing::warn!(reason = %refused.reason, "a quote was refused");
+                    let (side, level) = refused.action.slot();
+                    let reason = refused.reason.to_string();
+                    if self.not_quoted.note(refused.reason.kind(), Some(side), Some(level), &reason, at) {
+                        tracing::warn!(reason, "a quote was refused");
+                    }
                     self.withheld = Some(refused.reason.to_string());
                     let over = matches!(
                         *refused.reason,
@@ -79,18 +87,21 @@ impl OrdersCore {
                     // Both cannot stand, so the old one goes first; the new one has room when it is seen gone.
                     if let (true, Action::Replace { offer_sequence, quote }) = (over, refused.action) {
                         let cancel = Action::Cancel { offer_sequence, side: quote.side, level: quote.level };
-                        self.act(cancel, now, &mut batch)?;
+                        self.act(cancel, now, batch)?;
                     }
                 }
             }
         }
-        self.persist(batch, effects);
         Ok(())
+    }
+
+    pub(super) fn at(&self, now: DateTime<Utc>) -> At {
+        At { ledger_index: self.ledger_index, close_time: to_utc(self.close_time), now }
     }
 
     /// What is left of an action where the budget has no room for a quote: an offer that was to be replaced stands at the
     /// wrong price, and is withdrawn. A cancel may always go.
-    fn within_budget(&mut self, action: Action) -> Option<Action> {
+    fn within_budget(&mut self, action: Action, at: At) -> Option<Action> {
         let in_flight = self.in_flight.values().fold(0, |sum: i64, tx| sum.saturating_add(tx.fee.get()));
         let purpose = match &action {
             Action::Place(_) => Purpose::Place,
@@ -98,6 +109,8 @@ impl OrdersCore {
             Action::Cancel { .. } => return Some(action),
         };
         let Some(reason) = self.fees.refuses(self.fee(purpose), Drops::new(in_flight)) else { return Some(action) };
+        let (side, level) = action.slot();
+        self.not_quoted.note("fee_budget", Some(side), Some(level), &reason, at);
         self.withheld = Some(reason);
         match action {
             Action::Replace { offer_sequence, quote } => {
@@ -114,7 +127,8 @@ impl OrdersCore {
         Ok(spendable.sub(fees)?.max(Drops::ZERO))
     }
 
-    pub(super) fn plan(&self, desired: Option<&Desired>) -> Vec<Action> {
+    /// What `rule` says of our offers.
+    fn plan(&self, desired: Option<&Desired>, rule: Rule) -> Vec<Action> {
         let busy: Vec<(Side, u8)> = self.in_flight.values().filter_map(|tx| tx.level).collect();
         let resting: Vec<Resting> = self
             .offers
@@ -130,7 +144,7 @@ impl OrdersCore {
                 expires_at_s: offer.expires.map(|time| time.0),
             })
             .collect();
-        plan::plan(desired, &resting, &busy, self.ledger_index, self.close_time.0, &self.config.quote)
+        rule(desired, &resting, &busy, self.ledger_index, self.close_time.0, &self.config.quote)
     }
 
     /// What the limits are held against: everything open, with what this action or one in flight replaces. That can be

@@ -139,7 +139,10 @@ fn moved_under(change: impl FnOnce(&mut RiskConfig)) -> Vec<Intent> {
     change(&mut bench.core.config.risk);
     let mut moved = update(110, 3, vec![], None);
     let level = |price: &str| vec![BookLevel { price: price.parse().unwrap(), size: Drops::new(1_000_000_000) }];
-    moved.view = MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44") };
+    show(
+        &mut moved,
+        MarketView { ledger_index: 110, bids: level("2.42"), asks: level("2.44"), ..MarketView::default() },
+    );
     bench.ledger(&moved);
     bench.acknowledge()
 }

@@ -1,14 +1,15 @@
 //! Signing and sending: durable first, the same blob only, in sequence order.
 
 use chrono::{DateTime, Utc};
+use neo_ledger::keys::SignError;
 use neo_ledger::tx::{Body, Transaction};
 use neo_ledger::types::{Amount, Hash};
 use neo_market::plan::Action;
 use neo_market::quote::Quote;
 use neo_market::{Drops, Side};
-use neo_store::record::{Intent, IntentState, Order, Purpose, Record};
+use neo_store::record::{Fault, Intent, IntentState, Order, Purpose, Record};
 
-use super::core::{InFlight, Offer, OrdersCore, OrdersEffect, OrdersError, Sending};
+use super::core::{InFlight, Intention, Offer, OrdersCore, OrdersEffect, OrdersError, Sending};
 use super::settle::intent_update;
 use crate::clock::to_utc;
 use crate::messages::{IntentsDurable, Submission, SubmissionReply};
@@ -17,6 +18,11 @@ use crate::messages::{IntentsDurable, Submission, SubmissionReply};
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) records: Vec<Record>,
+}
+
+/// True when the key is elsewhere and gave no signature: another time it may.
+fn is_away(error: &OrdersError) -> bool {
+    matches!(error, OrdersError::Sign(SignError::Elsewhere { .. }))
 }
 
 impl OrdersCore {
@@ -91,11 +97,28 @@ impl OrdersCore {
     }
 
     pub(super) fn cancel_orphans(&mut self, now: DateTime<Utc>, batch: &mut Batch) -> Result<(), OrdersError> {
-        let orphans: Vec<u32> = self.orphans.iter().copied().filter(|offer| !self.is_being_cancelled(*offer)).collect();
-        for orphan in orphans {
-            self.cancel(orphan, None, now, batch)?;
+        let orphans: Vec<(u32, Option<(Side, u8)>)> =
+            self.orphans.iter().filter(|offer| !self.is_being_cancelled(**offer)).map(|offer| (*offer, None)).collect();
+        self.cancel_all(orphans, now, batch)
+    }
+
+    /// A cancel that cannot be signed holds no other up, unless the signer is away: then each would wait for it in vain.
+    fn cancel_all(
+        &mut self,
+        offers: Vec<(u32, Option<(Side, u8)>)>,
+        now: DateTime<Utc>,
+        batch: &mut Batch,
+    ) -> Result<(), OrdersError> {
+        let mut unsigned = Ok(());
+        for (offer, level) in offers {
+            let Err(error) = self.cancel(offer, level, now, batch) else { continue };
+            let is_away = is_away(&error);
+            unsigned = unsigned.and(Err(error));
+            if is_away {
+                break;
+            }
         }
-        Ok(())
+        unsigned
     }
 
     pub(super) fn is_being_cancelled(&self, offer_sequence: u32) -> bool {
@@ -111,18 +134,54 @@ impl OrdersCore {
         let mut batch = Batch::default();
         // Whoever leaves waits for no further list: a cancel of what is gone takes nothing away.
         self.orphans.append(&mut self.suspects.take_of_before());
-        self.cancel_orphans(now, &mut batch)?;
-        let open: Vec<(u32, (Side, u8))> = self
-            .offers
-            .iter()
-            .filter(|(sequence, _)| !self.is_being_cancelled(**sequence))
-            .map(|(sequence, offer)| (*sequence, (offer.side, offer.level)))
-            .collect();
-        for (sequence, level) in open {
-            self.cancel(sequence, Some(level), now, &mut batch)?;
-        }
+        let orphans = self.orphans.iter().map(|offer| (*offer, None));
+        let offers = self.offers.iter().map(|(sequence, offer)| (*sequence, Some((offer.side, offer.level))));
+        let open = orphans.chain(offers).filter(|(offer, _)| !self.is_being_cancelled(*offer)).collect();
+        let signed = self.cancel_all(open, now, &mut batch);
+        self.conclude_batch(batch, signed, now, effects)
+    }
+
+    /// What is signed goes, whatever became of the rest. A signature that did not come from where the key is, is asked for
+    /// again with the next ledger; what no key can sign ends the session.
+    ///
+    /// # Errors
+    /// What has nothing to do with signing.
+    pub(super) fn conclude_batch(
+        &mut self,
+        batch: Batch,
+        signed: Result<(), OrdersError>,
+        now: DateTime<Utc>,
+        effects: &mut Vec<OrdersEffect>,
+    ) -> Result<(), OrdersError> {
+        let has_signed = !batch.records.is_empty();
         self.persist(batch, effects);
-        Ok(())
+        match signed {
+            Ok(()) => {
+                self.signer_away &= !has_signed;
+                Ok(())
+            }
+            Err(error) if is_away(&error) => {
+                let cause = error.to_string();
+                tracing::error!(cause, "what is not signed is tried again with the next ledger");
+                if self.intention == Intention::Quote && self.paused.is_none() {
+                    self.withheld = Some(format!("{cause}; it is tried again with the next ledger"));
+                }
+                // Told once, until it signs again.
+                if has_signed || !std::mem::replace(&mut self.signer_away, true) {
+                    self.signer_away = true;
+                    let action = "what was signed is sent; the rest is tried again with the next ledger".to_string();
+                    let actor = "orders".to_string();
+                    let fault = Fault { actor, cause, backtrace: None, action, recorded_at: now };
+                    effects.push(OrdersEffect::Record(vec![Record::Fault(fault)]));
+                }
+                Ok(())
+            }
+            Err(error @ (OrdersError::Sign(_) | OrdersError::SequenceEnd { .. })) => {
+                effects.push(OrdersEffect::Broken(error.to_string()));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn fee(&self, purpose: Purpose) -> Drops {

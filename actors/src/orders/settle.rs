@@ -134,6 +134,7 @@ impl OrdersCore {
                 Side::Bid => self.fills.0 += 1,
                 Side::Ask => self.fills.1 += 1,
             }
+            self.delays.filled(fill.side, transaction.ledger_index, &self.config.quote);
             if fill.taker {
                 tracing::warn!(hash = %transaction.hash, offer = fill.offer_sequence, "our offer crossed on placement");
             }

@@ -5,21 +5,48 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use neo_ledger::own::{self, OfferChangeKind, OwnTransaction};
 use neo_ledger::types::LedgerTime;
+use neo_market::reference::{Age, Reading, Source};
 use neo_market::value::value;
 use neo_market::{AmountError, Balances, Dec, Drops, Rounding, Side};
 use neo_store::record::{Fault, Flow, FlowCause, Processor, Record, SessionOpened, SnapshotKind, ValuationSnapshot};
 
 use crate::clock::to_utc;
 use crate::messages::{ClosingValue, LedgerUpdate};
+use crate::moved::beside_fills;
 
 /// What an update brings: records to write, in order.
 pub type Records = Vec<Record>;
 
 /// The price that the account is valued at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Mark {
     price: Dec,
     seen_at: u32,
+    /// `book_mid`, or another word of the reference price.
+    source: String,
+    /// What it was made from, at the ledger that it was seen at. `None` where an older engine did not say.
+    readings: Option<Vec<Reading>>,
+}
+
+impl Mark {
+    /// The reference price, to sixteen digits, as any price on the ledger has; the half of an odd last digit would be a
+    /// seventeenth. Without a reference the middle of the book, but only after others like it: a value that is told by
+    /// one kind of price in one ledger and by another in the next moves without anything having happened.
+    fn of(update: &LedgerUpdate, before: Option<&Mark>) -> Result<Option<Mark>, AmountError> {
+        let mid = Source::BookMid.as_str();
+        let seen_at = update.ledger.index;
+        let found = match &update.reference {
+            Ok(reference) => Some((reference.price, reference.source, reference.readings.clone())),
+            Err(_) if before.is_none_or(|before| before.source == mid) => update.view.mid()?.map(|price| {
+                let reading = Reading { source: Source::BookMid, price, age: Age::Ledgers(0), weight: Dec::one() };
+                (price, mid, vec![reading])
+            }),
+            Err(_) => None,
+        };
+        let Some((price, source, readings)) = found else { return Ok(None) };
+        let price = price.round_digits(neo_market::decimal::LEDGER_DIGITS, Rounding::HalfEven)?;
+        Ok(Some(Mark { price, seen_at, source: source.to_string(), readings: Some(readings) }))
+    }
 }
 
 /// Everything of the newest ledger that the closing snapshot needs.
@@ -74,7 +101,12 @@ impl ValuerCore {
         ValuerCore {
             account: Some((snapshot.xrp, snapshot.rlusd)),
             offers: state.offers.into_iter().map(|(sequence, side, price)| (sequence, (side, price))).collect(),
-            mark: snapshot.mark_price.map(|price| Mark { price, seen_at }),
+            mark: snapshot.mark_price.map(|price| Mark {
+                price,
+                seen_at,
+                source: snapshot.mark_source,
+                readings: snapshot.mark_sources,
+            }),
             latest: Some(Latest {
                 balances: Balances { xrp: snapshot.xrp, reserve: snapshot.reserve, rlusd: snapshot.rlusd },
                 best_bid: snapshot.best_bid,
@@ -121,11 +153,7 @@ impl ValuerCore {
             records.extend(found);
         }
         self.account = Some((update.account.xrp, update.account.rlusd));
-        if let Some(price) = update.view.mid()? {
-            // Sixteen digits, as any price on the ledger has; the half of an odd last digit would be a seventeenth.
-            let price = price.round_digits(neo_market::decimal::LEDGER_DIGITS, Rounding::HalfEven)?;
-            self.mark = Some(Mark { price, seen_at: update.ledger.index });
-        }
+        self.mark = Mark::of(update, self.mark.as_ref())?.or(self.mark.take());
         self.latest = Some(Latest {
             balances: update.account.balances(&update.ledger)?,
             best_bid: update.view.best(Side::Bid),
@@ -176,7 +204,7 @@ impl ValuerCore {
     /// [`AmountError`] when the value does not fit.
     pub fn values(&self) -> Result<(Option<Dec>, Option<Dec>), AmountError> {
         let total = match &self.latest {
-            Some(latest) => value(&latest.balances, self.mark.map(|mark| mark.price))?,
+            Some(latest) => value(&latest.balances, self.mark.as_ref().map(|mark| mark.price))?,
             None => None,
         };
         Ok((total, self.starting_value))
@@ -189,14 +217,7 @@ impl ValuerCore {
         update: &LedgerUpdate,
         now: DateTime<Utc>,
     ) -> Result<Records, AmountError> {
-        let mut xrp = transaction.xrp_change;
-        let mut rlusd = transaction.token_change;
-        for fill in &transaction.fills {
-            (xrp, rlusd) = match fill.side {
-                Side::Bid => (xrp.sub(fill.xrp)?, rlusd.add(fill.token)?),
-                Side::Ask => (xrp.add(fill.xrp)?, rlusd.sub(fill.token)?),
-            };
-        }
+        let (xrp, rlusd) = beside_fills(transaction)?;
         let mut records = Records::new();
         let mut push = |cause, xrp, rlusd, detail| {
             records.push(Record::Flow(Flow {
@@ -212,7 +233,6 @@ impl ValuerCore {
         };
         if transaction.fee > Drops::ZERO {
             push(FlowCause::Fee, Drops::ZERO.sub(transaction.fee)?, Dec::zero(), None);
-            xrp = xrp.add(transaction.fee)?;
         }
         if xrp != Drops::ZERO || !rlusd.is_zero() {
             let lowered = xrp < Drops::ZERO || rlusd.is_negative();
@@ -284,21 +304,23 @@ impl ValuerCore {
     fn snapshot(&self, kind: SnapshotKind, now: DateTime<Utc>) -> Result<Option<ValuationSnapshot>, AmountError> {
         let Some(latest) = &self.latest else { return Ok(None) };
         let prices = |side: Side| self.offers.values().filter(move |(of, _)| *of == side).map(|(_, price)| *price);
-        let mark_source = match self.mark {
-            Some(_) => "book_mid".to_string(),
+        let mark = self.mark.as_ref();
+        let mark_source = match mark {
+            Some(mark) => mark.source.clone(),
             None => "no price: a side of the book has been empty since the session began".to_string(),
         };
         Ok(Some(ValuationSnapshot {
             kind,
             ledger_index: latest.ledger_index,
             close_time: to_utc(latest.close_time),
-            total_value_rlusd: value(&latest.balances, self.mark.map(|mark| mark.price))?,
+            total_value_rlusd: value(&latest.balances, mark.map(|mark| mark.price))?,
             xrp: latest.balances.xrp,
             reserve: latest.balances.reserve,
             rlusd: latest.balances.rlusd,
-            mark_price: self.mark.map(|mark| mark.price),
+            mark_price: mark.map(|mark| mark.price),
             mark_source,
-            mark_age_ledgers: self.mark.map_or(0, |mark| latest.ledger_index.saturating_sub(mark.seen_at)),
+            mark_age_ledgers: mark.map_or(0, |mark| latest.ledger_index.saturating_sub(mark.seen_at)),
+            mark_sources: mark.and_then(|mark| mark.readings.clone()),
             best_bid: latest.best_bid,
             best_ask: latest.best_ask,
             our_bid: prices(Side::Bid).max(),
@@ -307,3 +329,7 @@ impl ValuerCore {
         }))
     }
 }
+
+#[cfg(test)]
+#[path = "mark_tests.rs"]
+mod mark_tests;

@@ -260,7 +260,8 @@ impl Book {
         Ok(())
     }
 
-    /// The book as it can be traded at `ledger_index`, at most `depth` levels a side.
+    /// The book as it can be traded at `ledger_index`, at most `depth` levels a side; the pool and the last trade are not
+    /// the book's to know.
     ///
     /// Left out are our own offers, those that expire at `now` (the close time of the last validated ledger) or
     /// before, what owners cannot deliver, and levels of less than `dust` XRP. Prices have 16 digits.
@@ -278,6 +279,7 @@ impl Book {
             ledger_index,
             bids: self.levels(Side::Bid, depth, now, dust)?,
             asks: self.levels(Side::Ask, depth, now, dust)?,
+            ..MarketView::default()
         })
     }
 

@@ -14,13 +14,16 @@ pub mod message;
 pub mod meta;
 pub mod own;
 pub mod owned;
+pub mod pool;
 pub mod recording;
 pub mod request;
 pub mod result;
 pub mod terms;
 pub mod tls;
+pub mod traded;
 pub mod tx;
 pub mod types;
+pub mod watch;
 
 pub use book::Book;
 pub use client::ClientEvent;

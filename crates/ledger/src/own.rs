@@ -432,6 +432,15 @@ fn node_fill(
     gets: &Amount,
     pays: &Amount,
 ) -> Result<Option<NodeFill>, AmountError> {
+    let before = (node.previous.taker_gets.unwrap_or(*gets), node.previous.taker_pays.unwrap_or(*pays));
+    let Some((xrp, token)) = node_trade(node, gets, pays)? else { return Ok(None) };
+    let Some((xrp_before, token_before)) = xrp_and_token(&before.0, &before.1) else { return Ok(None) };
+    let rate = price(xrp_before, token_before)?.unwrap_or_default();
+    Ok(Some(NodeFill { sequence, side, xrp, token, rate }))
+}
+
+/// The XRP and the token that an offer's entry lost to a trade; `None` where it lost none.
+pub(crate) fn node_trade(node: &Node, gets: &Amount, pays: &Amount) -> Result<Option<(Drops, Dec)>, AmountError> {
     // Only what changed is listed: an absent side did not change.
     let before_gets = node.previous.taker_gets.unwrap_or(*gets);
     let before_pays = node.previous.taker_pays.unwrap_or(*pays);
@@ -445,8 +454,7 @@ fn node_fill(
     if node.action == Action::Created || grew || (xrp.get() == 0 && token.is_zero()) {
         return Ok(None);
     }
-    let rate = price(xrp_before, token_before)?.unwrap_or_default();
-    Ok(Some(NodeFill { sequence, side, xrp, token, rate }))
+    Ok(Some((xrp, token)))
 }
 
 impl NodeFill {

@@ -208,6 +208,36 @@ impl Dec {
         finish(cx, d, "division")
     }
 
+    /// The exact sum.
+    ///
+    /// # Errors
+    /// [`AmountError::Inexact`] when it has more than 34 digits, [`AmountError::Overflow`].
+    pub fn add_exact(self, rhs: Dec) -> Result<Dec, AmountError> {
+        let mut cx = context(Rounding::HalfEven);
+        let mut d = self.0;
+        cx.add(&mut d, &rhs.0);
+        finish_exact(cx, d, "addition", || format!("{self} + {rhs}"))
+    }
+
+    /// The exact difference.
+    ///
+    /// # Errors
+    /// As [`Dec::add_exact`].
+    pub fn sub_exact(self, rhs: Dec) -> Result<Dec, AmountError> {
+        self.add_exact(rhs.neg())
+    }
+
+    /// The exact product.
+    ///
+    /// # Errors
+    /// As [`Dec::add_exact`].
+    pub fn mul_exact(self, rhs: Dec) -> Result<Dec, AmountError> {
+        let mut cx = context(Rounding::HalfEven);
+        let mut d = self.0;
+        cx.mul(&mut d, &rhs.0);
+        finish_exact(cx, d, "multiplication", || format!("{self} * {rhs}"))
+    }
+
     /// Rounded to `digits` significant digits (16 for the ledger).
     ///
     /// # Errors
@@ -297,6 +327,22 @@ fn finish(cx: Context<Decimal<12>>, d: Decimal<12>, operation: &'static str) -> 
         return Ok(Dec::zero());
     }
     Ok(reduced)
+}
+
+/// As [`finish`], and nothing may have been lost: neither digits beyond the precision nor a value below the range.
+fn finish_exact(
+    cx: Context<Decimal<12>>,
+    d: Decimal<12>,
+    operation: &'static str,
+    what: impl FnOnce() -> String,
+) -> Result<Dec, AmountError> {
+    let rounded = cx.status().inexact();
+    let vanishes = !d.is_zero();
+    let result = finish(cx, d, operation)?;
+    if rounded || (vanishes && result.is_zero()) {
+        return Err(AmountError::Inexact { value: what(), target: "a decimal of 34 digits" });
+    }
+    Ok(result)
 }
 
 impl Ord for Dec {
@@ -402,6 +448,21 @@ mod tests {
 
     fn d(text: &str) -> Dec {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn exact_results_refuse_to_lose_a_digit() {
+        let d = |text: &str| text.parse::<Dec>().unwrap();
+        assert_eq!(d("1e33").add_exact(d("1")).unwrap(), d("1000000000000000000000000000000001"));
+        assert!(matches!(d("1e34").add_exact(d("1")), Err(AmountError::Inexact { .. })));
+        assert!(matches!(d("1e34").sub_exact(d("1e-1")), Err(AmountError::Inexact { .. })));
+        // Digits that are zeros are none.
+        assert_eq!(d("1e34").add_exact(d("1e34")).unwrap(), d("2e34"));
+        let long = d("1.00000000000000001");
+        assert_eq!(long.mul_exact(d("3")).unwrap(), d("3.00000000000000003"));
+        assert!(matches!(long.mul_exact(d("1.000000000000000000001")), Err(AmountError::Inexact { .. })));
+        let small = d("1e-200");
+        assert!(matches!(small.mul_exact(small), Err(AmountError::Inexact { .. })));
     }
 
     #[test]

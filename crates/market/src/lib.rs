@@ -10,10 +10,13 @@ pub mod model;
 pub mod plan;
 pub mod problem;
 pub mod quote;
+pub mod reference;
 pub mod result;
 pub mod risk;
 pub mod skew;
+pub mod strategy;
 pub mod tick;
+pub mod triggers;
 pub mod value;
 pub mod view;
 
@@ -24,9 +27,12 @@ pub use problem::Problem;
 pub use quote::{
     Conditions, Desired, Funds, NoQuote, Quote, QuoteConfig, Withheld, WithheldReason, desired, desired_under,
 };
+pub use reference::{NoReference, Outside, OutsideReading, Reading, Reference, ReferenceConfig};
 pub use result::{FillPoint, SpreadStats, bps_from_mid};
 pub use risk::{Approved, Refusal, Refused, RiskConfig, RiskLimits, RiskState};
 pub use skew::Skew;
+pub use strategy::{Shape, Strategy};
 pub use tick::{IssuerRules, as_placed};
+pub use triggers::{ClearedBy, Trigger, TriggerConfig, TriggerEvent, Triggers, Trip, TripAction};
 pub use value::value;
-pub use view::{Balances, BookLevel, MarketView, Side};
+pub use view::{AmmView, Balances, BookLevel, LastTrade, MarketView, Side};

@@ -15,6 +15,7 @@ mod avellaneda_stoikov;
 pub mod calibration;
 mod glft;
 mod intensity;
+mod rolling;
 pub mod statistics;
 mod volatility;
 
@@ -23,6 +24,7 @@ use thiserror::Error;
 pub use avellaneda_stoikov::AvellanedaStoikov;
 pub use glft::Glft;
 pub use intensity::Intensity;
+pub use rolling::{Measured, RollingVolatility, WARM_UP_MOVES};
 pub use volatility::{Ewma, Mid, bipower, realised};
 
 use crate::{AmountError, Dec, Rounding};
@@ -79,6 +81,14 @@ pub fn to_amount(value: f64, places: i32, rounding: Rounding) -> Result<Dec, Mod
 pub fn to_float(amount: Dec) -> f64 {
     // A decimal's text is a float's text.
     amount.to_string().parse().unwrap_or(f64::NAN)
+}
+
+/// What a deviation per square root of a second (`sigma`) is over so many seconds, rounded up to `places`.
+///
+/// # Errors
+/// [`ModelError`] when it fits no amount.
+pub fn deviation_over(sigma: Dec, seconds: u32, places: i32) -> Result<Dec, ModelError> {
+    to_amount(to_float(sigma) * f64::from(seconds).sqrt(), places, Rounding::Up)
 }
 
 /// `value` when it is finite and above zero.

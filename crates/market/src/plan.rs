@@ -99,6 +99,31 @@ pub fn plan(
     actions
 }
 
+/// What is left of [`plan`] while no offer may be placed: cancels of what should not stand any more. An offer whose price
+/// would be corrected goes; one that would only be renewed, or get another size, stays.
+#[must_use]
+pub fn withdrawals(
+    desired: Option<&Desired>,
+    resting: &[Resting],
+    busy: &[(Side, u8)],
+    ledger_index: u32,
+    close_time_s: u32,
+    config: &QuoteConfig,
+) -> Vec<Action> {
+    let now = Now { ledger_index, close_time_s };
+    let actions = plan(desired, resting, busy, ledger_index, close_time_s, config).into_iter();
+    let left = actions.filter_map(|action| match action {
+        Action::Place(_) => None,
+        Action::Cancel { .. } => Some(action),
+        Action::Replace { offer_sequence, quote } => {
+            let stale = |r: &&Resting| r.offer_sequence == offer_sequence && wrong_price(r, &quote, now, config);
+            let Resting { side, level, .. } = *resting.iter().find(stale)?;
+            Some(Action::Cancel { offer_sequence, side, level })
+        }
+    });
+    left.collect()
+}
+
 /// The side whose resting offers a desired quote of the other side would meet.
 fn in_the_way(desired: Option<&Desired>, resting: &[Resting]) -> Option<Side> {
     let quotes = &desired?.quotes;
@@ -147,9 +172,16 @@ fn must_go(resting: &Resting, quote: &Quote, now: Now, config: &QuoteConfig) -> 
             return true;
         }
     }
+    wrong_price(resting, quote, now, config) || (is_aged(resting, now, config) && size_off(resting, quote, config))
+}
+
+fn is_aged(resting: &Resting, now: Now, config: &QuoteConfig) -> bool {
+    now.ledger_index.saturating_sub(resting.placed_ledger) >= config.refresh_ledgers
+}
+
+fn wrong_price(resting: &Resting, quote: &Quote, now: Now, config: &QuoteConfig) -> bool {
     let price_off = |tolerances| price_off(resting, quote, config, tolerances);
-    let aged = now.ledger_index.saturating_sub(resting.placed_ledger) >= config.refresh_ledgers;
-    price_off(STALE_TOLERANCES) || (aged && (price_off(1) || size_off(resting, quote, config)))
+    price_off(STALE_TOLERANCES) || (is_aged(resting, now, config) && price_off(1))
 }
 
 fn price_off(resting: &Resting, quote: &Quote, config: &QuoteConfig, tolerances: i64) -> bool {

@@ -54,6 +54,29 @@ fn a_small_change_waits_for_the_refresh() {
     assert_eq!(plan_one(resting_at("2.40072"), 1_000), []);
 }
 
+/// What may be done about one resting bid where 2.4 is wanted and nothing may be placed.
+fn withdraw_one(resting: Resting, age: u32) -> Vec<Action> {
+    let wanted = wanted(&[quote(Side::Bid, 0, "2.4"), quote(Side::Ask, 0, "2.5")]);
+    withdrawals(Some(&wanted), &[resting], &[], LEDGER + age, NOW_S, &QuoteConfig::default())
+}
+
+#[test]
+fn while_nothing_may_be_placed_what_should_not_stand_goes_and_the_rest_stays() {
+    let cancel = vec![Action::Cancel { offer_sequence: 5, side: Side::Bid, level: 0 }];
+    assert_eq!(withdraw_one(resting_at("2.4"), 0), [], "and no ask is placed");
+    assert_eq!(withdraw_one(resting_at("2.42"), 0), cancel, "stale");
+    assert_eq!(withdraw_one(resting_at("2.40096"), 3), []);
+    assert_eq!(withdraw_one(resting_at("2.40096"), 4), cancel, "due to be corrected");
+    let old = Resting { expires_at_s: Some(NOW_S + 1), ..resting_at("2.4") };
+    assert_eq!(withdraw_one(old, 0), [], "its Expiration withdraws it");
+    let small = Resting { remaining: Drops::new(1), ..resting_at("2.4") };
+    assert_eq!(withdraw_one(small, 9), [], "less than wanted, at the right price");
+    let all = withdrawals(None, &[resting_at("2.4")], &[], LEDGER, NOW_S, &QuoteConfig::default());
+    assert_eq!(all, cancel, "nothing is wanted any more");
+    let busy = withdrawals(None, &[resting_at("2.4")], &[(Side::Bid, 0)], LEDGER, NOW_S, &QuoteConfig::default());
+    assert_eq!(busy, []);
+}
+
 #[test]
 fn a_stale_price_is_replaced_at_once() {
     let replace = vec![Action::Replace { offer_sequence: 5, quote: quote(Side::Bid, 0, "2.4") }];
@@ -158,7 +181,7 @@ proptest! {
             offer.offer_sequence = sequence;
         }
         let level = |n| BookLevel { price: Dec::from_parts(n, -6).unwrap(), size: Drops::new(1) };
-        let view = MarketView { ledger_index: LEDGER, bids: vec![level(bid)], asks: vec![level(bid + 1_000)] };
+        let view = MarketView { ledger_index: LEDGER, bids: vec![level(bid)], asks: vec![level(bid + 1_000)], ..MarketView::default() };
         let config = QuoteConfig { levels, ..QuoteConfig::default() };
         let funds = Funds { spendable_xrp: Drops::new(xrp), rlusd: Dec::from_i64(rlusd) };
         let desired = desired(&view, &funds, &config).unwrap();

@@ -13,7 +13,7 @@ fn xrp(text: &str) -> Drops {
 
 fn view(bid: &str, ask: &str) -> MarketView {
     let level = |price: &str| BookLevel { price: d(price), size: xrp("1000") };
-    MarketView { ledger_index: 7, bids: vec![level(bid)], asks: vec![level(ask)] }
+    MarketView { ledger_index: 7, bids: vec![level(bid)], asks: vec![level(ask)], ..MarketView::default() }
 }
 
 fn rich() -> Funds {
@@ -94,6 +94,31 @@ fn a_book_without_a_sane_middle_gives_no_quote() {
 }
 
 #[test]
+fn levels_stand_around_the_reference_where_one_is_given() {
+    let config = QuoteConfig { levels: 1, ..QuoteConfig::default() };
+    let around = |view: &MarketView, price: &str| {
+        let conditions = Conditions { reference: Some(d(price)), ..Conditions::default() };
+        desired_under(view, &rich(), &config, conditions)
+    };
+    let book = view("2.39", "2.41");
+    let off = around(&book, "2.402").unwrap();
+    assert_eq!(off.reference_price, d("2.402"), "limits and records go by the price that was quoted around");
+    assert_eq!(off.quote(Side::Bid, 0).unwrap().price, d("2.399598"));
+    assert_eq!(off.quote(Side::Ask, 0).unwrap().price, d("2.404402"));
+    assert_eq!(
+        around(&book, "2.4").unwrap(),
+        desired(&book, &rich(), &config).unwrap(),
+        "at the middle nothing changes"
+    );
+    let far = around(&book, "2.5").unwrap();
+    assert!(matches!(far.withheld[0].reason, WithheldReason::WouldCross { .. }), "{:?}", far.withheld);
+    let bare = MarketView { asks: vec![], ..book.clone() };
+    assert_eq!(around(&bare, "2.4").unwrap().quotes.len(), 2, "a reference needs no middle");
+    assert!(matches!(around(&view("2.42", "2.41"), "2.4"), Err(NoQuote::CrossedBook { .. })));
+    assert!(matches!(around(&book, "0"), Err(NoQuote::AbsurdPrice { .. })));
+}
+
+#[test]
 fn tiny_prices_and_legs_are_withheld() {
     let desired = desired(&view("0.0000001", "0.0000003"), &rich(), &QuoteConfig::default()).unwrap();
     let reason = |side| &desired.withheld.iter().find(|w| w.side == side && w.level == 0).unwrap().reason;
@@ -148,7 +173,7 @@ fn the_configuration_is_text_and_knows_its_keys() {
 prop_compose! {
     fn any_market()(bid in 1_i64..10_000_000, spread in 0_i64..50_000, exponent in -9_i32..-3) -> MarketView {
         let level = |mantissa| BookLevel { price: Dec::from_parts(mantissa, exponent).unwrap(), size: Drops::new(1) };
-        MarketView { ledger_index: 1, bids: vec![level(bid)], asks: vec![level(bid + spread)] }
+        MarketView { ledger_index: 1, bids: vec![level(bid)], asks: vec![level(bid + spread)], ..MarketView::default() }
     }
 }
 

@@ -1,4 +1,14 @@
-//! What quoting earned: distances from the middle, by side.
+//! What quoting earned: distances from the middle by side, and in the modules below the result in parts that add up.
+
+pub mod holding;
+#[cfg(test)]
+mod laws;
+pub mod lots;
+pub mod mark_out;
+pub mod moves;
+pub mod split;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -107,47 +117,4 @@ pub fn bps_from_mid(side: Side, price: Dec, mid: Dec) -> Result<Dec, AmountError
         Side::Ask => price.sub(mid)?,
     };
     in_our_favour.mul(Dec::from_i64(BPS), Rounding::HalfEven)?.div(mid, Rounding::HalfEven)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn d(text: &str) -> Dec {
-        text.parse().unwrap()
-    }
-
-    fn point(side: Side, price: &str, mid: Option<&str>, xrp: i64) -> FillPoint {
-        FillPoint { side, price: d(price), mid: mid.map(d), size: Drops::new(xrp * 1_000_000) }
-    }
-
-    #[test]
-    fn the_sign_is_ours() {
-        assert_eq!(bps_from_mid(Side::Bid, d("1.998"), d("2")).unwrap(), d("10"));
-        assert_eq!(bps_from_mid(Side::Ask, d("2.002"), d("2")).unwrap(), d("10"));
-        assert_eq!(bps_from_mid(Side::Ask, d("1.998"), d("2")).unwrap(), d("-10"));
-        assert_eq!(bps_from_mid(Side::Bid, d("1"), Dec::zero()), Err(AmountError::DivisionByZero));
-    }
-
-    #[test]
-    fn half_spreads_are_weighted_by_volume_and_take_one_side() {
-        let captured = [
-            point(Side::Bid, "1.998", Some("2"), 100),
-            point(Side::Bid, "2", Some("2"), 200),
-            point(Side::Bid, "1.5", None, 50),
-            point(Side::Ask, "2.2", Some("2"), 1_000),
-        ];
-        let quoted = [point(Side::Bid, "1.997", Some("2"), 100), point(Side::Bid, "1.998", Some("2"), 200)];
-        let stats = SpreadStats::new(Side::Bid, quoted, captured).unwrap();
-        assert_eq!((stats.fills, stats.volume), (3, Drops::new(350_000_000)));
-        // (15 * 100 + 10 * 200) / 300 and (10 * 100 + 0 * 200) / 300, to two places.
-        assert_eq!(stats.quoted_half_spread_bps, Some(d("11.67")));
-        assert_eq!(stats.captured_half_spread_bps, Some(d("3.33")));
-    }
-
-    #[test]
-    fn without_a_middle_the_half_spread_is_unknown_not_zero() {
-        let stats = SpreadStats::new(Side::Ask, [], [point(Side::Ask, "2", None, 1)]).unwrap();
-        assert_eq!((stats.fills, stats.captured_half_spread_bps, stats.quoted_half_spread_bps), (1, None, None));
-    }
 }

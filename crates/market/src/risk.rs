@@ -6,6 +6,7 @@ use thiserror::Error;
 use crate::plan::Action;
 use crate::problem::{Problem, Problems};
 use crate::quote::{BPS, Quote};
+use crate::triggers::TriggerConfig;
 use crate::{AmountError, Balances, Dec, Drops, Rounding, Side};
 
 /// Limits on what may be offered.
@@ -22,6 +23,8 @@ pub struct RiskConfig {
     pub price_band_bps: Dec,
     /// Oldest view of the market that may be quoted on, in ledgers behind the last validated one.
     pub max_data_age_ledgers: u32,
+    /// What has all quotes withdrawn.
+    pub triggers: TriggerConfig,
 }
 
 impl Default for RiskConfig {
@@ -32,6 +35,7 @@ impl Default for RiskConfig {
             max_order_xrp: Dec::from_i64(1_000),
             price_band_bps: Dec::from_i64(500),
             max_data_age_ledgers: 2,
+            triggers: TriggerConfig::default(),
         }
     }
 }
@@ -60,6 +64,7 @@ impl RiskConfig {
         let age = self.max_data_age_ledgers <= 100;
         let reason = "more than 100 ledgers are over six minutes: quotes on such data are blind";
         found.require(age, "max_data_age_ledgers", self.max_data_age_ledgers, reason, "use 0 to 100, such as 2");
+        self.triggers.check(&mut found);
         found.into_vec()
     }
 }
@@ -190,6 +195,25 @@ pub enum Refusal {
     /// The arithmetic left the range of amounts.
     #[error("the limits cannot be computed: {0}")]
     Amount(#[from] AmountError),
+}
+
+impl Refusal {
+    /// The word that is stored and counted; the figures are in the text.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Refusal::StaleData { .. } => "stale_data",
+            Refusal::NoReferencePrice => "no_reference_price",
+            Refusal::EmptyLeg { .. } => "empty_leg",
+            Refusal::OrderTooLarge { .. } => "order_too_large",
+            Refusal::OutsideBand { .. } => "outside_band",
+            Refusal::InventoryAboveMax { .. } => "inventory_above_max",
+            Refusal::InventoryBelowMin { .. } => "inventory_below_min",
+            Refusal::Unfunded { .. } => "unfunded",
+            Refusal::NoReserve { .. } => "no_reserve",
+            Refusal::Amount(_) => "amount",
+        }
+    }
 }
 
 /// The limits at work.

@@ -133,6 +133,7 @@ fn every_mistake_is_told_at_once() {
         max_order_xrp: d("0"),
         price_band_bps: d("10001"),
         max_data_age_ledgers: 101,
+        triggers: TriggerConfig::default(),
     };
     let keys: Vec<_> = config.problems().iter().map(|problem| problem.key).collect();
     assert_eq!(keys, ["min_inventory_xrp", "max_order_xrp", "price_band_bps", "max_data_age_ledgers"]);

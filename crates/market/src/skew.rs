@@ -23,17 +23,25 @@ impl Skew {
         Skew { lean: Dec::zero() }
     }
 
-    /// The lean of what the account owns, the reserve included, at the middle of the market. None without a target, and
-    /// while there is no middle or nothing owned.
+    /// [`Skew::at`] the middle of the market.
+    ///
+    /// # Errors
+    /// [`AmountError`] for absurd balances or prices.
+    pub fn of(balances: &Balances, view: &MarketView, config: &QuoteConfig) -> Result<Skew, AmountError> {
+        Skew::at(balances, view.mid()?, config)
+    }
+
+    /// The lean of what the account owns, the reserve included, at `price` (RLUSD for one XRP). None without a target, and
+    /// while there is no price or nothing owned.
     ///
     /// The distance from the target counts as a part of the way to its end, so both ends are 1 whatever the target.
     ///
     /// # Errors
     /// [`AmountError`] for absurd balances or prices.
-    pub fn of(balances: &Balances, view: &MarketView, config: &QuoteConfig) -> Result<Skew, AmountError> {
-        let (Some(target), Some(mid)) = (config.inventory_target_pct, view.mid()?) else { return Ok(Skew::none()) };
+    pub fn at(balances: &Balances, price: Option<Dec>, config: &QuoteConfig) -> Result<Skew, AmountError> {
+        let (Some(target), Some(price)) = (config.inventory_target_pct, price) else { return Ok(Skew::none()) };
         let target = target.mul(Dec::from_parts(1, -2)?, Rounding::HalfEven)?;
-        let Some(share) = xrp_share(balances, mid)? else { return Ok(Skew::none()) };
+        let Some(share) = xrp_share(balances, price)? else { return Ok(Skew::none()) };
         let off = share.sub(target)?;
         let way = if off.is_negative() { target } else { Dec::one().sub(target)? };
         // A target at an end leaves no way beyond it.
@@ -49,9 +57,9 @@ impl Skew {
         self.lean
     }
 
-    /// The price that quotes stand around: `mid`, lower by up to `skew_bps` with too much XRP, higher with too little.
-    /// It moves only so far that the first level stays a step of the price off the best opposite price: a quote that
-    /// stood without skew is never lost to it.
+    /// The price that quotes stand around: `mid` (the middle, or the reference in its place), lower by up to `skew_bps`
+    /// with too much XRP, higher with too little. It moves only so far that the first level stays a step of the price off
+    /// the best opposite price, of the book or of the pool: a quote that stood without skew is never lost to it.
     ///
     /// # Errors
     /// [`AmountError`] for absurd prices.
@@ -66,33 +74,34 @@ impl Skew {
         // Limits are rounded towards the book: the price's own rounding, away from it, then lands on the step.
         let ten_thousand = Dec::from_i64(BPS);
         if self.lean.is_negative() {
-            let Some(ask) = view.best(Side::Ask) else { return Ok(mid) };
+            let Some(ask) = view.nearest(Side::Ask)? else { return Ok(mid) };
             let factor = ten_thousand.sub(config.offset_bps(Side::Bid, 0)?)?;
             let highest = ask.sub(step)?.mul(ten_thousand, Rounding::Up)?.div(factor, Rounding::Up)?;
             Ok(moved.min(highest).max(mid))
         } else {
-            let Some(bid) = view.best(Side::Bid) else { return Ok(mid) };
+            let Some(bid) = view.nearest(Side::Bid)? else { return Ok(mid) };
             let factor = ten_thousand.add(config.offset_bps(Side::Ask, 0)?)?;
             let lowest = bid.add(step)?.mul(ten_thousand, Rounding::Down)?.div(factor, Rounding::Down)?;
             Ok(moved.max(lowest).min(mid))
         }
     }
 
-    /// XRP of each level of a side: `size_xrp`, smaller by up to `skew_size_pct` on the side that would add to the excess.
+    /// XRP of a level of a side that has `size` (XRP) without skew: smaller by up to `skew_size_pct` on the side that would
+    /// add to the excess.
     ///
     /// # Errors
     /// [`AmountError`] for absurd sizes.
-    pub fn size(&self, side: Side, config: &QuoteConfig) -> Result<Drops, AmountError> {
+    pub fn size(&self, side: Side, size: Dec, config: &QuoteConfig) -> Result<Drops, AmountError> {
         let adds = match side {
             Side::Bid => self.lean,
             Side::Ask => self.lean.neg(),
         };
         if !adds.is_positive() {
-            return Drops::from_xrp(config.size_xrp, Rounding::Down);
+            return Drops::from_xrp(size, Rounding::Down);
         }
         let percent = adds.mul(config.skew_size_pct, Rounding::HalfEven)?;
         let left = Dec::from_i64(100).sub(percent)?.mul(Dec::from_parts(1, -2)?, Rounding::HalfEven)?;
-        Drops::from_xrp(config.size_xrp.mul(left, Rounding::Down)?, Rounding::Down)
+        Drops::from_xrp(size.mul(left, Rounding::Down)?, Rounding::Down)
     }
 }
 

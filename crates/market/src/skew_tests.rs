@@ -16,7 +16,7 @@ fn xrp(text: &str) -> Drops {
 
 fn view(bid: &str, ask: &str) -> MarketView {
     let level = |price: &str| BookLevel { price: d(price), size: xrp("1000") };
-    MarketView { ledger_index: 7, bids: vec![level(bid)], asks: vec![level(ask)] }
+    MarketView { ledger_index: 7, bids: vec![level(bid)], asks: vec![level(ask)], ..MarketView::default() }
 }
 
 fn owns(xrp_text: &str, rlusd: &str) -> Balances {
@@ -122,7 +122,7 @@ fn mistakes_are_told() {
 prop_compose! {
     fn any_market()(bid in 1_000_i64..10_000_000, spread in 0_i64..50_000, exponent in -6_i32..-3) -> MarketView {
         let level = |mantissa| BookLevel { price: Dec::from_parts(mantissa, exponent).unwrap(), size: Drops::new(1) };
-        MarketView { ledger_index: 1, bids: vec![level(bid)], asks: vec![level(bid + spread)] }
+        MarketView { ledger_index: 1, bids: vec![level(bid)], asks: vec![level(bid + spread)], ..MarketView::default() }
     }
 }
 
@@ -182,15 +182,15 @@ proptest! {
         prop_assert!(one.lean() <= two.lean() && two.lean() <= Dec::one() && one.lean() >= Dec::from_i64(-1));
         let at = |skew: Skew| skew.middle(&view, mid, &config).unwrap();
         prop_assert!(at(one) >= at(two));
-        prop_assert!(one.size(Side::Bid, &config).unwrap() >= two.size(Side::Bid, &config).unwrap());
-        prop_assert!(one.size(Side::Ask, &config).unwrap() <= two.size(Side::Ask, &config).unwrap());
+        prop_assert!(one.size(Side::Bid, config.size_xrp, &config).unwrap() >= two.size(Side::Bid, config.size_xrp, &config).unwrap());
+        prop_assert!(one.size(Side::Ask, config.size_xrp, &config).unwrap() <= two.size(Side::Ask, config.size_xrp, &config).unwrap());
     }
 
     #[test]
     fn mirrored_leans_are_mirrored_quotes(config in any_config(), tenths in -10_i64..=10) {
         let lean = Dec::from_parts(tenths, -1).unwrap();
         let (long, short) = (Skew { lean }, Skew { lean: lean.neg() });
-        prop_assert_eq!(long.size(Side::Bid, &config).unwrap(), short.size(Side::Ask, &config).unwrap());
+        prop_assert_eq!(long.size(Side::Bid, config.size_xrp, &config).unwrap(), short.size(Side::Ask, config.size_xrp, &config).unwrap());
         // A book so wide that nothing stops the middle.
         let (wide, mid) = (view("0.001", "1000"), d("1"));
         let config = QuoteConfig { price_places: 6, ..config };

@@ -30,7 +30,7 @@ fn a_transfer_fee_lowers_bids_and_what_they_may_promise_and_leaves_asks() {
     assert_eq!(rules.promisable(d("100.2")).unwrap(), d("100"));
     assert_eq!(rules.promisable(d("-3")).unwrap(), d("-3"));
     let level = |price: &str| vec![BookLevel { price: d(price), size: Drops::new(1_000_000_000) }];
-    let view = MarketView { ledger_index: 1, bids: level("2.39"), asks: level("2.41") };
+    let view = MarketView { ledger_index: 1, bids: level("2.39"), asks: level("2.41"), ..MarketView::default() };
     let config = QuoteConfig { levels: 1, ..QuoteConfig::default() };
     let funds = Funds { spendable_xrp: Drops::new(1_000_000_000), rlusd: d("200") };
     let free = desired(&view, &funds, &config).unwrap();

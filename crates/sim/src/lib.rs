@@ -15,6 +15,7 @@ pub mod apply;
 mod calendar;
 mod digest;
 pub mod faults;
+pub mod follow;
 pub mod generator;
 pub mod history;
 pub mod image;

@@ -3,11 +3,12 @@
 //! [`read`] puts a recording's lines together to ledgers, [`standing`] says what metadata tells of offers, `apply` does to
 //! the book what the real ledger did, with ours in it, and `frame` makes transactions of that. Ledger indexes, close times,
 //! reserves and the reference fee are the recording's. Our own transactions come after the real ones of their ledger, or as
-//! many ledgers later as the scenario says.
+//! many ledgers later as the scenario says. In [`live`] a node's messages as they come are the recording.
 
 pub(crate) mod apply;
 pub mod csv;
 pub(crate) mod frame;
+pub mod live;
 pub mod market;
 pub mod read;
 pub mod source;
@@ -17,7 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use neo_ledger::recording::RecordingError;
-use neo_ledger::{Address, Currency, Hash, LedgerTime};
+use neo_ledger::{Address, Currency, Hash, LedgerTime, Token};
 use thiserror::Error;
 
 use crate::apply::tx::{Signer, Tx};
@@ -86,11 +87,15 @@ pub enum MirrorError {
         /// The first ledger that can be mirrored.
         after: u32,
     },
+    /// The followed node gave no picture.
+    #[error("the market cannot be followed: {0}")]
+    Market(String),
 }
 
 /// The mirrored market of a node.
 pub(crate) struct Mirror {
-    ledgers: Ledgers,
+    /// `None` for a market that is followed as it goes: whoever follows it hands each ledger over.
+    ledgers: Option<Ledgers>,
     next: Option<MirrorLedger>,
     /// Why there is no next one.
     end: String,
@@ -110,30 +115,62 @@ impl Mirror {
     ) -> Result<(Scenario, Mirror, Vec<MirrorLedger>), MirrorError> {
         let Opened { token, account, founded, ledgers } = opened;
         let issuer = token.issuer;
-        let wanted = neo_ledger::Token { currency: Currency::RLUSD, issuer: scenario.issuer.unwrap_or(issuer) };
+        let wanted = Token { currency: Currency::RLUSD, issuer: scenario.issuer.unwrap_or(issuer) };
         if wanted != token {
             let (found, wanted) = (token.to_string(), wanted.to_string());
             return Err(MirrorError::Token { found, wanted, issuer });
         }
         let Founded { before, ledger } = founded;
-        let mut scenario = Scenario { issuer: Some(issuer), ..scenario.clone() };
-        scenario.start_time_s = ledger.close_time.0.saturating_sub(FOUNDING_S);
-        (scenario.reserve_base_drops, scenario.reserve_inc_drops) =
-            (ledger.reserve_base_drops, ledger.reserve_inc_drops);
-        scenario.base_fee_drops = ledger.base_fee_drops;
+        let founding: Vec<MirrorLedger> = before.into_iter().chain([ledger]).collect();
+        let (scenario, mut mirror) = Mirror::of(scenario, token, account, &founding);
+        mirror.ledgers = Some(ledgers);
+        mirror.advance();
+        Ok((scenario, mirror, founding))
+    }
+
+    /// A market that is followed as it goes, from the ledgers that its book is founded by. Offers of `account` are not
+    /// mirrored.
+    pub(crate) fn following(
+        scenario: &Scenario,
+        token: Token,
+        account: Option<Address>,
+        founding: &[MirrorLedger],
+    ) -> (Scenario, Mirror) {
+        let (scenario, mirror) = Mirror::of(scenario, token, account, founding);
+        let applier = mirror.applier.hiding();
+        (scenario, Mirror { applier, ..mirror })
+    }
+
+    /// The scenario as the first ledgers make it, and a mirror without a source.
+    fn of(
+        scenario: &Scenario,
+        token: Token,
+        account: Option<Address>,
+        founding: &[MirrorLedger],
+    ) -> (Scenario, Mirror) {
+        let mut scenario = Scenario { issuer: Some(token.issuer), ..scenario.clone() };
+        if let Some(ledger) = founding.last() {
+            scenario.start_time_s = ledger.close_time.0.saturating_sub(FOUNDING_S);
+            (scenario.reserve_base_drops, scenario.reserve_inc_drops) =
+                (ledger.reserve_base_drops, ledger.reserve_inc_drops);
+            scenario.base_fee_drops = ledger.base_fee_drops;
+        }
         // Ours is not derived: a key that does not derive is told by the founding.
         let left_out: BTreeSet<Address> = account.into_iter().chain(scenario.maker().ok()).collect();
-        let mut mirror = Mirror {
-            ledgers,
+        let mirror = Mirror {
+            ledgers: None,
             next: None,
             end: String::new(),
             applier: Applier::new(token, left_out),
             latency: scenario.mirror_latency_ledgers,
             came: HashMap::new(),
         };
-        mirror.advance();
-        let founding = before.into_iter().chain([ledger]).collect();
-        Ok((scenario, mirror, founding))
+        (scenario, mirror)
+    }
+
+    /// What the followed market did next.
+    pub(crate) fn hand_over(&mut self, ledger: MirrorLedger) {
+        self.next = Some(ledger);
     }
 
     /// The ledger that closes next.
@@ -146,7 +183,8 @@ impl Mirror {
     }
 
     fn advance(&mut self) {
-        self.next = match self.ledgers.next() {
+        let Some(ledgers) = &mut self.ledgers else { return };
+        self.next = match ledgers.next() {
             Some(Ok(ledger)) => Some(ledger),
             Some(Err(error)) => {
                 self.end = format!("the recording cannot be read on: {error}");
@@ -167,7 +205,7 @@ impl Mirror {
 
     /// Why no ledger closes any more; `None` while one does.
     pub(crate) fn ended(&self) -> Option<&str> {
-        if self.next.is_some() { None } else { Some(&self.end) }
+        if self.next.is_some() || self.ledgers.is_none() { None } else { Some(&self.end) }
     }
 
     /// Which of the clients' transactions are held back from the ledger of this index.

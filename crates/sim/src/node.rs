@@ -5,7 +5,7 @@ mod founding;
 
 use std::collections::BTreeMap;
 
-use neo_ledger::{Address, Hash, LedgerTime, sha512_half};
+use neo_ledger::{Address, Hash, LedgerTime, Token, sha512_half};
 use neo_market::{AmountError, Dec, Drops, Rounding};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -164,7 +164,39 @@ impl Node {
         Node::mirrored(&scenario, seed, mirror, &founding)
     }
 
-    /// A world whose market is a recording's. It begins with the ledger that both sides of the book are known of.
+    /// A world whose market is a real one that is followed as it goes, from the ledgers that [`follow::Market::Begin`]
+    /// gave. Offers of `account`, one's own on the real ledger, are not mirrored.
+    ///
+    /// [`follow::Market::Begin`]: crate::follow::Market::Begin
+    ///
+    /// # Errors
+    /// [`ScenarioError`] when the scenario has mistakes, or its accounts cannot be funded.
+    pub fn following(
+        scenario: &Scenario,
+        seed: u64,
+        token: Token,
+        account: Option<Address>,
+        founding: &[MirrorLedger],
+    ) -> Result<Node, ScenarioError> {
+        check(scenario)?;
+        let (mut scenario, mirror) = Mirror::following(scenario, token, account, founding);
+        // The trust line costs a fee: what the account begins with is what the scenario gives it, to the last drop.
+        let fee = Drops::new(scenario.base_fee_drops).to_xrp();
+        if scenario.maker_xrp.is_positive() {
+            scenario.maker_xrp = fee.and_then(|fee| scenario.maker_xrp.add(fee)).unwrap_or(scenario.maker_xrp);
+        }
+        Node::mirrored(&scenario, seed, mirror, founding)
+    }
+
+    /// Closes a ledger behind what the followed market did.
+    pub fn follow(&mut self, ledger: MirrorLedger) -> Vec<Outgoing> {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.hand_over(ledger);
+        }
+        self.close_ledger()
+    }
+
+    /// A world whose market is a recording's, or a followed one. It begins with the ledger that both sides of the book are known of.
     fn mirrored(
         scenario: &Scenario,
         seed: u64,

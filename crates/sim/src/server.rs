@@ -1,4 +1,5 @@
-//! The thin server: WebSocket and HTTP connections around a [`Node`], on tokio. Real time is read here and nowhere else.
+//! The thin server: WebSocket and HTTP connections around a [`Node`], on tokio. Real time is read here and in
+//! [`follow`](crate::follow), and nowhere else.
 //!
 //! One task owns the node. Each connection has its own task, one question with the node at a time, and a bounded queue
 //! of what it is sent. A client that lets its queue fill is cut off with code 1008, as rippled does.
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::faults::Cut;
+use crate::follow::Market;
 use crate::node::{ConnectionId, HttpReply, Node, Outgoing, SaveError};
 use connection::connection;
 
@@ -53,6 +55,8 @@ pub enum Speed {
     Manual,
     /// On `ledger_accept` and never else, as a stand-alone rippled.
     OnRequest,
+    /// As the followed market does.
+    Market,
 }
 
 impl Speed {
@@ -99,6 +103,12 @@ pub enum ServeError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The followed market is given up.
+    #[error("the market is not followed any more: {reason}")]
+    Market {
+        /// Why, and what to do.
+        reason: String,
     },
     /// The world does not serialise.
     #[error(transparent)]
@@ -158,7 +168,21 @@ pub fn visiting_path(world: &str, pid: u32) -> String {
 ///
 /// # Errors
 /// [`ServeError`] when it cannot listen, or a file cannot be written. Trouble with one client ends that client only.
-pub async fn serve(listen: SocketAddr, mut node: Node, options: ServeOptions) -> Result<(), ServeError> {
+pub async fn serve(listen: SocketAddr, node: Node, options: ServeOptions) -> Result<(), ServeError> {
+    serve_market(listen, node, options, None).await
+}
+
+/// The same for a node that follows a market ([`Node::following`]): its ledgers close as the market's do, and it ends when
+/// the market is given up.
+///
+/// # Errors
+/// As [`serve`], and [`ServeError::Market`].
+pub async fn serve_market(
+    listen: SocketAddr,
+    mut node: Node,
+    options: ServeOptions,
+    market: Option<mpsc::UnboundedReceiver<Market>>,
+) -> Result<(), ServeError> {
     let interval = close_interval(&node, options.speed)?;
     let failed = |source| ServeError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
@@ -183,6 +207,8 @@ pub async fn serve(listen: SocketAddr, mut node: Node, options: ServeOptions) ->
         interval,
         clients: BTreeMap::new(),
         had_clients: false,
+        market,
+        given_up: None,
     };
     server.run(listener).await
 }
@@ -190,7 +216,7 @@ pub async fn serve(listen: SocketAddr, mut node: Node, options: ServeOptions) ->
 fn close_interval(node: &Node, speed: Speed) -> Result<Duration, ServeError> {
     let real = Duration::from_millis(u64::from(node.scenario().close_interval_ms));
     match speed {
-        Speed::Manual | Speed::OnRequest => Ok(real),
+        Speed::Manual | Speed::OnRequest | Speed::Market => Ok(real),
         Speed::Times(times) if times.is_finite() && times > 0.0 => {
             let interval = Duration::try_from_secs_f64(real.as_secs_f64() / times).unwrap_or(LONGEST_INTERVAL);
             // A millisecond is the finest the timer knows.
@@ -208,6 +234,10 @@ struct Server {
     saved_at: u32,
     /// Whether anyone but visitors was ever connected.
     had_clients: bool,
+    /// The market that is followed, if one is.
+    market: Option<mpsc::UnboundedReceiver<Market>>,
+    /// Why it is not followed any more.
+    given_up: Option<String>,
     /// What [`visiting_path`] gives for this ledger.
     own_path: Arc<str>,
 }
@@ -218,12 +248,12 @@ impl Server {
         let mut tasks = JoinSet::new();
         let mut next_close = Instant::now() + self.interval;
         let mut last_seen = Instant::now();
-        while !self.node.stop_requested() {
+        while !self.node.stop_requested() && self.given_up.is_none() {
             let alone = self.clients.is_empty();
             let timed = match self.options.speed {
                 Speed::Times(_) => true,
                 Speed::Manual => alone && self.had_clients,
-                Speed::OnRequest => false,
+                Speed::OnRequest | Speed::Market => false,
             };
             let end_at = self.options.linger.filter(|_| alone).and_then(|linger| last_seen.checked_add(linger));
             tokio::select! {
@@ -259,10 +289,24 @@ impl Server {
                     let from = if late > Duration::from_secs(1) { Instant::now() } else { next_close };
                     next_close = from + self.next_interval();
                 }
+                did = of_market(&mut self.market) => self.on_market(did),
                 () = until(end_at) => break,
             }
         }
         self.end(tasks).await
+    }
+
+    fn on_market(&mut self, did: Option<Market>) {
+        match did {
+            Some(Market::Ledger(ledger)) => {
+                let outgoing = self.node.follow(*ledger);
+                self.send(outgoing);
+            }
+            // A world is founded once.
+            Some(Market::Begin(_)) => {}
+            Some(Market::End(reason)) => self.given_up = Some(reason),
+            None => self.given_up = Some("whoever follows it ended without a word".to_string()),
+        }
     }
 
     /// Time to the next close: the mean one, but for the scenario's jitter.
@@ -360,7 +404,16 @@ impl Server {
             return saved.and(Err(ServeError::Write { path: path.clone(), source }));
         }
         tracing::info!(ledger = self.node.ledger_index(), "the simulated ledger ended");
-        saved
+        saved?;
+        self.given_up.map_or(Ok(()), |reason| Err(ServeError::Market { reason }))
+    }
+}
+
+/// Waits for what a market does; where none is followed that is never.
+async fn of_market(market: &mut Option<mpsc::UnboundedReceiver<Market>>) -> Option<Market> {
+    match market {
+        Some(market) => market.recv().await,
+        None => pending().await,
     }
 }
 

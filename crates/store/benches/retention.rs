@@ -256,6 +256,7 @@ fn snapshot(n: u32, kind: SnapshotKind) -> ValuationSnapshot {
         mark_price: Some(mark),
         mark_source: "book_mid".into(),
         mark_age_ledgers: 0,
+        mark_sources: None,
         best_bid: Some(Dec::from_parts(2_403, -3).unwrap()),
         best_ask: Some(Dec::from_parts(24_044, -4).unwrap()),
         our_bid: Some(Dec::from_parts(24_013, -4).unwrap()),

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::columns::{count, dec, dec_opt, time, time_opt};
 use crate::record::{
     Checkpoint, Fault, Fill, Flow, Intent, IntentState, IntentUpdate, Order, OrderEvent, OrderState, Processor, Record,
-    SessionEnd, SessionNumber, SessionOpened, StopStage, ValuationSnapshot,
+    Refusal, SessionEnd, SessionNumber, SessionOpened, StopStage, TripCleared, TripRow, ValuationSnapshot,
 };
 
 /// Why a record did not become a row.
@@ -103,6 +103,9 @@ pub(crate) fn kind(record: &Record) -> &'static str {
         Record::Flow(_) => "flow",
         Record::Valuation(_) => "valuation snapshot",
         Record::Fault(_) => "fault",
+        Record::Refusal(_) => "refusal",
+        Record::Trip(_) => "trip",
+        Record::TripCleared { .. } => "end of a trip",
         Record::LedgerProcessed { .. } => "processed ledger",
     }
 }
@@ -133,6 +136,9 @@ impl<'a> Rows<'a> {
             Record::Flow(flow) => self.flow(flow),
             Record::Valuation(snapshot) => self.valuation(snapshot),
             Record::Fault(fault) => self.fault(fault),
+            Record::Refusal(refusal) => self.refusal(refusal),
+            Record::Trip(trip) => self.trip(trip),
+            Record::TripCleared { trigger, cleared } => self.trip_cleared(*trigger, cleared),
             Record::LedgerProcessed { ledger_index, close_time, by } => {
                 self.marks.processed.mark(*by, (*ledger_index, *close_time));
                 Ok(())
@@ -345,11 +351,17 @@ impl<'a> Rows<'a> {
     }
 
     fn valuation(&mut self, v: &ValuationSnapshot) -> Result<(), ApplyError> {
+        let sources = v
+            .mark_sources
+            .as_ref()
+            .map(serde_json::to_string)
+            .transpose()
+            .map_err(|error| ApplyError::Refused(error.to_string()))?;
         self.insert(
             "INSERT INTO valuation_snapshots (seq, session, kind, ledger_index, close_time, total_value_rlusd,
                  xrp_drops, reserve_drops, rlusd, mark_price, mark_source, mark_age_ledgers, best_bid, best_ask,
-                 our_bid, our_ask, recorded_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                 our_bid, our_ask, recorded_at, mark_sources)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
             params![
                 v.kind.as_str(),
                 v.ledger_index,
@@ -365,7 +377,8 @@ impl<'a> Rows<'a> {
                 dec_opt(v.best_ask),
                 dec_opt(v.our_bid),
                 dec_opt(v.our_ask),
-                time(v.recorded_at)
+                time(v.recorded_at),
+                sources
             ],
         )?;
         Ok(())
@@ -377,6 +390,86 @@ impl<'a> Rows<'a> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![f.actor, f.cause, f.backtrace, f.action, time(f.recorded_at)],
         )?;
+        Ok(())
+    }
+
+    /// The row that stands moves on; the first word of a refusal makes it.
+    fn refusal(&mut self, r: &Refusal) -> Result<(), ApplyError> {
+        let side = r.side.map(neo_market::Side::as_str);
+        let moved = self
+            .conn
+            .prepare_cached(
+                "UPDATE refusals SET last_ledger_index = ?6, last_close_time = ?7, count = ?8
+                 WHERE session = ?1 AND kind = ?2 AND first_ledger_index = ?3
+                     AND coalesce(side, '') = coalesce(?4, '') AND coalesce(level, -1) = coalesce(?5, -1)",
+            )?
+            .execute(params![
+                self.session,
+                r.kind,
+                r.first_ledger_index,
+                side,
+                r.level,
+                r.last_ledger_index,
+                time(r.last_close_time),
+                count(r.count)
+            ])?;
+        if moved > 0 {
+            return Ok(());
+        }
+        self.insert(
+            "INSERT INTO refusals (seq, session, side, level, kind, reason, first_ledger_index, first_close_time,
+                 last_ledger_index, last_close_time, count, recorded_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            params![
+                side,
+                r.level,
+                r.kind,
+                r.reason,
+                r.first_ledger_index,
+                time(r.first_close_time),
+                r.last_ledger_index,
+                time(r.last_close_time),
+                count(r.count),
+                time(r.recorded_at)
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn trip(&mut self, t: &TripRow) -> Result<(), ApplyError> {
+        self.insert(
+            "INSERT INTO trips (seq, session, trigger, action, reason, ledger_index, close_time, cleared_ledger_index,
+                 cleared_close_time, cleared_by, recorded_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            params![
+                t.trigger.as_str(),
+                t.action.as_str(),
+                t.reason,
+                t.ledger_index,
+                time(t.close_time),
+                t.cleared.map(|cleared| cleared.ledger_index),
+                t.cleared.map(|cleared| time(cleared.close_time)),
+                t.cleared.map(|cleared| cleared.by.as_str()),
+                time(t.recorded_at)
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// A pause of an earlier session ended with it and stays as it is.
+    fn trip_cleared(&mut self, trigger: neo_market::Trigger, cleared: &TripCleared) -> Result<(), ApplyError> {
+        self.conn
+            .prepare_cached(
+                "UPDATE trips SET cleared_ledger_index = ?3, cleared_close_time = ?4, cleared_by = ?5
+                 WHERE trigger = ?2 AND cleared_by IS NULL AND (session = ?1 OR action <> 'pause')",
+            )?
+            .execute(params![
+                self.session,
+                trigger.as_str(),
+                cleared.ledger_index,
+                time(cleared.close_time),
+                cleared.by.as_str()
+            ])?;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! How values are written in columns and read back: times, decimals, drops, words.
 
 use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
-use neo_market::{Dec, Drops, Side};
+use neo_market::{Dec, Drops, Reading, Side};
 use rusqlite::types::Type;
 use rusqlite::{Error, Row};
 use thiserror::Error as ThisError;
@@ -85,6 +85,7 @@ pub(crate) trait Columns {
     fn side(&self, column: &'static str) -> Result<Side, Error>;
     fn word<T>(&self, column: &'static str, parse: fn(&str) -> Option<T>) -> Result<T, Error>;
     fn word_opt<T>(&self, column: &'static str, parse: fn(&str) -> Option<T>) -> Result<Option<T>, Error>;
+    fn readings_opt(&self, column: &'static str) -> Result<Option<Vec<Reading>>, Error>;
     fn count(&self, column: &'static str) -> Result<u64, Error>;
     /// A number of all 64 bits, which INTEGER cannot hold and which is stored as text.
     fn number_opt(&self, column: &'static str) -> Result<Option<u64>, Error>;
@@ -121,6 +122,14 @@ impl Columns for Row<'_> {
 
     fn word_opt<T>(&self, column: &'static str, parse: fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
         self.get::<_, Option<String>>(column)?.map(|text| parse_word(self, column, text, parse)).transpose()
+    }
+
+    fn readings_opt(&self, column: &'static str) -> Result<Option<Vec<Reading>>, Error> {
+        let Some(text) = self.get::<_, Option<String>>(column)? else { return Ok(None) };
+        match serde_json::from_str(&text) {
+            Ok(readings) => Ok(Some(readings)),
+            Err(_) => Err(unreadable(self, column, text, "a list of prices with their ages and weights")),
+        }
     }
 
     fn count(&self, column: &'static str) -> Result<u64, Error> {

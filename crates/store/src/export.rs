@@ -22,6 +22,10 @@ pub enum ExportTable {
     Valuations,
     /// Changes of balances that are no fills.
     Flows,
+    /// What was not quoted, and why.
+    Refusals,
+    /// Triggers that tripped.
+    Trips,
 }
 
 impl ExportTable {
@@ -33,6 +37,8 @@ impl ExportTable {
             ExportTable::Orders => "orders",
             ExportTable::Valuations => "valuation_snapshots",
             ExportTable::Flows => "flows",
+            ExportTable::Refusals => "refusals",
+            ExportTable::Trips => "trips",
         }
     }
 }

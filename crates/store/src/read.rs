@@ -14,6 +14,7 @@ use crate::record::{
     Order, OrderEvent, OrderState, Purpose, Role, SessionNumber, SnapshotKind, Stage, StageOutcome, StopStage,
     ValuationSnapshot,
 };
+use crate::risk;
 use crate::rows::{FaultRow, IntentRow, OrderRow, Recorded, SessionRow};
 use crate::schema;
 
@@ -204,7 +205,7 @@ impl Reader {
         self.of_session("faults", "seq", number, |row| recorded(row, fault))
     }
 
-    fn of_session<T>(
+    pub(crate) fn of_session<T>(
         &self,
         table: &str,
         order: &str,
@@ -321,12 +322,14 @@ pub(crate) fn check_row(table: &str, row: &Row<'_>) -> rusqlite::Result<()> {
         "valuation_snapshots" => valuation(row).map(drop),
         "checkpoints" => checkpoint(row).map(drop),
         "faults" => fault(row).map(drop),
+        "refusals" => risk::refusal(row).map(drop),
+        "trips" => risk::trip(row).map(drop),
         "thinned" => crate::thin::check_row(row),
         _ => Ok(()),
     }
 }
 
-fn recorded<T>(row: &Row<'_>, read: fn(&Row<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<Recorded<T>> {
+pub(crate) fn recorded<T>(row: &Row<'_>, read: fn(&Row<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<Recorded<T>> {
     Ok(Recorded { seq: row.count("seq")?, session: row.get("session")?, record: read(row)? })
 }
 
@@ -431,6 +434,7 @@ fn valuation(row: &Row<'_>) -> rusqlite::Result<ValuationSnapshot> {
         mark_price: row.dec_opt("mark_price")?,
         mark_source: row.get("mark_source")?,
         mark_age_ledgers: row.get("mark_age_ledgers")?,
+        mark_sources: row.readings_opt("mark_sources")?,
         best_bid: row.dec_opt("best_bid")?,
         best_ask: row.dec_opt("best_ask")?,
         our_bid: row.dec_opt("our_bid")?,

@@ -1,7 +1,7 @@
 //! What is recorded: one struct a table row, in the words that SQL, JSON and the screen use too.
 
 use chrono::{DateTime, Utc};
-use neo_market::{Dec, Drops, Side};
+use neo_market::{ClearedBy, Dec, Drops, Reading, Side, Trigger, TripAction};
 use serde::{Deserialize, Serialize};
 
 /// A session's number, shown as `S39`.
@@ -495,6 +495,9 @@ pub struct ValuationSnapshot {
     pub mark_source: String,
     /// Ledgers since the mark price was seen.
     pub mark_age_ledgers: u32,
+    /// What it was made from, with ages and weights at the ledger that it was seen at; `None` without a price, and where an
+    /// older engine did not say.
+    pub mark_sources: Option<Vec<Reading>>,
     /// Best bid and ask of the others.
     pub best_bid: Option<Dec>,
     /// See `best_bid`.
@@ -541,6 +544,62 @@ pub struct Fault {
     pub recorded_at: DateTime<Utc>,
 }
 
+/// Something that was not quoted, for one reason, over one or more ledgers. Told when it begins, now and then, and when it
+/// ends: the row of the same session, kind, side, level and first ledger moves on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Bid or ask; `None` when nothing can be quoted at all.
+    pub side: Option<Side>,
+    /// The level, 0 nearest to the middle; `None` when the whole side is meant.
+    pub level: Option<u8>,
+    /// One word for the reason, to count by.
+    pub kind: String,
+    /// The reason at the first ledger, with its figures.
+    pub reason: String,
+    /// The first ledger.
+    pub first_ledger_index: u32,
+    /// That ledger's close time.
+    pub first_close_time: DateTime<Utc>,
+    /// The last ledger so far.
+    pub last_ledger_index: u32,
+    /// That ledger's close time.
+    pub last_close_time: DateTime<Utc>,
+    /// In how many ledgers.
+    pub count: u64,
+    /// Real time of the first.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// A trigger that tripped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TripRow {
+    /// Which.
+    pub trigger: Trigger,
+    /// What followed.
+    pub action: TripAction,
+    /// Why, with the figures.
+    pub reason: String,
+    /// The newest validated ledger then.
+    pub ledger_index: u32,
+    /// That ledger's close time.
+    pub close_time: DateTime<Utc>,
+    /// How it ended; `None` while it stands, and for a pause that stood when its session ended.
+    pub cleared: Option<TripCleared>,
+    /// Real time.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// The end of a trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TripCleared {
+    /// The newest validated ledger then.
+    pub ledger_index: u32,
+    /// That ledger's close time.
+    pub close_time: DateTime<Utc>,
+    /// Who ended it.
+    pub by: ClearedBy,
+}
+
 /// Anything that the writer can be asked to record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -562,6 +621,17 @@ pub enum Record {
     Valuation(ValuationSnapshot),
     /// A fault.
     Fault(Fault),
+    /// What was not quoted.
+    Refusal(Refusal),
+    /// A trigger tripped.
+    Trip(TripRow),
+    /// A trigger is not tripped any more: its last trip has ended. A latch may be of an earlier session.
+    TripCleared {
+        /// Which.
+        trigger: Trigger,
+        /// How.
+        cleared: TripCleared,
+    },
     /// All that one processor makes of the ledgers up to this one is in the record, or queued before this. Gap repair
     /// starts at the last ledger that every [`Processor`] has marked or passed.
     LedgerProcessed {

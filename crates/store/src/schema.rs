@@ -6,7 +6,7 @@
 //! Every row that the writer adds has a sequence number, `seq`, which is the rowid of its table: the numbers of all
 //! tables together are 1, 2, 3, ... without a gap, and `meta.durable_seq` is the last one. A number that is missing or
 //! there twice is a lost or a foreign row; one that is gone on purpose is named in `thinned`. Rows that only change another row (a session's end, an intent's or an
-//! order's state, a stop stage) have none.
+//! order's state, a stop stage, a refusal's count, the end of a trip) have none.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -14,14 +14,40 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i64 = 0x4E45_4F31;
 
 /// One step of `user_version` each; a step that was ever released is never changed again.
-const MIGRATIONS: [&str; 4] = [INITIAL, IMPORTED, REPAIRS, THINNED];
+const MIGRATIONS: [&str; 6] = [INITIAL, IMPORTED, REPAIRS, THINNED, MARK_SOURCES, RISK];
 
 /// The `user_version` that this engine writes and reads.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The tables whose rows carry a sequence number.
-pub const SEQUENCED: [&str; 8] =
-    ["intents", "orders", "order_events", "fills", "flows", "valuation_snapshots", "checkpoints", "faults"];
+pub const SEQUENCED: [&str; 10] = [
+    "intents",
+    "orders",
+    "order_events",
+    "fills",
+    "flows",
+    "valuation_snapshots",
+    "checkpoints",
+    "faults",
+    "refusals",
+    "trips",
+];
+
+/// Those of them that a file has: one of an older version, such as a backup, lacks the newer ones.
+pub(crate) fn sequenced_in(conn: &Connection) -> rusqlite::Result<Vec<&'static str>> {
+    let mut statement = conn.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
+    let mut there = Vec::new();
+    for table in SEQUENCED {
+        if statement.exists([table])? {
+            there.push(table);
+        }
+    }
+    Ok(there)
+}
+
+/// The tables that every version has, by which a file is known for a record.
+pub(crate) const ALWAYS: &[&str] =
+    &["intents", "orders", "order_events", "fills", "flows", "valuation_snapshots", "checkpoints", "faults"];
 
 /// Brings the file from `found` to [`VERSION`] in one transaction: all steps or none.
 pub(crate) fn migrate(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
@@ -370,4 +396,50 @@ CREATE TABLE thinned (
 
 CREATE INDEX fills_ledger ON fills (ledger_index);
 CREATE INDEX flows_moved ON flows (ledger_index) WHERE cause <> 'fee';
+";
+
+/// What the mark price of a snapshot was made from: a JSON array of objects with `source`, `price`, `age_ledgers` or `age_s`
+/// at the mark's ledger, and `weight`. NULL for snapshots of older engines and without a price.
+const MARK_SOURCES: &str = "
+ALTER TABLE valuation_snapshots ADD COLUMN mark_sources TEXT;
+";
+
+/// What was not quoted and why, and the triggers that had quotes withdrawn. A refusal that stands is one row, whose end
+/// and count move on; a trip is cleared in its row.
+const RISK: &str = "
+CREATE TABLE refusals (
+    seq                INTEGER PRIMARY KEY,
+    session            INTEGER NOT NULL REFERENCES sessions (number),
+    side               TEXT,
+    level              INTEGER,
+    kind               TEXT NOT NULL,
+    reason             TEXT NOT NULL,
+    first_ledger_index INTEGER NOT NULL,
+    first_close_time   TEXT NOT NULL,
+    last_ledger_index  INTEGER NOT NULL CHECK (last_ledger_index >= first_ledger_index),
+    last_close_time    TEXT NOT NULL,
+    count              INTEGER NOT NULL CHECK (count > 0),
+    recorded_at        TEXT NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX refusals_once
+    ON refusals (session, kind, first_ledger_index, coalesce(side, ''), coalesce(level, -1));
+
+CREATE TABLE trips (
+    seq                  INTEGER PRIMARY KEY,
+    session              INTEGER NOT NULL REFERENCES sessions (number),
+    trigger              TEXT NOT NULL,
+    action               TEXT NOT NULL,
+    reason               TEXT NOT NULL,
+    ledger_index         INTEGER NOT NULL,
+    close_time           TEXT NOT NULL,
+    cleared_ledger_index INTEGER,
+    cleared_close_time   TEXT,
+    cleared_by           TEXT,
+    recorded_at          TEXT NOT NULL,
+    CHECK ((cleared_ledger_index IS NULL) = (cleared_by IS NULL)),
+    CHECK ((cleared_ledger_index IS NULL) = (cleared_close_time IS NULL))
+) STRICT;
+
+CREATE INDEX trips_standing ON trips (trigger) WHERE cleared_by IS NULL;
 ";

@@ -1,5 +1,6 @@
 //! Beginning a session, and what an engine must know of the sessions before it.
 
+use neo_market::{Dec, Drops};
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
 
 use crate::columns::{Columns, time};
@@ -74,6 +75,24 @@ impl Store {
             )
             .optional()
             .map_err(sqlite(&self.path, "reading the last processed ledger"))
+    }
+
+    /// What the account held after [`Store::last_processed_ledger`], as its snapshot says; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`], also for a row that this version cannot read.
+    pub fn last_balances(&self) -> Result<Option<(Drops, Dec)>, StoreError> {
+        let rows = query(
+            &self.conn,
+            "SELECT xrp_drops, rlusd FROM valuation_snapshots JOIN
+                 (SELECT number, last_ledger_index AS last FROM sessions WHERE last_ledger_index IS NOT NULL
+                  ORDER BY number DESC LIMIT 1)
+             ON session = number AND ledger_index <= last ORDER BY seq DESC LIMIT 1",
+            [],
+            |row| Ok((row.drops("xrp_drops")?, row.dec("rlusd")?)),
+        );
+        let rows = rows.map_err(sqlite(&self.path, "reading the last balances"))?;
+        Ok(rows.into_iter().next())
     }
 
     /// The ledger before the first hole that a repair left and no session has fetched the history of since; `None` when

@@ -7,6 +7,7 @@
 mod backups;
 mod balances;
 mod forms;
+mod marks;
 mod repairs;
 mod sequence;
 mod sessions;
@@ -240,6 +241,7 @@ fn rows(conn: &Connection, path: &Path, report: &mut Report, facts: &mut Facts) 
     facts.balances_checked = balances::check(conn, &sessions, &repairs, report)?;
     repairs.tell(report);
     thinned.tell(report);
+    marks::check(conn, report)?;
     forms::check(conn, report)
 }
 

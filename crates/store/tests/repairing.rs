@@ -72,6 +72,7 @@ fn valued(kind: SnapshotKind, n: u32) -> ValuationSnapshot {
         mark_price: None,
         total_value_rlusd: None,
         mark_source: "no price".into(),
+        mark_sources: None,
         ..snapshot(kind, n, xrp, "0", None)
     }
 }

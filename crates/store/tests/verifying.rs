@@ -119,7 +119,7 @@ fn a_whole_record_has_no_finding_and_is_left_as_it_was() {
 fn each_kind_of_damage_is_found_by_its_check() {
     use Check::*;
     use Severity::{Error, Warning};
-    let cases: [(&str, &[(Check, Severity)]); 27] = [
+    let cases: [(&str, &[(Check, Severity)]); 28] = [
         ("DELETE FROM valuation_snapshots WHERE seq = 7", &[(Sequence, Error)]),
         ("DELETE FROM fills WHERE ledger_index = 5", &[(Sequence, Error), (Balances, Error)]),
         ("UPDATE meta SET durable_seq = durable_seq + 3", &[(Sequence, Error)]),
@@ -135,7 +135,12 @@ fn each_kind_of_damage_is_found_by_its_check() {
         ("UPDATE fills SET rlusd = '2,4' WHERE ledger_index = 8", &[(Balances, Error), (Values, Error)]),
         ("UPDATE flows SET xrp_drops = -11 WHERE ledger_index = 8", &[(Balances, Error)]),
         ("UPDATE flows SET cause = 'unexplained' WHERE ledger_index = 7", &[(Balances, Error), (Balances, Error)]),
-        ("UPDATE valuation_snapshots SET mark_price = '2.5' WHERE ledger_index = 5", &[(Values, Error)]),
+        ("UPDATE valuation_snapshots SET mark_price = '2.5' WHERE ledger_index = 5", &[(Values, Error), (Values, Error)]),
+        (
+            "UPDATE valuation_snapshots SET mark_sources = replace(mark_sources, '\"weight\":\"1\"', '\"weight\":\"0.9\"')
+             WHERE ledger_index = 5",
+            &[(Values, Error)],
+        ),
         ("UPDATE sessions SET ending_value_rlusd = '740.1' WHERE number = 1", &[(Values, Error)]),
         ("UPDATE sessions SET starting_value_rlusd = NULL WHERE number = 2", &[(Values, Error)]),
         (

@@ -9,13 +9,11 @@ use neo_actors::messages::OrdersCommand;
 use neo_actors::orders::core::OrdersCore;
 use neo_store::record::EndReason;
 
-use super::{EngineStages, LOOK};
+use super::{EngineStages, LOOK, URGENT_SEND};
 use crate::supervisor::policy::{self, Decision, Lost};
 use crate::supervisor::stand_in::StandIn;
 use crate::supervisor::stop::StageError;
 
-/// How long the orders' core may be held by their actor before it counts as frozen.
-const CORE_PATIENCE: Duration = Duration::from_millis(500);
 /// A stop waits no longer than this for a node that is gone: without one nothing can be proven.
 const NODE_PATIENCE_MS: u64 = 5_000;
 
@@ -46,10 +44,12 @@ impl EngineStages<'_> {
             Some(stand_in) if record_lost => stand_in.lose_the_record(&mut self.notes.lock()),
             Some(_) => Ok(()),
             None => {
+                let patience = self.patience();
                 let crew = &mut self.keeper.crew;
-                let mut stand_in = StandIn::new(crew.orders_core().clone(), self.writer.clone(), crew.feed_link());
+                let core = crew.orders_core().clone();
+                let mut stand_in = StandIn::new(core, self.writer.clone(), crew.feed_link(), patience);
                 let begun = crew
-                    .take_orders_over(stand_in.link())
+                    .take_orders_over(stand_in.link(), patience)
                     .and_then(|()| stand_in.begin(record_lost, &mut self.notes.lock()))
                     .and_then(|()| stand_in.command(OrdersCommand::Withdraw, &mut self.notes.lock()));
                 self.stand_in = begun.is_ok().then_some(stand_in);
@@ -66,9 +66,15 @@ impl EngineStages<'_> {
         }
     }
 
+    /// How long the orders' state is waited for: as long as they may sign, and in a hurry no longer than for their cancels.
+    fn patience(&self) -> Duration {
+        let whole = self.keeper.crew.orders_patience();
+        if self.urgent { whole.min(URGENT_SEND) } else { whole }
+    }
+
     /// Looks into the orders' core, which a frozen actor may hold for ever.
     pub(super) fn orders<T>(&self, look: impl FnOnce(&mut OrdersCore) -> T) -> Result<T, StageError> {
-        match self.keeper.crew.orders_core().try_lock_for(CORE_PATIENCE) {
+        match self.keeper.crew.orders_core().try_lock_for(self.patience()) {
             Some(mut core) => Ok(look(&mut core)),
             None => Err(StageError::Failed(
                 "the orders are frozen and hold their state; the offers are left to their Expiration".to_string(),

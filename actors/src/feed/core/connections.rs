@@ -8,8 +8,9 @@ use crate::feed::nodes::Parting;
 use crate::feed::standby::{Finding, StandbyEffect};
 use crate::messages::{Submission, SubmissionReply};
 
-/// What a fresh picture costs: trust lines, offers, objects, both sides of the book, history; the account and the issuer.
-const PICTURE: u32 = 6 * MEDIUM + 2 * REFERENCE;
+/// What a fresh picture costs: trust lines, offers, objects, both sides of the book, history; the account, the issuer and
+/// the pool.
+const PICTURE: u32 = 6 * MEDIUM + 3 * REFERENCE;
 
 /// What happens on the second connection.
 #[derive(Clone, Copy, Debug)]

@@ -4,8 +4,9 @@ use neo_ledger::LineTerms;
 use neo_ledger::message::{LedgerClosed, ValidatedTransaction};
 use neo_ledger::meta::{self, OwnTransaction};
 use neo_ledger::request::{self, Index};
+use neo_ledger::traded::traded;
 use neo_ledger::types::Hash;
-use neo_market::Dec;
+use neo_market::{Dec, reference};
 
 use super::super::budget::REFERENCE;
 use super::super::nodes::Parting;
@@ -60,6 +61,9 @@ impl FeedCore {
         if self.may_look(now_ms) {
             self.ask_issuer(now_ms, effects);
         }
+        if self.pool.exists() && self.may_look(now_ms) {
+            self.ask_pool(now_ms, effects);
+        }
         let account = self.config.account;
         self.budget.asks(REFERENCE, now_ms);
         self.ask(Asked::Account, now_ms, effects, |id| request::account_info(id, account, Index::Validated));
@@ -94,7 +98,7 @@ impl FeedCore {
             self.start_sync(now_ms, effects);
             return Ok(());
         }
-        self.emit(header, Picture::default(), effects)
+        self.emit(header, Picture::default(), now_ms, effects)
     }
 
     pub(super) fn header(&self, index: u32) -> Option<LedgerHeader> {
@@ -139,6 +143,7 @@ impl FeedCore {
         &mut self,
         ledger: LedgerHeader,
         picture: Picture,
+        now_ms: u64,
         effects: &mut Vec<FeedEffect>,
     ) -> Result<(), FeedError> {
         let Some(account) = self.account else { return Ok(()) };
@@ -147,6 +152,7 @@ impl FeedCore {
         let processed = self.processed.unwrap_or(if book_is_fresh { ledger.index } else { 0 });
         let mut transactions: Vec<OwnTransaction> = Vec::new();
         let (mut problem, mut line) = (None, self.terms.line);
+        let mut trades = Vec::new();
         for transaction in self.pending.range(..=(ledger.index, u32::MAX)).map(|(_, transaction)| transaction) {
             if !book_is_fresh && let Err(error) = self.book.apply(transaction) {
                 problem = Some((transaction.hash, error.to_string()));
@@ -154,6 +160,13 @@ impl FeedCore {
             }
             if !book_is_fresh {
                 line = LineTerms::after(&transaction.meta, self.config.account, self.config.token).or(line);
+            }
+            match traded(transaction, self.config.account, self.config.token) {
+                Ok(trade) => trades.push((transaction.ledger_index, trade)),
+                Err(error) => {
+                    problem = Some((transaction.hash, error.to_string()));
+                    break;
+                }
             }
             if transaction.ledger_index <= processed {
                 continue;
@@ -169,7 +182,13 @@ impl FeedCore {
         if let Some((hash, reason)) = problem {
             return self.read_again(hash, reason, effects);
         }
-        let view = self.book.view(ledger.index, self.config.depth, ledger.close_time, self.config.dust)?;
+        for (index, trade) in trades {
+            self.trades.add(index, trade)?;
+        }
+        let mut view = self.book.view(ledger.index, self.config.depth, ledger.close_time, self.config.dust)?;
+        view.amm = self.pool.at(ledger.index);
+        view.last_trade = self.trades.last(self.config.dust)?;
+        let reference = reference::reference(&view, &self.outside.at(now_ms), &self.config.price);
         self.terms.line = line;
         self.pending = self.pending.split_off(&(ledger.index.saturating_add(1), 0));
         self.processed = Some(ledger.index);
@@ -181,7 +200,8 @@ impl FeedCore {
         }
         let history_lost = self.history_lost.take();
         let terms = self.terms;
-        let update = LedgerUpdate { ledger, view, account, transactions, offers, owned, terms, history_lost };
+        let update =
+            LedgerUpdate { ledger, view, reference, account, transactions, offers, owned, terms, history_lost };
         effects.push(FeedEffect::Update(Box::new(update)));
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Reading a fresh picture of one ledger: at the start, after a gap, and for an audit.
 
-use neo_ledger::ProtocolError;
+use neo_ledger::pool::AmmInfo;
 use neo_ledger::request::{self, Index};
 use neo_ledger::result::{AccountInfo, AccountLines, AccountOffers, AccountTx, BookOffers};
 use neo_ledger::types::Asset;
-use neo_ledger::{IssuerTerms, LineTerms, Owned, OwnedPage, TokenTerms};
+use neo_ledger::{IssuerTerms, LineTerms, NodeError, Owned, OwnedPage, ProtocolError, TokenTerms};
 use neo_market::Dec;
 
 use super::super::nodes::Parting;
@@ -51,8 +51,15 @@ impl FeedCore {
     }
 
     /// The followed node does not have our history: its world begins later, or went back. Another node may have it. Where
-    /// none does, what lies between is unknown, and said so; from here on nothing is missing.
-    pub(super) fn history_missing(&mut self, reason: &str, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+    /// none does, what lies between is unknown, and said so; from here on nothing is missing, or from `begins` on where the
+    /// node has told where its history begins.
+    pub(super) fn history_missing(
+        &mut self,
+        reason: &str,
+        begins: Option<u32>,
+        now_ms: u64,
+        effects: &mut Vec<FeedEffect>,
+    ) {
         let from = self.processed.unwrap_or(0);
         let lost = format!("the node has no history from ledger {from} on: {reason}");
         self.without_history.insert(self.node);
@@ -62,15 +69,26 @@ impl FeedCore {
         }
         self.without_history.clear();
         // A repair's hole is further back than what is new: a node may have the one and not the other.
-        self.processed = self.config.last_processed.filter(|last| *last > from);
+        let newer = self.config.last_processed.filter(|last| *last > from);
+        self.processed = newer.or(begins.map(|begins| begins.saturating_sub(1)));
         self.history_lost = Some(match self.history_lost.take() {
             Some(before) => format!("{before}; {lost}"),
             None => lost,
         });
         if self.processed.is_none() {
-            self.pending.clear();
+            self.forget_other_worlds();
         }
         self.start_sync(now_ms, effects);
+    }
+
+    /// What was heard of ledgers that the followed node will not come to soon is of a world that went back. What the stream
+    /// has brought of ledgers to come stays: it brings nothing twice.
+    fn forget_other_worlds(&mut self) {
+        let soon = self.node_at.saturating_add(CATCHES_UP);
+        for transaction in self.pending.split_off(&(soon.saturating_add(1), 0)).into_values() {
+            self.seen.remove(&transaction.hash);
+            self.seen_before.remove(&transaction.hash);
+        }
     }
 
     /// Asks for everything afresh; until it is there and joined up with the history, nobody quotes.
@@ -80,6 +98,7 @@ impl FeedCore {
         self.proof = None;
         let snapshot = Snapshot { history_done: self.processed.is_none(), ..Snapshot::default() };
         self.phase = Phase::Syncing(Box::new(snapshot));
+        self.ask_pool(now_ms, effects);
         let account = self.config.account;
         self.ask(Asked::Account, now_ms, effects, |id| request::account_info(id, account, Index::Validated));
         self.ask_state(now_ms, effects);
@@ -115,6 +134,35 @@ impl FeedCore {
         self.ask(Asked::Issuer, now_ms, effects, |id| request::account_info(id, issuer, Index::Validated));
     }
 
+    /// Asks for the pair's pool: trades with it touch neither our account nor an offer of the book.
+    pub(super) fn ask_pool(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let token = self.config.token;
+        self.ask(Asked::Pool, now_ms, effects, |id| request::amm_info(id, token));
+    }
+
+    /// A picture is whole without the pool, and a ledger, too: it is told of as it was read last, with its age.
+    fn read_pool(&mut self, value: &serde_json::Value, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        match AmmInfo::from_value(value, self.config.token) {
+            Ok(info) => {
+                if let Some(account) = self.pool.read(info) {
+                    self.ask(Asked::FollowPool, now_ms, effects, |id| request::subscribe_accounts(id, &[account]));
+                }
+            }
+            Err(error) => {
+                self.pool.none();
+                effects.push(FeedEffect::Warn(format!("what the node says of the pool is not understood: {error}")));
+            }
+        }
+    }
+
+    /// The node has no pool of the pair, or does not tell: the book alone makes prices until the next fresh picture.
+    pub(super) fn without_pool(&mut self, error: &NodeError, effects: &mut Vec<FeedEffect>) {
+        self.pool.none();
+        if error.error != "actNotFound" {
+            effects.push(FeedEffect::Warn(format!("the pair's pool is not followed: {error}")));
+        }
+    }
+
     pub(super) fn read_part(
         &mut self,
         asked: &Asked,
@@ -124,6 +172,10 @@ impl FeedCore {
     ) -> Result<(), ProtocolError> {
         match asked {
             Asked::History => return self.read_history(value, now_ms, effects),
+            Asked::Pool => {
+                self.read_pool(value, now_ms, effects);
+                return Ok(());
+            }
             Asked::Account => {
                 let info = AccountInfo::from_value(value)?;
                 match &mut self.phase {
@@ -218,11 +270,11 @@ impl FeedCore {
         for transaction in page.transactions {
             self.keep(transaction);
         }
-        let asked_from = self.processed.unwrap_or(0);
+        let processed = self.processed.unwrap_or(0);
         // Version 1 of the API, and nodes that follow it, cut a range to what they have instead of refusing it.
-        if asked_from > 0 && page.ledger_index_min > asked_from {
-            let reason = format!("it begins with ledger {}", page.ledger_index_min);
-            self.history_missing(&reason, now_ms, effects);
+        let begins = page.ledger_index_min;
+        if processed > 0 && begins > processed.saturating_add(1) {
+            self.history_missing(&format!("it begins with ledger {begins}"), Some(begins), now_ms, effects);
             return Ok(());
         }
         if let Some(marker) = page.marker {
@@ -240,8 +292,7 @@ impl FeedCore {
     /// How many ledgers the followed node of a network is behind what was told of, if it is. One that is very far behind
     /// is no late node but another world.
     pub(super) fn ledgers_behind(&self) -> Option<u32> {
-        let newest = self.closed.keys().next_back().copied()?;
-        let behind = self.processed?.saturating_sub(newest);
+        let behind = self.processed?.saturating_sub(self.node_at);
         (self.closes_by_itself() && (1..=MAX_LEDGERS_LATE).contains(&behind)).then_some(behind)
     }
 
@@ -295,7 +346,7 @@ impl FeedCore {
         self.list_again = false;
         self.phase = Phase::Live;
         self.nodes.serves(self.node);
-        self.emit(header, Picture { offers, owned, book_is_fresh: true }, effects)
+        self.emit(header, Picture { offers, owned, book_is_fresh: true }, now_ms, effects)
     }
 }
 

@@ -54,12 +54,19 @@ pub(crate) struct Applier {
     taken: BTreeMap<OfferKey, i64>,
     front: u64,
     taker: Address,
+    /// A side that is not known is empty until it is known again: nobody may quote from it. Else it stands as it was.
+    hides: bool,
 }
 
 impl Applier {
     pub(crate) fn new(token: Token, left_out: BTreeSet<Address>) -> Applier {
         let (real, taken) = (BTreeMap::new(), BTreeMap::new());
-        Applier { token, left_out, real, taken, front: FRONT, taker: Applier::taker() }
+        Applier { token, left_out, real, taken, front: FRONT, taker: Applier::taker(), hides: false }
+    }
+
+    /// The same, with sides that are empty while they are not known.
+    pub(crate) fn hiding(self) -> Applier {
+        Applier { hides: true, ..self }
     }
 
     /// Who trades with ours.
@@ -77,8 +84,22 @@ impl Applier {
         for tx in &ledger.txs {
             self.transaction(frame, tx, ledger.sound);
         }
+        for side in Side::BOTH {
+            if self.hides && !ledger.sound_after()[place(side)] {
+                self.hide(frame.state, side);
+            }
+        }
         for (side, offers) in &ledger.snapshots {
             self.replace(frame, *side, offers);
+        }
+        frame.flush();
+    }
+
+    /// Takes the real offers of a side out of the book. Where each stood is remembered: those that the next picture has
+    /// come back to their places, before or behind ours.
+    fn hide(&self, state: &mut State, side: Side) {
+        for (key, _) in self.real.iter().filter(|(_, stand)| stand.side == side) {
+            remove(state, *key);
         }
     }
 

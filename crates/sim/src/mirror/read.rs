@@ -113,6 +113,8 @@ pub struct Assembler {
     /// What the ledger given out last said.
     given: Option<LedgerClosed>,
     sound: [bool; 2],
+    /// Ledgers that must have closed after one before it is given out.
+    hold: u32,
 }
 
 impl Assembler {
@@ -120,6 +122,7 @@ impl Assembler {
     #[must_use]
     pub fn new(token: Token) -> Assembler {
         Assembler {
+            hold: HOLD,
             token,
             asked: HashMap::new(),
             drafts: BTreeMap::new(),
@@ -130,13 +133,29 @@ impl Assembler {
         }
     }
 
+    /// For a market that is followed as it goes: a ledger is given out when the next one has closed, no later. A late
+    /// answer is asked for again.
+    #[must_use]
+    pub fn following(token: Token) -> Assembler {
+        Assembler { hold: 1, ..Assembler::new(token) }
+    }
+
+    /// Whether each side, bids first, is known after what was given out.
+    #[must_use]
+    pub fn sound(&self) -> [bool; 2] {
+        self.sound
+    }
+
+    /// The connection is another one, or the recorder was started again: what was asked before is not answered.
+    pub(super) fn restart(&mut self) {
+        self.asked.clear();
+        self.gap();
+    }
+
     /// Takes what comes next.
     pub fn take(&mut self, item: Item) {
         match item {
-            Item::Run => {
-                self.asked.clear();
-                self.gap();
-            }
+            Item::Run => self.restart(),
             Item::Line(Line { what: What::Gap { .. }, .. }) => self.gap(),
             Item::Line(Line { what: What::Message { conn, dir: Direction::Sent, payload }, .. }) => {
                 self.sent(conn, payload.as_str());
@@ -148,7 +167,7 @@ impl Assembler {
     }
 
     /// From the last closed ledger on something may be missing.
-    fn gap(&mut self) {
+    pub(super) fn gap(&mut self) {
         for draft in self.drafts.range_mut(self.last_closed.unwrap_or(0)..).map(|(_, draft)| draft) {
             draft.snapshots.clear();
         }
@@ -165,7 +184,7 @@ impl Assembler {
         self.drafts.entry(index).or_default()
     }
 
-    fn sent(&mut self, conn: u64, text: &str) {
+    pub(super) fn sent(&mut self, conn: u64, text: &str) {
         // What this recorder sent and is no JSON asks for nothing.
         let Ok(request) = serde_json::from_str::<Json>(text) else { return };
         let (Some(id), Some(command)) = (request["id"].as_u64(), request["command"].as_str()) else { return };
@@ -195,7 +214,7 @@ impl Assembler {
         }
     }
 
-    fn received(&mut self, conn: u64, text: &str) {
+    pub(super) fn received(&mut self, conn: u64, text: &str) {
         match message::parse(text) {
             Ok(Message::LedgerClosed(closed)) => self.closed(closed),
             Ok(Message::Transaction(stream)) => self.transaction(&stream.transaction),
@@ -270,7 +289,7 @@ impl Assembler {
             Some(given) => given.ledger_index.saturating_add(1),
             None => self.drafts.iter().find(|(_, draft)| draft.closed.is_some()).map(|(index, _)| *index)?,
         };
-        if index > last || (!end && last < index.saturating_add(HOLD)) {
+        if index > last || (!end && last < index.saturating_add(self.hold)) {
             return None;
         }
         self.drafts.retain(|later, _| *later >= index);

@@ -7,7 +7,7 @@ use neo_ledger::recording::{Direction, Header, Moment, Rotation, Series};
 use neo_ledger::{Address, Asset, Book, Currency, Hash, Message, Token, message, request, sha512_half};
 use neo_market::Drops;
 use neo_sim::state::OfferKey;
-use neo_sim::{ConnectionId, Node, Scenario, maker_seed};
+use neo_sim::{ConnectionId, Node, Outgoing, Scenario, maker_seed};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
@@ -237,6 +237,17 @@ impl Client {
         sequence
     }
 
+    /// Cancels an offer, in the open ledger.
+    pub fn cancel(&mut self, sequence: u32) {
+        let json = json!({
+            "TransactionType": "OfferCancel", "Account": self.maker(), "Sequence": self.node_sequence(),
+            "OfferSequence": sequence, "Fee": "10", "NetworkID": self.node.scenario().network_id,
+        });
+        let signed = self.key.sign_json(&json).unwrap();
+        let answer = self.ask(&request::submit(3, &signed.blob, false));
+        assert_eq!(answer["result"]["engine_result"], "tesSUCCESS", "{answer}");
+    }
+
     fn node_sequence(&mut self) -> u32 {
         let request = json!({ "id": 4, "command": "account_info", "account": self.maker(), "ledger_index": "current" });
         let answer = self.ask(&request.to_string());
@@ -245,7 +256,13 @@ impl Client {
 
     /// Closes a ledger; the book that the client keeps must be the ledger's.
     pub fn close(&mut self) {
-        for outgoing in self.node.close_ledger() {
+        let said = self.node.close_ledger();
+        self.closed(said);
+    }
+
+    /// What the node said as a ledger closed.
+    pub fn closed(&mut self, said: Vec<Outgoing>) {
+        for outgoing in said {
             if let Message::Transaction(stream) = message::parse(&outgoing.text).unwrap() {
                 self.told += 1;
                 self.book.apply(&stream.transaction).unwrap();

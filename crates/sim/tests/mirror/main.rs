@@ -9,6 +9,7 @@
 )]
 
 mod hand;
+mod live;
 mod market;
 mod places;
 mod whole;

@@ -66,7 +66,7 @@ fn ask(recording: &mut Recording, node: &mut Node, id: ConnectionId) {
 }
 
 /// What may fill an offer: all that was traded of its side at its quality or a worse one, and what was placed against it.
-fn most(touched: &[Touched], side: Side, quality: Quality, price: i64) -> i64 {
+pub fn most(touched: &[Touched], side: Side, quality: Quality, price: i64) -> i64 {
     let traded = touched.iter().filter(|touched| touched.offer.side == side && touched.offer.quality >= quality);
     let against = touched.iter().filter(|touched| {
         let sizes = touched.offer.sizes;

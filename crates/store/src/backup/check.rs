@@ -114,7 +114,7 @@ pub fn check(path: &Path) -> Result<Contents, BackupError> {
 /// Reads what tells this state of the record from others.
 pub(crate) fn contents(conn: &Connection) -> rusqlite::Result<Contents> {
     let mut last_seq = 0;
-    for table in schema::SEQUENCED {
+    for table in schema::sequenced_in(conn)? {
         let sql = format!("SELECT coalesce(max(seq), 0) AS seq FROM {table}");
         last_seq = last_seq.max(conn.query_row(&sql, [], |row| row.count("seq"))?);
     }

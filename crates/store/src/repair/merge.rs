@@ -38,7 +38,7 @@ pub struct TableAccount {
 }
 
 /// Tables in the order in which they refer to each other.
-pub(super) const TABLES: [Table; 17] = [
+pub(super) const TABLES: [Table; 19] = [
     table("sessions", "number"),
     table("stop_stages", "session"),
     table("intents", "seq"),
@@ -49,6 +49,8 @@ pub(super) const TABLES: [Table; 17] = [
     table("valuation_snapshots", "seq"),
     table("checkpoints", "seq"),
     table("faults", "seq"),
+    table("refusals", "seq"),
+    table("trips", "seq"),
     table("imported_sessions", "number"),
     table("imported_fills", "rowid"),
     table("imported_valuations", "rowid"),
@@ -93,6 +95,8 @@ fn rules(table: &str) -> Rules {
         "stop_stages" => Rules { id: &["session", "stage"], mutable: &[] },
         "intents" => Rules { id: &["seq"], mutable: &["state", "engine_result", "settled_ledger_index", "updated_at"] },
         "orders" => Rules { id: &["seq"], mutable: &["state", "remaining_drops"] },
+        "refusals" => Rules { id: &["seq"], mutable: &["last_ledger_index", "last_close_time", "count"] },
+        "trips" => Rules { id: &["seq"], mutable: &["cleared_ledger_index", "cleared_close_time", "cleared_by"] },
         "imported_sessions" => Rules { id: &["number"], mutable: &[] },
         "imported_fills" | "imported_valuations" => Rules { id: &["key"], mutable: &[] },
         "repairs" => Rules { id: &["id"], mutable: &[] },
@@ -276,6 +280,8 @@ fn is_later(table: &str, present: &Fields, salvaged: &Fields) -> bool {
             let open = ["pending", "resting", "partly_filled", "unknown"].contains(&text(present, "state").as_str());
             open && number(salvaged, "remaining_drops") <= number(present, "remaining_drops")
         }
+        "refusals" => number(salvaged, "count") >= number(present, "count"),
+        "trips" => text(present, "cleared_by").is_empty(),
         _ => false,
     }
 }

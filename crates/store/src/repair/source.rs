@@ -65,7 +65,7 @@ fn has_tables(conn: &Connection) -> bool {
         let sql = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = ?1";
         conn.query_row(sql, [table], |row| row.get::<_, i64>(0)).optional().is_ok_and(|page| page.is_some())
     };
-    ours.is_ok_and(|id| id == schema::APPLICATION_ID) && schema::SEQUENCED.iter().all(|table| named(table))
+    ours.is_ok_and(|id| id == schema::APPLICATION_ID) && schema::ALWAYS.iter().all(|table| named(table))
 }
 
 /// With the `-wal` it must be the record that the file alone says it is, and not one from before.

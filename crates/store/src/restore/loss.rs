@@ -98,7 +98,7 @@ fn lost(conn: &Connection, present: &Contents, backup: &Contents, copy: &Path) -
     let seq = i64::try_from(seq).unwrap_or(i64::MAX);
     let mut lost = Lost { another_record, ..Lost::default() };
     let mut touched: BTreeSet<SessionNumber> = BTreeSet::new();
-    for table in schema::SEQUENCED {
+    for table in schema::sequenced_in(conn)? {
         let sql = format!("SELECT count(*) AS rows FROM {table} WHERE seq > ?1");
         let rows = conn.query_row(&sql, [seq], |row| row.count("rows"))?;
         if rows > 0 {

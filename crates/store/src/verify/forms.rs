@@ -1,7 +1,7 @@
 //! Does each value have the form in which the engine writes it? A word that nobody knows, a hash that is none, a time or
 //! an amount that cannot be read: the row was changed, by a program or by the disk.
 
-use neo_market::{Dec, Side};
+use neo_market::{ClearedBy, Dec, Side, Trigger, TripAction};
 use rusqlite::Connection;
 
 use super::{Check, Report, text_opt};
@@ -23,7 +23,7 @@ use Form::{Decimal, Hash, Time, Word};
 
 /// The columns whose form is known; NULL is a value of those that may be unknown. The amounts that the balances are made
 /// of are read there.
-const COLUMNS: [(&str, &[(&str, Form)]); 8] = [
+const COLUMNS: [(&str, &[(&str, Form)]); 10] = [
     (
         "intents",
         &[
@@ -92,6 +92,21 @@ const COLUMNS: [(&str, &[(&str, Form)]); 8] = [
     ),
     ("checkpoints", &[("cause", Word(|word| CheckpointCause::from_word(word).is_some())), ("recorded_at", Time)]),
     ("faults", &[("recorded_at", Time)]),
+    (
+        "refusals",
+        &[("side", Word(is_side)), ("first_close_time", Time), ("last_close_time", Time), ("recorded_at", Time)],
+    ),
+    (
+        "trips",
+        &[
+            ("trigger", Word(|word| Trigger::from_word(word).is_some())),
+            ("action", Word(|word| TripAction::from_word(word).is_some())),
+            ("cleared_by", Word(|word| ClearedBy::from_word(word).is_some())),
+            ("close_time", Time),
+            ("cleared_close_time", Time),
+            ("recorded_at", Time),
+        ],
+    ),
 ];
 
 fn is_side(word: &str) -> bool {

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use neo_market::reference::{Age, Reading, Source};
 use neo_market::{Dec, Drops, Side};
 use neo_store::record::*;
 use neo_store::{Ack, CheckpointReply, Identity, Options, Store, WriteError, Writer, WriterThread};
@@ -265,6 +266,11 @@ pub fn flow(n: u32, cause: FlowCause, drops: i64, rlusd: &str) -> Flow {
     }
 }
 
+/// The middle of the book, which alone makes the mark.
+pub fn mark_reading(price: &str) -> Reading {
+    Reading { source: Source::BookMid, price: dec(price), age: Age::Ledgers(0), weight: dec("1") }
+}
+
 pub fn snapshot(
     kind: SnapshotKind,
     ledger_index: u32,
@@ -283,6 +289,7 @@ pub fn snapshot(
         mark_price: total.map(|_| dec("2.4")),
         mark_source: if total.is_some() { "book_mid".into() } else { "the book is empty".into() },
         mark_age_ledgers: 0,
+        mark_sources: total.map(|_| vec![mark_reading("2.4")]),
         best_bid: Some(dec("2.39")),
         best_ask: None,
         our_bid: None,

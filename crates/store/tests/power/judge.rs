@@ -87,6 +87,7 @@ pub fn rows(conn: &Connection) -> rusqlite::Result<BTreeMap<i64, String>> {
         "order_events" => "offer_sequence || state",
         "valuation_snapshots" => "ledger_index",
         "checkpoints" => "cause || wal_frames",
+        "refusals" | "trips" => "reason",
         _ => "cause",
     };
     let selects = schema::SEQUENCED

@@ -1,9 +1,11 @@
-//! What a recorder asks a node, when it leaves it, and when it comes back. Pure: events and times in, effects out.
+//! What whoever only looks on asks a node, when it leaves it, and when it comes back: `neo record` and the mirror of a live
+//! market. Pure: events and times in, effects out.
 
-use neo_ledger::message::{self, Message, Response};
-use neo_ledger::request::{self, Index};
-use neo_ledger::result::ServerInfo;
-use neo_ledger::types::{Address, Asset, Token};
+use crate::client::ClientEvent;
+use crate::message::{self, Message, Response};
+use crate::request::{self, Index};
+use crate::result::ServerInfo;
+use crate::types::{Address, Asset, Token};
 
 /// The first wait before a new connection; doubled up to the longest.
 const WAIT_MS: u64 = 1_000;
@@ -126,9 +128,16 @@ impl Watch {
         }
     }
 
-    fn id(&mut self) -> u64 {
+    /// A number for a request on this connection.
+    pub fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id - 1
+    }
+
+    /// True while a connection is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open { .. })
     }
 
     /// The streams first: what happens while the picture is read is in the recording too.
@@ -179,8 +188,8 @@ impl Watch {
         }
     }
 
-    /// Both sides of the book: the picture that changes are counted from.
-    fn books(&mut self) -> [String; 2] {
+    /// Asks for both sides of the book: the picture that changes are counted from.
+    pub fn books(&mut self) -> [String; 2] {
         let (xrp, token) = (Asset::Xrp, Asset::Token(self.token));
         [(xrp, token), (token, xrp)]
             .map(|(gets, pays)| request::book_offers(self.id(), gets, pays, self.account, BOOK_LIMIT))
@@ -254,10 +263,25 @@ impl Watch {
     }
 }
 
+/// How a connection ended, from its last event: whether it was refused for the load, and why it is over.
+#[must_use]
+pub fn how_it_ended(event: Option<ClientEvent>) -> (bool, String) {
+    match event {
+        Some(ClientEvent::Busy { error }) => (true, error),
+        Some(ClientEvent::Failed { error }) => (false, error),
+        // 1008: the node cut us off for our load, or because we read too slowly.
+        Some(ClientEvent::Closed { code, reason }) => {
+            let shown = code.map_or_else(|| "no code".to_string(), |code| format!("code {code}"));
+            (code == Some(1008), format!("the node closed it ({shown}) {reason}"))
+        }
+        Some(ClientEvent::Connected | ClientEvent::Text(_)) | None => (false, "it ended without a word".to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use neo_ledger::types::Currency;
+    use crate::types::Currency;
 
     fn watch() -> Watch {
         let issuer: Address = "rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De".parse().unwrap();

@@ -1,0 +1,155 @@
+//! Refusals and trips read back, and what a loss is counted from over restarts.
+
+use chrono::{DateTime, Utc};
+use neo_market::{ClearedBy, Dec, Drops, Side, Trigger, TripAction};
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::columns::Columns;
+use crate::error::StoreError;
+use crate::open::{Store, sqlite};
+use crate::read::{Reader, query, recorded};
+use crate::record::{Refusal, SessionNumber, TripCleared, TripRow};
+use crate::rows::Recorded;
+
+/// What the account's value is remembered by, in the order it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorthRow {
+    /// A deposit or, below zero, a withdrawal.
+    Flow {
+        /// The transaction; `None` where none is known.
+        tx_hash: Option<String>,
+        /// XRP, signed.
+        xrp: Drops,
+        /// RLUSD, signed.
+        rlusd: Dec,
+    },
+    /// The account at a ledger whose middle price was known.
+    Held {
+        /// That ledger's close time.
+        close_time: DateTime<Utc>,
+        /// All XRP.
+        xrp: Drops,
+        /// RLUSD.
+        rlusd: Dec,
+        /// RLUSD for one XRP.
+        mark: Dec,
+    },
+}
+
+impl Reader {
+    /// What a session did not quote, in the order it began.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn refusals(&self, number: SessionNumber) -> Result<Vec<Recorded<Refusal>>, StoreError> {
+        self.of_session("refusals", "seq", number, |row| recorded(row, refusal))
+    }
+
+    /// The triggers that tripped in a session, in the order they did.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn trips(&self, number: SessionNumber) -> Result<Vec<Recorded<TripRow>>, StoreError> {
+        self.of_session("trips", "seq", number, |row| recorded(row, trip))
+    }
+}
+
+impl Store {
+    /// Triggers whose latch nobody has been seen to end: `neo resume` without an engine leaves it to the next session to
+    /// say so.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`], also for a row that this version cannot read.
+    pub fn standing_latches(&self) -> Result<Vec<Trigger>, StoreError> {
+        let sql = "SELECT DISTINCT trigger FROM trips WHERE cleared_by IS NULL AND action <> 'pause' ORDER BY trigger";
+        query(&self.conn, sql, [], |row| row.word("trigger", Trigger::from_word))
+            .map_err(sqlite(&self.path, "reading the triggers that are latched"))
+    }
+
+    /// The values of the last `days` days (UTC) of ledger time, as far as a loss is counted from them: what was before an
+    /// operator resumed from a loss is none of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`], also for a row that this version cannot read.
+    pub fn worth_history(&self, days: u32, mut each: impl FnMut(WorthRow)) -> Result<(), StoreError> {
+        let failed = sqlite(&self.path, "reading what the account was worth");
+        let losses = Trigger::ALL.into_iter().filter(|trigger| trigger.is_loss()).map(Trigger::as_str);
+        let losses: Vec<String> = losses.map(|word| format!("'{word}'")).collect();
+        let resumed = format!(
+            "SELECT max(cleared_close_time) FROM trips WHERE cleared_by = '{}' AND trigger IN ({})",
+            ClearedBy::Operator.as_str(),
+            losses.join(", ")
+        );
+        let resumed: Option<String> = self.conn.query_row(&resumed, [], |row| row.get(0)).map_err(&failed)?;
+        let begin: Option<Option<String>> = self
+            .conn
+            .query_row(
+                "SELECT strftime('%Y-%m-%dT00:00:00.000Z', close_time, ?1) FROM valuation_snapshots
+                 ORDER BY seq DESC LIMIT 1",
+                [format!("-{} days", days.saturating_sub(1))],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(&failed)?;
+        let Some(begin) = begin.flatten() else { return Ok(()) };
+        let rows = "SELECT seq, close_time, xrp_drops, rlusd, mark_price, NULL AS tx_hash FROM valuation_snapshots
+                    WHERE close_time >= ?1 AND (?2 IS NULL OR close_time > ?2)
+                        AND mark_price IS NOT NULL AND mark_age_ledgers = 0
+                    UNION ALL SELECT seq, close_time, xrp_drops, rlusd, NULL, tx_hash FROM flows
+                    WHERE close_time >= ?1 AND (?2 IS NULL OR close_time > ?2) AND cause IN ('deposit', 'withdrawal')
+                    ORDER BY seq";
+        let mut read = || -> rusqlite::Result<()> {
+            let mut statement = self.conn.prepare(rows)?;
+            let mut rows = statement.query(params![begin, resumed])?;
+            while let Some(row) = rows.next()? {
+                each(worth(row)?);
+            }
+            Ok(())
+        };
+        read().map_err(failed)
+    }
+}
+
+fn worth(row: &Row<'_>) -> rusqlite::Result<WorthRow> {
+    let (xrp, rlusd) = (row.drops("xrp_drops")?, row.dec("rlusd")?);
+    Ok(match row.dec_opt("mark_price")? {
+        Some(mark) => WorthRow::Held { close_time: row.time("close_time")?, xrp, rlusd, mark },
+        None => WorthRow::Flow { tx_hash: row.get("tx_hash")?, xrp, rlusd },
+    })
+}
+
+pub(crate) fn refusal(row: &Row<'_>) -> rusqlite::Result<Refusal> {
+    let side = |word: &str| Side::BOTH.into_iter().find(|side| side.as_str() == word);
+    Ok(Refusal {
+        side: row.word_opt("side", side)?,
+        level: row.get("level")?,
+        kind: row.get("kind")?,
+        reason: row.get("reason")?,
+        first_ledger_index: row.get("first_ledger_index")?,
+        first_close_time: row.time("first_close_time")?,
+        last_ledger_index: row.get("last_ledger_index")?,
+        last_close_time: row.time("last_close_time")?,
+        count: row.count("count")?,
+        recorded_at: row.time("recorded_at")?,
+    })
+}
+
+pub(crate) fn trip(row: &Row<'_>) -> rusqlite::Result<TripRow> {
+    let by = row.word_opt("cleared_by", ClearedBy::from_word)?;
+    let at: Option<u32> = row.get("cleared_ledger_index")?;
+    let time = row.time_opt("cleared_close_time")?;
+    let cleared = match (by, at, time) {
+        (Some(by), Some(ledger_index), Some(close_time)) => Some(TripCleared { ledger_index, close_time, by }),
+        // The table's constraints keep them together.
+        _ => None,
+    };
+    Ok(TripRow {
+        trigger: row.word("trigger", Trigger::from_word)?,
+        action: row.word("action", TripAction::from_word)?,
+        reason: row.get("reason")?,
+        ledger_index: row.get("ledger_index")?,
+        close_time: row.time("close_time")?,
+        cleared,
+        recorded_at: row.time("recorded_at")?,
+    })
+}

@@ -1,0 +1,189 @@
+//! Refusals and trips in the record: one row for what stands, ends that are written into it, and what a loss is counted from.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use chrono::{DateTime, Utc};
+use common::*;
+use neo_market::{ClearedBy, Drops, Side, Trigger, TripAction};
+use neo_store::backup::{Retention, take};
+use neo_store::record::*;
+use neo_store::{Cell, ExportTable, Reader, WorthRow, verify};
+
+fn refusal(side: Option<Side>, level: Option<u8>, first: u32, last: u32, count: u64) -> Refusal {
+    Refusal {
+        side,
+        level,
+        kind: "no_reserve".into(),
+        reason: "one more offer needs a reserve of 0.2 XRP".into(),
+        first_ledger_index: first,
+        first_close_time: closed_at(first),
+        last_ledger_index: last,
+        last_close_time: closed_at(last),
+        count,
+        recorded_at: at(20),
+    }
+}
+
+fn trip(trigger: Trigger, action: TripAction, ledger_index: u32) -> TripRow {
+    TripRow {
+        trigger,
+        action,
+        reason: "figures".into(),
+        ledger_index,
+        close_time: closed_at(ledger_index),
+        cleared: None,
+        recorded_at: at(21),
+    }
+}
+
+fn cleared(trigger: Trigger, ledger_index: u32, by: ClearedBy) -> Record {
+    let cleared = TripCleared { ledger_index, close_time: closed_at(ledger_index), by };
+    Record::TripCleared { trigger, cleared }
+}
+
+#[test]
+fn a_standing_refusal_is_one_row_whose_end_and_count_move_on() {
+    let place = Place::new();
+    let running = place.start();
+    let bid = |last, count| Record::Refusal(refusal(Some(Side::Bid), Some(0), 7, last, count));
+    let records = vec![
+        bid(7, 1),
+        Record::Refusal(refusal(Some(Side::Ask), Some(0), 7, 7, 1)),
+        Record::Refusal(refusal(None, None, 7, 7, 1)),
+        bid(263, 257),
+        bid(300, 294),
+        Record::Refusal(refusal(Some(Side::Bid), Some(0), 400, 400, 1)),
+    ];
+    assert_eq!(running.durably(records).unwrap(), 4, "an update takes no number");
+    running.close(clean_end(), Vec::new()).unwrap();
+    running.seal();
+    let reader = Reader::open(&place.path).unwrap();
+    let rows: Vec<Refusal> = reader.refusals(1).unwrap().into_iter().map(|row| row.record).collect();
+    assert_eq!(rows.len(), 4);
+    assert_eq!(rows[0], refusal(Some(Side::Bid), Some(0), 7, 300, 294));
+    assert_eq!(rows[2], refusal(None, None, 7, 7, 1));
+    let page = reader.export(ExportTable::Refusals, Some(1)).unwrap().page().unwrap();
+    assert!(page[0].contains(&Cell::Integer(294)) && page.len() == 4, "{page:?}");
+    drop(reader);
+    let found = verify(&place.path).unwrap().findings;
+    assert!(found.iter().all(|finding| finding.severity == neo_store::verify::Severity::Note), "{found:?}");
+}
+
+#[test]
+fn a_latch_is_cleared_by_a_later_session_and_an_old_pause_is_not() {
+    let place = Place::new();
+    let running = place.start();
+    running
+        .durably(vec![
+            Record::Trip(trip(Trigger::Drawdown, TripAction::Latch, 10)),
+            Record::Trip(trip(Trigger::Rejects, TripAction::Pause, 11)),
+            cleared(Trigger::Rejects, 12, ClearedBy::Itself),
+            Record::Trip(trip(Trigger::Rejects, TripAction::Pause, 13)),
+        ])
+        .unwrap();
+    running.close(clean_end(), Vec::new()).unwrap();
+    running.seal();
+    let mut store = place.open();
+    assert_eq!(store.standing_latches().unwrap(), [Trigger::Drawdown]);
+    let second = store.begin_session(&new_session(at(100))).unwrap();
+    let (writer, thread) = store.start_writer(second).unwrap();
+    let running = Running { writer, thread, session: second };
+    running
+        .durably(vec![
+            Record::Trip(trip(Trigger::Rejects, TripAction::Pause, 20)),
+            cleared(Trigger::Rejects, 21, ClearedBy::Itself),
+            cleared(Trigger::Drawdown, 22, ClearedBy::Operator),
+        ])
+        .unwrap();
+    running.close(clean_end(), Vec::new()).unwrap();
+    running.seal();
+    let reader = Reader::open(&place.path).unwrap();
+    let ends = |session| -> Vec<Option<u32>> {
+        let rows = reader.trips(session).unwrap();
+        rows.iter().map(|row| row.record.cleared.map(|cleared| cleared.ledger_index)).collect()
+    };
+    assert_eq!((ends(1), ends(2)), (vec![Some(22), Some(12), None], vec![Some(21)]));
+    drop(reader);
+    assert_eq!(place.open().standing_latches().unwrap(), []);
+}
+
+fn held(ledger_index: u32, close_time: DateTime<Utc>, rlusd: &str, age: u32) -> Record {
+    let snapshot = snapshot(SnapshotKind::Ledger, ledger_index, 1_000_000, rlusd, Some("1"));
+    Record::Valuation(ValuationSnapshot { close_time, mark_age_ledgers: age, ..snapshot })
+}
+
+fn worths(place: &Place, days: u32) -> Vec<String> {
+    let mut rows = Vec::new();
+    place
+        .open()
+        .worth_history(days, |row| {
+            rows.push(match row {
+                WorthRow::Flow { rlusd, .. } => format!("flow {rlusd}"),
+                WorthRow::Held { rlusd, xrp, mark, .. } => {
+                    assert_eq!((xrp, mark), (Drops::new(1_000_000), dec("2.4")));
+                    format!("held {rlusd}")
+                }
+            });
+        })
+        .unwrap();
+    rows
+}
+
+#[test]
+fn what_a_loss_is_counted_from_is_read_back_and_ends_where_the_operator_resumed() {
+    let place = Place::new();
+    assert_eq!(worths(&place, 2), [""; 0]);
+    let day = |n: i64, s: i64| at(n * 86_400 + s);
+    let running = place.start();
+    let flow = |n, close_time, cause, rlusd| Record::Flow(Flow { close_time, ..flow(n, cause, 0, rlusd) });
+    running
+        .durably(vec![
+            held(1, day(0, 0), "1", 0),
+            held(2, day(1, 0), "2", 0),
+            flow(3, day(1, 4), FlowCause::Deposit, "3"),
+            flow(4, day(1, 4), FlowCause::Fee, "4"),
+            held(3, day(1, 4), "5", 0),
+            held(4, day(1, 8), "6", 1),
+            Record::Trip(trip(Trigger::DayLoss, TripAction::Latch, 5)),
+            held(5, day(2, 0), "7", 0),
+        ])
+        .unwrap();
+    running.close(clean_end(), Vec::new()).unwrap();
+    running.seal();
+    assert_eq!(worths(&place, 2), ["held 2", "flow 3", "held 5", "held 7"], "an old price is none, a fee is a loss");
+    assert_eq!(worths(&place, 1), ["held 7"]);
+    let mut store = place.open();
+    let second = store.begin_session(&new_session(at(100))).unwrap();
+    let (writer, thread) = store.start_writer(second).unwrap();
+    let running = Running { writer, thread, session: second };
+    let by = ClearedBy::Operator;
+    let resumed = TripCleared { ledger_index: 6, close_time: day(2, 4), by };
+    running
+        .durably(vec![
+            held(6, day(2, 4), "8", 0),
+            Record::TripCleared { trigger: Trigger::DayLoss, cleared: resumed },
+            held(7, day(2, 8), "9", 0),
+        ])
+        .unwrap();
+    running.close(clean_end(), Vec::new()).unwrap();
+    running.seal();
+    assert_eq!(worths(&place, 7), ["held 9"]);
+}
+
+#[test]
+fn a_backup_from_before_these_tables_is_a_good_one() {
+    let place = Place::new();
+    let running = place.start();
+    running.durably(vec![Record::Fault(fault("x"))]).unwrap();
+    running.close(clean_end(), Vec::new()).unwrap();
+    running.seal();
+    let conn = place.sql();
+    let older = neo_store::schema::VERSION - 1;
+    conn.execute_batch(&format!("DROP TABLE refusals; DROP TABLE trips; PRAGMA user_version = {older}")).unwrap();
+    conn.close().unwrap();
+    let taken = take(&place.path, &Retention::default(), at(0), &mut |_| {}).unwrap();
+    assert_eq!(taken.contents.last_seq, 2, "the fault and the last checkpoint: {taken:?}");
+    drop(place.open());
+    assert_eq!(Reader::open(&place.path).unwrap().trips(1).unwrap(), []);
+}
