@@ -71,8 +71,10 @@ fn a_grid_over_trades_is_the_same_on_one_core_and_on_two_and_in_a_session() {
     // The same engine with actors, sockets and a record has the same fills.
     let db = engine.folder().join("r.db");
     let offsets = ["--set", "quote.bid_offset_bps=6", "--set", "quote.ask_offset_bps=6"];
-    let replay =
-        engine.command(&[&["replay", file, "--db", db.to_str().unwrap(), "--json"], &offsets[..]].concat()).output().unwrap();
+    let replay = engine
+        .command(&[&["replay", file, "--db", db.to_str().unwrap(), "--json"], &offsets[..]].concat())
+        .output()
+        .unwrap();
     assert!(replay.status.success(), "{}", stderr(&replay));
     let report: serde_json::Value = serde_json::from_slice(&replay.stdout).unwrap();
     let fills = |side: usize| report["fills"][side]["fills"].as_u64().unwrap();

@@ -32,13 +32,15 @@ fn fills(drawn: &Drawn) -> String {
     let shown: Vec<_> =
         drawn.buckets.iter().filter(|each| each.from_bps >= 0.0 && each.from_bps < FARTHEST_BPS).collect();
     let end = |to: f64| if to > FARTHEST_BPS { FARTHEST_BPS } else { to };
-    let to_x = shown.iter().map(|each| end(each.to_bps)).fold(10.0, f64::max);
+    // Beyond what was filled there is little to see.
+    let filled = shown.iter().filter(|each| each.fills > 0).map(|each| 1.5 * end(each.to_bps)).fold(10.0, f64::max);
+    let to_x = shown.iter().map(|each| end(each.to_bps)).fold(10.0, f64::max).min(filled);
     let at_mid = drawn.fit.map_or(0.0, |fit| 3_600.0 * fit.law().rate(0.0));
     let most = shown.iter().map(|each| each.fills_per_hour.value * 1.5).fold(at_mid.max(0.1), f64::max);
     let panel = panel(LEFT, to_x, (0.0, most));
     let y_name = "fills an hour, with 95 % intervals; hollow: none there";
     let mut svg = panel.axes("Fills of one offer by distance", X_NAME, y_name);
-    for each in shown {
+    for each in shown.iter().filter(|each| each.from_bps < to_x) {
         let (x, rate) = ((each.from_bps + end(each.to_bps)) / 2.0, each.fills_per_hour);
         if each.fills == 0 {
             // Where nothing was filled only an upper end is known, and after a short time it says nothing.
