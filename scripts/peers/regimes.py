@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 REGIMES = ["calm", "trending", "jumps", "informed", "thin-book", "amm-dominated"]
+# Beside the pool one thin maker, or the book has no middle to quote around.
+OF_REGIME = {"amm-dominated": ["sim.makers.levels=1", "sim.makers.spread_bps=60", "sim.makers.size_xrp=300"]}
 OFFSETS = "5,10,15,20,30"
 # One level of 100 XRP a side, moved as soon as the middle moves by a basis point: what differs is where it stands.
 COMMON = ["quote.levels=1", "quote.refresh_ledgers=1", "quote.tolerance_bps=1"]
@@ -26,7 +28,7 @@ STRATEGIES = [
 def run(neo, regime, settings, grid, options):
     command = [neo, "backtest", "--scenario", regime, "--json", "--seeds", options.seeds, "--for", options.length]
     command += ["--jobs", str(options.jobs)] if options.jobs else []
-    for setting in COMMON + settings:
+    for setting in COMMON + OF_REGIME.get(regime, []) + settings:
         command += ["--set", setting]
     for axis in grid:
         command += ["--grid", axis]
