@@ -1,5 +1,6 @@
 //! `neo calibrate`: which offsets to quote with, from what sessions recorded, and how sure that is.
 
+mod market;
 mod observe;
 mod picture;
 mod study;
@@ -11,6 +12,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
+use neo_sim::mirror::depth::reached;
+use neo_sim::{Market, Origin};
 use neo_store::record::EndedAtSource;
 use neo_store::{Reader, Recorded, SessionRow, StoreError};
 
@@ -19,13 +22,16 @@ use crate::exit::ExitCode;
 use crate::export::refuse_precious;
 use crate::output::Out;
 use observe::{Observed, SessionRows, observe, observe_imported, seconds};
-use study::{Input, Session, Study, Terms};
+use study::{Input, RecordingLine, Session, Study, Terms};
 
 /// Calibrates from the sessions of `db`.
 ///
 /// # Errors
 /// [`StoreError`], and what standard output or the picture's file refused.
 pub fn run(db: &Path, args: &CalibrateArgs, out: &mut Out) -> Result<ExitCode> {
+    if let Some(file) = &args.recording {
+        return tell(&of_market(file, args)?, args, out);
+    }
     let reader = Reader::open(db)?;
     let rows = match chosen(&reader.sessions()?, args.sessions.as_deref()) {
         Ok(rows) => rows,
@@ -35,14 +41,31 @@ pub fn run(db: &Path, args: &CalibrateArgs, out: &mut Out) -> Result<ExitCode> {
         }
     };
     let sessions = rows.iter().map(|row| session(&reader, row)).collect::<Result<Vec<_>, _>>()?;
-    let study = Study::new(&Input { sessions, terms: terms(&reader, &rows)? });
+    tell(&Study::new(&Input { sessions, recording: None, terms: terms(&reader, &rows)? }), args, out)
+}
+
+/// What a recorded market says, without a session.
+fn of_market(file: &Path, args: &CalibrateArgs) -> Result<Study> {
+    let token = neo_sim::Scenario::default().token();
+    let origin = Origin { file: file.to_path_buf(), quotes: args.quotes.clone(), token };
+    let market = Market::read(&origin)?;
+    if let Some(why) = market.cut() {
+        Out::stderr().line(&format!("warning: the recording cannot be read to its end: {why}"))?;
+    }
+    let observed = market::observe(&reached(market.ledgers())?);
+    let recording = Some(RecordingLine::new(file.display().to_string(), &observed));
+    let sessions = vec![Session { number: 0, imported: false, observed }];
+    Ok(Study::new(&Input { sessions, recording, terms: Terms::default() }))
+}
+
+fn tell(study: &Study, args: &CalibrateArgs, out: &mut Out) -> Result<ExitCode> {
     if let Some(file) = &args.picture {
-        write_whole(file, "--picture", &picture::svg(&study))?;
+        write_whole(file, "--picture", &picture::svg(study))?;
     }
     if args.read.json {
-        out.json_line(&study)?;
+        out.json_line(study)?;
     } else {
-        for line in text::lines(&study) {
+        for line in text::lines(study) {
             out.line(&line)?;
         }
     }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 /// Ticks that an axis aims at.
-const TICKS: f64 = 6.0;
+const TICKS: f64 = 7.0;
 
 /// The beginning of a picture of so many pixels.
 #[must_use]

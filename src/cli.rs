@@ -370,6 +370,12 @@ pub struct CalibrateArgs {
     /// Which sessions: S30..S38, S30, S3,S5..S7 or latest [default: all]
     #[arg(long, value_name = "SESSIONS")]
     pub sessions: Option<String>,
+    /// From what a recorded market traded instead: a recording (`neo record`), or a CSV of trades (`neo backtest --help`)
+    #[arg(long, value_name = "FILE", conflicts_with = "sessions")]
+    pub recording: Option<PathBuf>,
+    /// With a CSV of trades, one of quotes: time,bid,bid_size,ask,ask_size
+    #[arg(long, value_name = "FILE", requires = "recording")]
+    pub quotes: Option<PathBuf>,
     /// Also draw it: fills by distance with the fitted law, and the profit by offset
     #[arg(long, value_name = "FILE.svg")]
     pub picture: Option<PathBuf>,
@@ -381,7 +387,9 @@ that: fills by distance, the law of arrivals A exp(-k d) by maximum likelihood, 
 ledgers), and the offset that earns most: 1/k plus what a fill costs. All intervals hold the truth in 95 of 100 cases.
 Distances must differ for k to be seen: quote two levels, or different offsets in different sessions. Each session's fills
 are held against the law of the other sessions: how likely were so few, or so many? Where the data do not suffice the
-answer says why and how much more is needed, with exit code 0. Of a predecessor's session count its fills, its length and,
+answer says why and how much more is needed, with exit code 0. With --recording nobody need have quoted: each ledger's
+farthest trade on a side, measured from the middle before it, would have filled an offer there or nearer, and where the
+middle went afterwards is what that fill would have cost; an offer behind others in its queue gets less. Of a predecessor's session count its fills, its length and,
 where its row names them (bid_offset_bps, ask_offset_bps), its offsets. The record is only read; an engine may run.";
 
 /// What to export.

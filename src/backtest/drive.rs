@@ -169,7 +169,7 @@ impl<S: FnMut(Record)> Bench<S> {
                 self.feed_in(FeedInput::Disconnected(Parting::Lost, "cut"))
             }
             Event::ToNode(text) => {
-                self.to_node(&text);
+                self.tell_node(&text);
                 Ok(())
             }
             Event::FromNode(text) => self.feed_in(FeedInput::Text(&text)),
@@ -182,7 +182,7 @@ impl<S: FnMut(Record)> Bench<S> {
         }
     }
 
-    fn to_node(&mut self, text: &str) {
+    fn tell_node(&mut self, text: &str) {
         let Some(connection) = self.connection else { return };
         let begun = Instant::now();
         let said = self.node.request(connection, text);

@@ -104,8 +104,11 @@ fn lines(across: &Dimension, by: Option<&Dimension>, rows: &[Row]) -> String {
         places.iter().fold((f64::MAX, f64::MIN), |(low, high), place| (low.min(*place), high.max(*place)));
     let room = ((high - low) * 0.04).max(0.5);
     let panel = Panel { left: 76.0, top: 52.0, width: 620.0, height: 320.0, x: (low - room, high + room), y };
-    let name = "result in RLUSD after fees, against holding; bars: 95 % of the mean over the seeds";
-    let mut svg = chart::begin(880.0, 430.0);
+    let name = match rows.iter().any(|row| row.standard_error().is_some()) {
+        true => "result in RLUSD after fees, against holding; bars: 95 % of the mean over the seeds",
+        false => "result in RLUSD after fees, against holding",
+    };
+    let mut svg = chart::begin(if by.is_some() { 900.0 } else { 730.0 }, 430.0);
     if numbers.is_some() {
         svg.push_str(&panel.axes("Result by configuration", &across.name, name));
     } else {
@@ -155,7 +158,7 @@ fn heat(across: &Dimension, up: &Dimension, rows: &[Row]) -> String {
     let most = rows.iter().filter_map(|row| row.result_rlusd).map(|result| to_float(result).abs()).fold(1e-9, f64::max);
     let (width, height) = ((columns * 56.0).clamp(240.0, 780.0), (lines * 34.0).clamp(160.0, 520.0));
     let panel = Panel { left: 76.0, top: 52.0, width, height, x: (0.0, columns), y: (0.0, lines) };
-    let mut svg = chart::begin(width + 130.0, height + 112.0);
+    let mut svg = chart::begin((width + 130.0).max(620.0), height + 112.0);
     let title = "Result by configuration: RLUSD after fees, against holding";
     svg.push_str(&panel.frame(title, &across.name, &up.name));
     let (cell_w, cell_h) = (width / columns, height / lines);

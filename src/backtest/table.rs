@@ -123,15 +123,13 @@ fn mean(all: &[Dec]) -> Result<Option<Dec>, AmountError> {
 fn deviation(all: &[Dec]) -> Option<Dec> {
     let floats: Vec<f64> = all.iter().copied().map(to_float).collect();
     let mean = Mean::of(&floats)?;
-    match to_amount(mean.error * (floats.len() as f64).sqrt(), 6, Rounding::HalfEven) {
-        Ok(deviation) => Some(deviation),
-        Err(_) => None,
-    }
+    // A float that is no number is no deviation.
+    to_amount(mean.error * (floats.len() as f64).sqrt(), 6, Rounding::HalfEven).ok()
 }
 
 /// Puts the best result first and marks it.
 pub fn sort(rows: &mut [Row]) {
-    rows.sort_by(|one, other| other.result_rlusd.cmp(&one.result_rlusd));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.result_rlusd));
     if let Some(first) = rows.first_mut() {
         first.best = first.result_rlusd.is_some();
     }

@@ -11,12 +11,14 @@ use neo_store::old::ImportedFill;
 use neo_store::record::{Fill, Order, OrderEvent, OrderState, Role, ValuationSnapshot};
 use serde_json::Value;
 
+use super::market::Depths;
+
 /// Two snapshots farther apart than this tell nothing of what was between them: a thinned record, or an outage.
-const LONGEST_GAP_S: f64 = 90.0;
+pub(super) const LONGEST_GAP_S: f64 = 90.0;
 /// Ledgers after a fill at which the mid is looked up.
 pub const HORIZONS: [u32; 3] = [1, 5, 30];
 /// The mid of so many ledgers later will do where that of a horizon is not known.
-const LATE: u32 = 3;
+pub(super) const LATE: u32 = 3;
 
 /// What one session tells.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +35,8 @@ pub struct Observed {
     pub ledgers: u64,
     /// What could not be used, and why.
     pub notes: Vec<String>,
+    /// Of a recorded market: how far its trades reached.
+    pub depths: Option<Depths>,
 }
 
 /// The rows of one session of this engine.

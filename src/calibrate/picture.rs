@@ -3,93 +3,57 @@
 use neo_market::model::calibration::profit_per_hour;
 
 use super::study::{Drawn, Study, curve};
+use crate::chart::{self, Panel};
 
 /// Pixels of a panel.
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 260.0;
-const LEFT: f64 = 60.0;
-const TOP: f64 = 40.0;
+const LEFT: f64 = 64.0;
+const TOP: f64 = 52.0;
 /// From the left edge of one panel to that of the next.
 const NEXT: f64 = 540.0;
 /// Distances beyond this are not drawn.
 const FARTHEST_BPS: f64 = 200.0;
+const X_NAME: &str = "bps from the middle";
 
-/// A panel's scales: pixels from the values of its axes.
-struct Panel {
-    left: f64,
-    to_x: f64,
-    most: f64,
-    least: f64,
-}
-
-impl Panel {
-    fn x(&self, value: f64) -> f64 {
-        self.left + (value / self.to_x).clamp(0.0, 1.0) * WIDTH
-    }
-
-    fn y(&self, value: f64) -> f64 {
-        let share = (value - self.least) / (self.most - self.least);
-        TOP + HEIGHT - share.clamp(0.0, 1.0) * HEIGHT
-    }
-
-    fn axes(&self, title: &str, unit: &str) -> String {
-        let (left, bottom) = (self.left, TOP + HEIGHT);
-        let mut svg = format!(
-            "<text x=\"{left}\" y=\"24\" font-weight=\"bold\">{title}</text>\
-             <path d=\"M{left} {TOP}V{bottom}H{}\" fill=\"none\" stroke=\"#333\"/>\n",
-            left + WIDTH
-        );
-        for part in 0..=4 {
-            let share = f64::from(part) / 4.0;
-            let (x, y) = (self.to_x * share, self.least + (self.most - self.least) * share);
-            let (at_x, at_y) = (self.x(x), self.y(y));
-            let (down, before, lower) = (bottom + 16.0, left - 6.0, at_y + 4.0);
-            let labels = format!(
-                "<text x=\"{at_x:.1}\" y=\"{down}\" text-anchor=\"middle\">{x:.0}</text>\
-                 <text x=\"{before}\" y=\"{lower:.1}\" text-anchor=\"end\">{y:.3}</text>\n"
-            );
-            svg.push_str(&labels);
-        }
-        let (middle, low) = (left + WIDTH / 2.0, bottom + 34.0);
-        svg + &format!("<text x=\"{middle}\" y=\"{low}\" text-anchor=\"middle\">bps from the mid; {unit}</text>\n")
-    }
-
-    fn line(&self, points: impl Iterator<Item = (f64, f64)>, stroke: &str) -> String {
-        let points: Vec<String> = points.map(|(x, y)| format!("{:.1},{:.1}", self.x(x), self.y(y))).collect();
-        format!("<polyline points=\"{}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"2\"/>\n", points.join(" "))
-    }
+fn panel(left: f64, to_x: f64, y: (f64, f64)) -> Panel {
+    Panel { left, top: TOP, width: WIDTH, height: HEIGHT, x: (0.0, to_x), y }
 }
 
 /// The picture as an SVG file.
 pub(super) fn svg(study: &Study) -> String {
-    let mut text = String::from(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1080\" height=\"350\" viewBox=\"0 0 1080 350\" \
-         font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"1080\" height=\"350\" fill=\"#fff\"/>\n",
-    );
+    let mut text = chart::begin(1_080.0, 362.0);
     text.push_str(&fills(&study.drawn));
     text.push_str(&profit(&study.drawn));
-    text.push_str("</svg>\n");
-    text
+    text + chart::END
 }
 
 fn fills(drawn: &Drawn) -> String {
     let shown: Vec<_> =
         drawn.buckets.iter().filter(|each| each.from_bps >= 0.0 && each.from_bps < FARTHEST_BPS).collect();
     let end = |to: f64| if to > FARTHEST_BPS { FARTHEST_BPS } else { to };
-    let to_x = shown.iter().map(|each| end(each.to_bps)).fold(10.0, f64::max);
+    // Beyond what was filled there is little to see.
+    let filled = shown.iter().filter(|each| each.fills > 0).map(|each| 1.5 * end(each.to_bps)).fold(10.0, f64::max);
+    let to_x = shown.iter().map(|each| end(each.to_bps)).fold(10.0, f64::max).min(filled);
     let at_mid = drawn.fit.map_or(0.0, |fit| 3_600.0 * fit.law().rate(0.0));
     let most = shown.iter().map(|each| each.fills_per_hour.value * 1.5).fold(at_mid.max(0.1), f64::max);
-    let panel = Panel { left: LEFT, to_x, most, least: 0.0 };
-    let mut svg = panel.axes("Fills of one offer by distance", "fills an hour, with 95 % intervals");
-    for each in shown {
-        let x = panel.x((each.from_bps + end(each.to_bps)) / 2.0);
-        let rate = each.fills_per_hour;
-        let (low, high, value) = (panel.y(rate.low), panel.y(rate.high), panel.y(rate.value));
-        let mark = format!(
-            "<path d=\"M{x:.1} {low:.1}V{high:.1}\" stroke=\"#1769aa\"/><circle cx=\"{x:.1}\" cy=\"{value:.1}\" r=\"4\" \
-             fill=\"#1769aa\"/>\n"
-        );
-        svg.push_str(&mark);
+    let panel = panel(LEFT, to_x, (0.0, most));
+    let y_name = "fills an hour, with 95 % intervals; hollow: none there";
+    let mut svg = panel.axes("Fills of one offer by distance", X_NAME, y_name);
+    for each in shown.iter().filter(|each| each.from_bps < to_x) {
+        let (x, rate) = ((each.from_bps + end(each.to_bps)) / 2.0, each.fills_per_hour);
+        if each.fills == 0 {
+            // Where nothing was filled only an upper end is known, and after a short time it says nothing.
+            let (at_x, at_y) = (panel.at_x(x), panel.bottom());
+            if rate.high < most {
+                let high = panel.at_y(rate.high);
+                svg.push_str(&format!("<path d=\"M{at_x:.1} {at_y:.1}V{high:.1}\" stroke=\"#9db8cf\"/>"));
+            }
+            let mark = "r=\"4\" fill=\"#fff\" stroke=\"#1769aa\"";
+            svg.push_str(&format!("<circle cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" {mark}/>\n"));
+        } else {
+            svg.push_str(&panel.point(x, rate.value, Some((rate.low, rate.high)), "#1769aa"));
+        }
     }
     match drawn.fit {
         Some(fit) => {
@@ -109,18 +73,19 @@ fn profit(drawn: &Drawn) -> String {
     let to_x = points.iter().map(|(bps, _)| *bps).fold(1.0, f64::max);
     let most = points.iter().map(|(_, profit)| profit.high).fold(0.001, f64::max);
     let least = points.iter().map(|(_, profit)| profit.low).fold(0.0, f64::min);
-    let panel = Panel { left, to_x, most, least };
-    let mut svg = panel.axes("Profit of one offer by offset", "bps of its value an hour, before fees");
+    let panel = panel(left, to_x, (least, most));
+    let mut svg = panel.axes("Profit of one offer by offset", X_NAME, "bps of its value an hour, before fees");
+    svg.push_str(&panel.zero());
     svg.push_str(&panel.line(points.iter().map(|(bps, profit)| (*bps, profit.low)), "#cbd5e1"));
     svg.push_str(&panel.line(points.iter().map(|(bps, profit)| (*bps, profit.high)), "#cbd5e1"));
     svg.push_str(&panel.line(points.iter().map(|(bps, profit)| (*bps, profit.value)), "#c2410c"));
     let best = advice.offset_bps;
-    let (x, low, high) = (panel.x(best.value), panel.x(best.low), panel.x(best.high));
+    let (x, low, high) = (panel.at_x(best.value), panel.at_x(best.low), panel.at_x(best.high));
     let (bottom, width) = (TOP + HEIGHT, high - low);
     svg + &format!(
         "<rect x=\"{low:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{HEIGHT}\" fill=\"#1769aa\" opacity=\"0.12\"/>\
          <path d=\"M{x:.1} {TOP}V{bottom}\" stroke=\"#1769aa\" stroke-dasharray=\"4 3\"/>\
-         <text x=\"{x:.1}\" y=\"36\" text-anchor=\"middle\">{:.1} bps</text>\n",
+         <text x=\"{x:.1}\" y=\"66\" text-anchor=\"middle\">{:.1} bps</text>\n",
         best.value
     )
 }

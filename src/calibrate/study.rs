@@ -30,7 +30,10 @@ pub(super) struct Session {
 
 /// Everything that is studied.
 pub(super) struct Input {
+    /// Sessions; one that stands for the market where it is a recording's.
     pub(super) sessions: Vec<Session>,
+    /// The recording, where it is one.
+    pub(super) recording: Option<RecordingLine>,
     pub(super) terms: Terms,
 }
 
@@ -208,9 +211,39 @@ pub struct SessionLine {
     pub notes: Vec<String>,
 }
 
+/// A recorded market that was studied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordingLine {
+    /// Its file.
+    pub file: String,
+    /// Ledgers with a middle before them.
+    pub ledgers: u64,
+    /// Hours of them.
+    pub hours: Option<Dec>,
+    /// Sides of ledgers in which something was traded.
+    pub traded: u64,
+    /// Half of the usual spread: nearer than this not all who would have traded are seen.
+    pub floor_bps: Option<Dec>,
+}
+
+impl RecordingLine {
+    pub(super) fn new(file: String, observed: &Observed) -> RecordingLine {
+        RecordingLine {
+            file,
+            ledgers: observed.ledgers,
+            hours: digits(observed.ledgers_s / 3_600.0),
+            traded: observed.fills,
+            floor_bps: observed.depths.as_ref().and_then(|depths| digits(depths.floor_bps)),
+        }
+    }
+}
+
 /// All of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Study {
+    /// The recording, where the market is one's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingLine>,
     /// True when both a law and a recommendation could be made.
     pub data_suffice: bool,
     /// The offsets of the latest session: bid, ask.
@@ -260,19 +293,32 @@ impl Study {
             .map(|side| SideStudy::new(side, sessions, money))
             .collect();
         let adverse = adverse_bps(&mark_outs_of(sessions, COST_HORIZON, None));
-        let law = fit(&exposures);
+        let law = law_of(sessions, None);
         let advice = law.as_ref().ok().zip(adverse.as_ref().ok()).map(|(law, adverse)| advise(law, adverse));
         Study {
             data_suffice: advice.is_some(),
             current_offsets_bps: input.terms.offsets.clone(),
             ledger_s: ledger_s.and_then(digits),
             fees_rlusd_per_hour: fees_per_hour.and_then(digits),
-            sessions: sessions.iter().map(|session| SessionLine::new(session, sessions)).collect(),
+            // A market's trades are no fills of anybody's.
+            sessions: match input.recording {
+                Some(_) => Vec::new(),
+                None => sessions.iter().map(|session| SessionLine::new(session, sessions)).collect(),
+            },
+            recording: input.recording.clone(),
             fills_by_distance: by_distance.iter().map(|bucket| bucket_line(bucket, ledger_s)).collect(),
             mark_outs: mark_out_lines(sessions),
             sides,
             drawn: Drawn { buckets: by_distance, fit: law.ok(), adverse: adverse.ok(), advice },
         }
+    }
+}
+
+/// The law of quotes that stood, or of how far a market's trades reached.
+fn law_of(sessions: &[Session], side: Option<Side>) -> Result<Fit, Shortage> {
+    match sessions {
+        [Session { observed: Observed { depths: Some(depths), .. }, .. }] => depths.law(side),
+        _ => fit(&exposures_of(sessions, |_| true, side)),
     }
 }
 
@@ -315,7 +361,7 @@ fn mark_out_lines(sessions: &[Session]) -> Vec<MarkOutLine> {
 
 impl SideStudy {
     fn new(side: Option<Side>, sessions: &[Session], money: (Option<f64>, Option<f64>)) -> SideStudy {
-        let law = fit(&exposures_of(sessions, |_| true, side));
+        let law = law_of(sessions, side);
         let adverse = adverse_bps(&mark_outs_of(sessions, COST_HORIZON, side));
         let missing = [law.as_ref().err(), adverse.as_ref().err()].into_iter().flatten().map(Shortage::to_string);
         let data_do_not_suffice = missing.collect();

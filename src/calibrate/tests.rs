@@ -172,7 +172,7 @@ fn told(number: i64, hours: f64, near: u32, far: u32) -> Session {
 #[test]
 fn a_session_is_held_against_the_law_of_the_others() {
     let sessions = vec![told(1, 10.0, 400, 100), told(2, 10.0, 390, 110), told(3, 1.0, 0, 0)];
-    let study = Study::new(&Input { sessions, terms: Terms::default() });
+    let study = Study::new(&Input { sessions, recording: None, terms: Terms::default() });
     let quiet = &study.sessions[2];
     assert!(!quiet.filled && quiet.law_of_others == Some(true), "{quiet:?}");
     // A side has 39.5 and 10.5 fills an hour, of which the asks saw none: half of both expected.
@@ -194,7 +194,7 @@ fn with_enough_it_recommends_an_offset_and_draws_it() {
     session.observed.ledgers = 9_000;
     let mut terms = Terms { mark: Some(dec("2")), ..Terms::default() };
     terms.of_config("[quote]\nsize_xrp = \"100\"\nbid_offset_bps = \"10\"\nask_offset_bps = \"11\"\n");
-    let study = Study::new(&Input { sessions: vec![session], terms });
+    let study = Study::new(&Input { sessions: vec![session], recording: None, terms });
     assert!(study.data_suffice);
     let offset = study.sides[0].recommended_offset_bps.as_ref().unwrap();
     // 1/k = 10 / ln 4 = 7.21, and a fill costs about 3.
@@ -210,10 +210,10 @@ fn with_enough_it_recommends_an_offset_and_draws_it() {
 
 #[test]
 fn nothing_is_answered_plainly_too() {
-    let empty = Study::new(&Input { sessions: Vec::new(), terms: Terms::default() });
+    let empty = Study::new(&Input { sessions: Vec::new(), recording: None, terms: Terms::default() });
     assert!(text::lines(&empty)[0].contains("no session yet"));
     let quiet = Session { number: 4, imported: false, observed: Observed::default() };
-    let study = Study::new(&Input { sessions: vec![quiet], terms: Terms::default() });
+    let study = Study::new(&Input { sessions: vec![quiet], recording: None, terms: Terms::default() });
     assert!(study.sides.iter().all(|side| side.data_do_not_suffice.len() == 2));
     let json = serde_json::to_value(&study).unwrap();
     assert_eq!((&json["data_suffice"], &json["sessions"][0]["filled"]), (&json!(false), &json!(false)));

@@ -2,13 +2,13 @@
 
 use neo_market::{Dec, Rounding};
 
-use super::study::{BucketLine, Figure, MarkOutLine, SessionLine, SideStudy, Study};
+use super::study::{BucketLine, Figure, MarkOutLine, RecordingLine, SessionLine, SideStudy, Study};
 use crate::output::table;
 
 /// The study, line by line.
 pub(super) fn lines(study: &Study) -> Vec<String> {
     let sections = [
-        sessions(&study.sessions),
+        study.recording.as_ref().map_or_else(|| sessions(&study.sessions), recording),
         by_distance(&study.fills_by_distance),
         mark_outs(&study.mark_outs),
         laws(&study.sides),
@@ -56,6 +56,23 @@ fn range(from: Option<Dec>, to: Option<Dec>) -> String {
 fn headed(heading: &[&str], rows: impl Iterator<Item = Vec<String>>, right: &[usize]) -> Vec<String> {
     let heading = heading.iter().map(ToString::to_string).collect();
     table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>(), right)
+}
+
+fn recording(line: &RecordingLine) -> Vec<String> {
+    vec![
+        format!(
+            "{}: {} ledgers with a middle, {} h; in {} of their sides something was traded",
+            line.file,
+            line.ledgers,
+            plain(line.hours, 2),
+            line.traded
+        ),
+        format!(
+            "what an offer of ours would have met: it counts as filled where a trade reached its distance; the law is that of \
+             trades beyond {} bps, half of the usual spread; no fees are known",
+            plain(line.floor_bps, 2)
+        ),
+    ]
 }
 
 fn sessions(sessions: &[SessionLine]) -> Vec<String> {

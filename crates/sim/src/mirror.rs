@@ -7,6 +7,7 @@
 
 pub(crate) mod apply;
 pub mod csv;
+pub mod depth;
 pub(crate) mod frame;
 pub mod live;
 pub mod market;
