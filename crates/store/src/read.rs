@@ -204,7 +204,7 @@ impl Reader {
         self.of_session("faults", "seq", number, |row| recorded(row, fault))
     }
 
-    fn of_session<T>(
+    pub(crate) fn of_session<T>(
         &self,
         table: &str,
         order: &str,
@@ -321,6 +321,7 @@ pub(crate) fn check_row(table: &str, row: &Row<'_>) -> rusqlite::Result<()> {
         "valuation_snapshots" => valuation(row).map(drop),
         "checkpoints" => checkpoint(row).map(drop),
         "faults" => fault(row).map(drop),
+        "markouts" => crate::mark_outs::mark_out(row).map(drop),
         "thinned" => crate::thin::check_row(row),
         _ => Ok(()),
     }

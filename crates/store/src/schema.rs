@@ -6,7 +6,8 @@
 //! Every row that the writer adds has a sequence number, `seq`, which is the rowid of its table: the numbers of all
 //! tables together are 1, 2, 3, ... without a gap, and `meta.durable_seq` is the last one. A number that is missing or
 //! there twice is a lost or a foreign row; one that is gone on purpose is named in `thinned`. Rows that only change another row (a session's end, an intent's or an
-//! order's state, a stop stage) have none.
+//! order's state, a stop stage) have none, and neither have those of `markouts`: each closed session has three for each of
+//! its fills, so that a lost one is seen without a number.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -14,7 +15,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i64 = 0x4E45_4F31;
 
 /// One step of `user_version` each; a step that was ever released is never changed again.
-const MIGRATIONS: [&str; 4] = [INITIAL, IMPORTED, REPAIRS, THINNED];
+const MIGRATIONS: [&str; 5] = [INITIAL, IMPORTED, REPAIRS, THINNED, MARKOUTS];
 
 /// The `user_version` that this engine writes and reads.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -370,4 +371,29 @@ CREATE TABLE thinned (
 
 CREATE INDEX fills_ledger ON fills (ledger_index);
 CREATE INDEX flows_moved ON flows (ledger_index) WHERE cause <> 'fee';
+";
+
+/// The middle some validated ledgers after each fill, kept apart from the snapshots, which are thinned out. A fill has a row
+/// for each number of ledgers when its session is closed: what was not measured has a reason instead of a price.
+const MARKOUTS: &str = "
+CREATE TABLE markouts (
+    id             INTEGER PRIMARY KEY,
+    session        INTEGER NOT NULL REFERENCES sessions (number),
+    tx_hash        TEXT NOT NULL,
+    offer_sequence INTEGER NOT NULL,
+    role           TEXT NOT NULL,
+    ledgers        INTEGER NOT NULL CHECK (ledgers > 0),
+    ledger_index   INTEGER NOT NULL,
+    mid_price      TEXT,
+    reason         TEXT,
+    UNIQUE (tx_hash, offer_sequence, role, ledgers),
+    CHECK ((mid_price IS NULL) = (reason IS NOT NULL))
+) STRICT;
+
+CREATE INDEX markouts_session ON markouts (session);
+
+INSERT INTO markouts (session, tx_hash, offer_sequence, role, ledgers, ledger_index, reason)
+    SELECT session, tx_hash, offer_sequence, role, after.ledgers, ledger_index + after.ledgers,
+           'recorded by a version that did not look'
+    FROM fills, (SELECT 1 AS ledgers UNION ALL SELECT 5 UNION ALL SELECT 30) AS after ORDER BY seq, after.ledgers;
 ";
