@@ -58,6 +58,7 @@ const fn table(what: ExportWhat) -> ExportTable {
         ExportWhat::Orders => ExportTable::Orders,
         ExportWhat::Valuations => ExportTable::Valuations,
         ExportWhat::Flows => ExportTable::Flows,
+        ExportWhat::Markouts => ExportTable::MarkOuts,
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 /// Two snapshots farther apart than this tell nothing of what was between them: a thinned record, or an outage.
 const LONGEST_GAP_S: f64 = 90.0;
 /// Ledgers after a fill at which the mid is looked up.
-pub const HORIZONS: [u32; 3] = [1, 5, 30];
+pub const HORIZONS: [u32; 3] = neo_market::result::mark_out::HORIZONS_LEDGERS;
 /// The mid of so many ledgers later will do where that of a horizon is not known.
 const LATE: u32 = 3;
 

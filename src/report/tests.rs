@@ -150,6 +150,8 @@ fn rows() -> Rows {
         checkpoints: vec![checkpoint(false, 900), checkpoint(true, 1_250)],
         faults: Vec::new(),
         books: Ok(books()),
+        moves: Err("no validated ledger was valued".to_string()),
+        mark_outs: Vec::new(),
         imported: None,
     }
 }

@@ -22,7 +22,16 @@ pub(crate) fn insert(conn: &Connection, session: SessionNumber, m: &MarkOut) -> 
         "INSERT INTO markouts (session, tx_hash, offer_sequence, role, ledgers, ledger_index, mid_price, reason)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (tx_hash, offer_sequence, role, ledgers) DO NOTHING",
     )?
-    .execute(params![session, m.tx_hash, m.offer_sequence, m.role.as_str(), m.ledgers, m.ledger_index, mid, reason])?;
+    .execute(params![
+        session,
+        m.tx_hash,
+        m.offer_sequence,
+        m.role.as_str(),
+        m.ledgers,
+        m.ledger_index,
+        mid,
+        reason
+    ])?;
     Ok(())
 }
 

@@ -397,3 +397,28 @@ INSERT INTO markouts (session, tx_hash, offer_sequence, role, ledgers, ledger_in
            'recorded by a version that did not look'
     FROM fills, (SELECT 1 AS ledgers UNION ALL SELECT 5 UNION ALL SELECT 30) AS after ORDER BY seq, after.ledgers;
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fills_of_an_older_version_say_that_it_did_not_look() {
+        let conn = Connection::open_in_memory().unwrap();
+        for step in MIGRATIONS.iter().take_while(|step| **step != MARKOUTS) {
+            conn.execute_batch(step).unwrap();
+        }
+        conn.execute_batch(
+            "INSERT INTO sessions (number, mode, network, account, started_at, last_seen_at, config, config_hash, version)
+             VALUES (1, 'sim', 'n', 'a', 't', 't', 'c', 'h', 'v');
+             INSERT INTO fills VALUES (9, 1, 'H', 7, 'maker', 'bid', 5, '12', '2.4', NULL, 100, 3, 't', 't')",
+        )
+        .unwrap();
+        conn.execute_batch(MARKOUTS).unwrap();
+        let rows =
+            "SELECT tx_hash || offer_sequence || role || ledgers || ' ' || ledger_index || ' ' || reason FROM markouts";
+        let rows: Vec<String> = crate::read::query(&conn, rows, [], |row| row.get(0)).unwrap();
+        let reason = "recorded by a version that did not look";
+        assert_eq!(rows, [(1, 101), (5, 105), (30, 130)].map(|(n, at)| format!("H7maker{n} {at} {reason}")));
+    }
+}

@@ -218,7 +218,10 @@ fn a_limited_time_before_a_session_leaves_the_rest_to_the_writer() {
 fn a_record_of_the_schema_before_is_migrated_and_thinned() {
     let place = traded();
     let all = snapshots(&place);
-    sql(&place, "DROP TABLE markouts; DROP TABLE thinned; DROP INDEX fills_ledger; DROP INDEX flows_moved; PRAGMA user_version = 3");
+    sql(
+        &place,
+        "DROP TABLE markouts; DROP TABLE thinned; DROP INDEX fills_ledger; DROP INDEX flows_moved; PRAGMA user_version = 3",
+    );
     assert!(Reader::open(&place.path).is_err(), "an older schema is not read");
     drop(Store::open(&place.path, &identity(), &options(), at(900)).unwrap());
     assert_eq!(neo_store::backup::list(&place.path).unwrap().len(), 1, "backed up before it is migrated");

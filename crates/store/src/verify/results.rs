@@ -137,9 +137,10 @@ fn without_fill(
     repairs: &Repairs,
     report: &mut Report,
 ) -> rusqlite::Result<()> {
-    let sql = "SELECT id, session, tx_hash, ledger_index - ledgers FROM markouts AS m
+    let sql = "SELECT min(id), session, tx_hash, ledger_index - ledgers FROM markouts AS m
                WHERE NOT EXISTS (SELECT 1 FROM fills AS f WHERE f.tx_hash = m.tx_hash
-                   AND f.offer_sequence = m.offer_sequence AND f.role = m.role) ORDER BY id";
+                   AND f.offer_sequence = m.offer_sequence AND f.role = m.role)
+               GROUP BY tx_hash, offer_sequence, role ORDER BY 1";
     let mut statement = conn.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
