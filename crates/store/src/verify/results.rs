@@ -1,6 +1,8 @@
 //! Results, made again: of each session the parts must be what its value changed by, and of each fill it must be known, or
 //! said why not, where the price went.
 
+use neo_market::Dec;
+use neo_market::result::moves::Change;
 use neo_market::result::split::Split;
 use rusqlite::{Connection, Row};
 
@@ -47,20 +49,23 @@ fn results(book: &Book, sessions: &[Session], repairs: &Repairs, report: &mut Re
 
 fn result(number: SessionNumber, session: &SessionMoves, repairs: &Repairs, report: &mut Report) {
     let (from, to) = (session.opening_ledger, session.closing_ledger);
-    let difference = match Split::of(&session.moves) {
-        Ok(Split { difference: Ok(difference), .. }) => difference,
-        Ok(Split { difference: Err(_), .. }) => return,
+    let made = Split::of(&session.moves).and_then(|split| Ok((split.difference, session.moves.left_over()?)));
+    let (value, left) = match made {
+        Ok((value, left)) if value.is_ok_and(Dec::is_zero) && left == Change::default() => return,
+        // Without a price the balances tell.
+        Ok((Err(_), left)) if left == Change::default() => return,
+        Ok((value, left)) => {
+            (value.map_or_else(|_| "an unknown number of".to_string(), |value| value.to_string()), left)
+        }
         Err(error) => {
             let text = format!("the result of S{number} cannot be summed: {error}; look for an absurd amount");
             return report.error(Check::Results, Some(number), text);
         }
     };
-    if difference.is_zero() {
-        return;
-    }
     let what = format!(
-        "from ledger {from} to {to} the value of S{number} changed by {difference} RLUSD more than spread, inventory, fees \
-         and flows explain"
+        "the result of S{number} does not add up: from ledger {from} to {to}, {} XRP and {} RLUSD, worth {value} RLUSD, \
+         came from no fill, fee or flow",
+        left.xrp, left.rlusd
     );
     match repairs.explains_ledgers(i64::from(from), i64::from(to)) {
         Some((severity, repair)) => {
