@@ -73,7 +73,7 @@ fn tell(study: &Study, args: &CalibrateArgs, out: &mut Out) -> Result<ExitCode> 
 }
 
 /// The sessions that were asked for, of those there are; all by default.
-fn chosen(all: &[SessionRow], asked: Option<&str>) -> Result<Vec<SessionRow>, String> {
+pub(crate) fn chosen(all: &[SessionRow], asked: Option<&str>) -> Result<Vec<SessionRow>, String> {
     let last = all.last().map(|row| row.number);
     let Some(asked) = asked else { return Ok(all.to_vec()) };
     let mistake = |part: &str| format!("--sessions {part:?}: write S30..S38, S30, S3,S5..S7 or latest");

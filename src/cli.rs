@@ -352,7 +352,7 @@ pub struct ReadArgs {
 /// Which session to show.
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
-    /// S3, 3 or latest
+    /// S3, 3 or latest; for results side by side and their sums S30..S38, S3,S5 or all
     #[arg(default_value = "latest")]
     pub session: String,
     /// How to read.
@@ -428,6 +428,8 @@ pub enum ExportWhat {
     Refusals,
     /// Triggers that tripped, and how that ended
     Trips,
+    /// The middle 1, 5 and 30 ledgers after each fill, or why it is not known
+    Markouts,
 }
 
 /// How rows are written.

@@ -60,6 +60,7 @@ const fn table(what: ExportWhat) -> ExportTable {
         ExportWhat::Flows => ExportTable::Flows,
         ExportWhat::Refusals => ExportTable::Refusals,
         ExportWhat::Trips => ExportTable::Trips,
+        ExportWhat::Markouts => ExportTable::MarkOuts,
     }
 }
 

@@ -3,6 +3,9 @@
 //!
 //! [`Report::new`] makes the report from rows alone; [`Report::lines`] is what people read, `--json` prints the rest.
 
+pub mod range;
+pub mod result;
+mod result_text;
 mod risk;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -13,23 +16,29 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
+use neo_market::result::mark_out::MarkOutStats;
 use neo_market::{AmountError, Dec, Drops, FillPoint, Side, SpreadStats};
 use neo_store::old::ImportedSession;
 use neo_store::record::{
-    Checkpoint, EndReason, EndedAtSource, Fault, Fill, Flow, FlowCause, Order, Refusal, Stage, StopStage, TripRow,
-    ValuationSnapshot,
+    Checkpoint, EndReason, EndedAtSource, Fault, Fill, Flow, FlowCause, MarkOut, Order, Refusal, Stage, StopStage,
+    TripRow, ValuationSnapshot,
 };
-use neo_store::{Reader, Reconciliation, Recorded, SessionRow, StoreError};
+use neo_store::{Reader, Reconciliation, Recorded, SessionMoves, SessionRow, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 
 pub use risk::{RefusalSum, TripLine};
 
+use crate::calibrate::chosen;
 use crate::exit::ExitCode;
 use crate::output::Out;
 use crate::sessions::{trading_s, value_change};
 use crate::supervisor::stop::is_done;
+use range::RangeReport;
+use result::SessionResult;
 
+/// Why an imported session has no result and no mark-outs.
+pub(crate) const HISTORY: &str = "it is history from an old database, which has neither balances nor flows";
 /// Faults that are listed; the record has all of them.
 const FAULTS_SHOWN: usize = 20;
 
@@ -58,6 +67,10 @@ pub struct Rows {
     pub trips: Vec<TripRow>,
     /// Fills and flows held against the balances, or why that cannot be done.
     pub books: Result<Reconciliation, String>,
+    /// What its result is made of, or why that is not known.
+    pub moves: Result<SessionMoves, String>,
+    /// Where the price was after its fills.
+    pub mark_outs: Vec<MarkOut>,
     /// Where it was imported from.
     pub imported: Option<ImportedSession>,
 }
@@ -117,6 +130,14 @@ pub struct Report {
     pub ending_value_reason: Option<String>,
     /// The one minus the other.
     pub value_change_rlusd: Option<Dec>,
+    /// Where that came from, in parts that add up.
+    pub result: Option<SessionResult>,
+    /// Why that is not known.
+    pub result_reason: Option<String>,
+    /// Where the price went after the fills, by ledgers and side.
+    pub mark_outs: Vec<MarkOutStats>,
+    /// Why some of that is not known, each reason with how many.
+    pub mark_outs_unknown: BTreeMap<String, u64>,
     /// The offsets that it quoted with.
     pub offsets: Option<Offsets>,
     /// Bids, then asks.
@@ -229,11 +250,14 @@ pub struct FaultLine {
     pub action: String,
 }
 
-/// Shows one session: `S3`, `3` or `latest`. The exit code is clean only when the session is, or is imported history.
+/// Shows one session, `S3`, `3` or `latest`, or the results of several, `S3..S7`, `S3,S5` or `all`. The exit code is clean only when the session is, or is imported history.
 ///
 /// # Errors
 /// [`StoreError`], absurd amounts, and what standard output refused.
 pub fn run(db: &Path, which: &str, json: bool, out: &mut Out) -> Result<ExitCode> {
+    if which.contains("..") || which.contains(',') || which.eq_ignore_ascii_case("all") {
+        return several(db, which, json, out);
+    }
     let number = match parse_session(which) {
         Ok(number) => number,
         Err(mistake) => {
@@ -253,6 +277,29 @@ pub fn run(db: &Path, which: &str, json: bool, out: &mut Out) -> Result<ExitCode
     Ok(if report.clean || report.imported.is_some() { ExitCode::Clean } else { ExitCode::Failed })
 }
 
+fn several(db: &Path, which: &str, json: bool, out: &mut Out) -> Result<ExitCode> {
+    let reader = Reader::open(db)?;
+    let asked = Some(which).filter(|which| !which.eq_ignore_ascii_case("all"));
+    let wanted = match chosen(&reader.sessions()?, asked) {
+        Ok(wanted) => wanted,
+        Err(mistake) => {
+            Out::stderr().line(&format!("error: {}", mistake.trim_start_matches("--sessions ")))?;
+            return Ok(ExitCode::Usage);
+        }
+    };
+    let report = RangeReport::new(&range::read(&reader, &wanted)?);
+    let report = report.context("the recorded amounts cannot be summed; look for an absurd one")?;
+    if json {
+        out.json_line(&report)?;
+    } else {
+        for line in report.lines() {
+            out.line(&line)?;
+        }
+    }
+    let wrong = |line: &range::RangeLine| line.result.as_ref().and_then(SessionResult::adds_up) == Some(false);
+    Ok(if report.sessions.iter().any(wrong) { ExitCode::Failed } else { ExitCode::Clean })
+}
+
 /// `S3` or `3`; `None` for `latest`.
 pub(crate) fn parse_session(which: &str) -> Result<Option<i64>, String> {
     if which.eq_ignore_ascii_case("latest") {
@@ -270,6 +317,8 @@ fn read(reader: &Reader, number: Option<i64>) -> Result<Rows, StoreError> {
     }
     let session = reader.session(number)?;
     let number = session.number;
+    let history = || Err(HISTORY.to_string());
+    let moves = reader.moves(number, number)?.remove(&number).unwrap_or_else(history);
     let books = match reader.reconcile(number) {
         Ok(books) => Ok(books),
         Err(error @ (StoreError::NoSnapshot { .. } | StoreError::Amount(_))) => Err(error.to_string()),
@@ -287,6 +336,8 @@ fn read(reader: &Reader, number: Option<i64>) -> Result<Rows, StoreError> {
         refusals: records(reader.refusals(number)?),
         trips: records(reader.trips(number)?),
         books,
+        moves,
+        mark_outs: reader.mark_outs(number)?,
         imported: reader.imported(number)?,
     })
 }
@@ -297,12 +348,22 @@ impl Report {
     /// # Errors
     /// [`AmountError`] when recorded amounts are too absurd to be summed.
     pub fn new(rows: Rows) -> Result<Report, AmountError> {
-        let problems = problems(&rows);
+        let mut problems = problems(&rows);
         let row = &rows.session;
         let (reconciliation, reconciliation_reason) = match &rows.books {
             Ok(books) => (Some(books.clone()), None),
             Err(reason) => (None, Some(reason.clone())),
         };
+        let (result, result_reason) = match rows.moves.as_ref().map(SessionResult::of) {
+            Ok(Ok(result)) => (Some(result), None),
+            Ok(Err(error)) => (None, Some(error.to_string())),
+            Err(reason) => (None, Some(reason.clone())),
+        };
+        let balanced = rows.books.as_ref().is_ok_and(Reconciliation::adds_up);
+        if balanced && result.as_ref().and_then(SessionResult::adds_up) == Some(false) {
+            problems.push("the parts of the result are not what its value changed by; see `neo verify`".to_string());
+        }
+        let (mark_outs, mark_outs_unknown) = result::mark_outs(&rows.fills, &rows.mark_outs)?;
         let fills = Side::BOTH.into_iter().map(|side| side_fills(side, &rows)).collect::<Result<_, _>>()?;
         Ok(Report {
             clean: problems.is_empty(),
@@ -330,6 +391,10 @@ impl Report {
             ending_value_rlusd: row.ending_value_rlusd,
             ending_value_reason: row.ending_value_reason.clone(),
             value_change_rlusd: value_change(row),
+            result,
+            result_reason,
+            mark_outs,
+            mark_outs_unknown,
             offsets: offsets(&row.config),
             fills,
             inventory: inventory(&rows.valuations),

@@ -84,9 +84,14 @@ fn detail(check: Check, facts: &Facts) -> String {
         Check::Balances => format!(" ({} compared)", facts.balances_checked),
         Check::Backups => format!(" ({} readable)", facts.backups_readable),
         Check::Wal => format!(" ({} bytes)", facts.wal_bytes),
-        Check::Integrity | Check::ForeignKeys | Check::Intents | Check::Orders | Check::Values | Check::Repairs => {
-            String::new()
-        }
+        Check::Integrity
+        | Check::ForeignKeys
+        | Check::Intents
+        | Check::Orders
+        | Check::Values
+        | Check::Results
+        | Check::MarkOuts
+        | Check::Repairs => String::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The valuer: what the account holds and what it is worth. The rules are in [`core`]; this is its mailbox.
 
 pub mod core;
+mod mark_outs;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -16,7 +16,7 @@ use super::market::Depths;
 /// Two snapshots farther apart than this tell nothing of what was between them: a thinned record, or an outage.
 pub(super) const LONGEST_GAP_S: f64 = 90.0;
 /// Ledgers after a fill at which the mid is looked up.
-pub const HORIZONS: [u32; 3] = [1, 5, 30];
+pub const HORIZONS: [u32; 3] = neo_market::result::mark_out::HORIZONS_LEDGERS;
 /// The mid of so many ledgers later will do where that of a horizon is not known.
 pub(super) const LATE: u32 = 3;
 

@@ -153,6 +153,8 @@ fn rows() -> Rows {
         trips: Vec::new(),
         faults: Vec::new(),
         books: Ok(books()),
+        moves: Err("no validated ledger was valued".to_string()),
+        mark_outs: Vec::new(),
         imported: None,
     }
 }

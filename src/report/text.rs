@@ -28,6 +28,8 @@ impl Report {
             self.stages(),
             self.trading(),
             self.holdings(),
+            self.result(),
+            self.mark_outs(),
             self.books(),
             super::risk::lines(&self.refusals, &self.trips),
             self.running(),
@@ -60,6 +62,7 @@ impl Report {
                 lines.extend(details(told));
             }
         }
+        lines.push(format!("result: not known, {}", super::HISTORY));
         lines.push(format!("verdict: {} is history; it is shown as the old record has it, not judged", self.session));
         lines
     }

@@ -62,5 +62,7 @@ fn read(path: &Path, session: SessionNumber) -> Result<Option<ValuerState>, Stor
         .collect();
     // Every close time in the record was a ledger's.
     let close_time = LedgerTime::from_unix_s(snapshot.close_time.timestamp()).unwrap_or(LedgerTime(0));
-    Ok(Some(ValuerState { snapshot, close_time, starting_value, offers }))
+    let fills = reader.fills(session)?.into_iter().map(|row| row.record).collect();
+    let mark_outs = reader.mark_outs(session)?;
+    Ok(Some(ValuerState { snapshot, close_time, starting_value, offers, fills, mark_outs }))
 }

@@ -444,6 +444,7 @@ impl Runner {
     pub fn replace_valuer(&mut self) {
         let mut state = None;
         let (mut orders, mut resting, mut starting_value) = (BTreeMap::new(), BTreeMap::new(), None);
+        let (mut fills, mut mark_outs) = (Vec::new(), Vec::new());
         for record in &self.records {
             match record {
                 Record::Order(order) => {
@@ -459,13 +460,16 @@ impl Runner {
                 }
                 Record::SessionOpened(opened) => starting_value = opened.starting_value_rlusd,
                 Record::Valuation(snapshot) => state = Some(snapshot.clone()),
+                Record::Fill(fill) => fills.push(fill.clone()),
+                Record::MarkOut(mark_out) => mark_outs.push(mark_out.clone()),
                 _ => {}
             }
         }
         let snapshot = state.expect("a snapshot to go on from");
         let close_time = LedgerTime::from_unix_s(snapshot.close_time.timestamp()).unwrap();
         let offers = resting.into_iter().map(|(sequence, (side, price))| (sequence, side, price)).collect();
-        self.valuer = ValuerCore::resume(ValuerState { snapshot, close_time, starting_value, offers });
+        self.valuer =
+            ValuerCore::resume(ValuerState { snapshot, close_time, starting_value, offers, fills, mark_outs });
     }
 
     /// Cuts the connection; the feed connects again by itself.

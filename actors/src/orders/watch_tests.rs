@@ -353,7 +353,8 @@ fn what_is_not_quoted_is_a_row_at_its_beginning_and_at_its_end() {
     bench.ledger(&poor(102));
     assert_eq!(refusals(&bench.effects), []);
     let mut empty = poor(103);
-    show(&mut empty, MarketView { asks: Vec::new(), ..empty.view.clone() });
+    let view = MarketView { asks: Vec::new(), ..empty.view.clone() };
+    show(&mut empty, view);
     bench.ledger(&empty);
     let all = ("no_reference_price".to_string(), None, 103, 1);
     let mut rows = refusals(&bench.effects);

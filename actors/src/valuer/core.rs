@@ -8,8 +8,11 @@ use neo_ledger::types::LedgerTime;
 use neo_market::reference::{Age, Reading, Source};
 use neo_market::value::value;
 use neo_market::{AmountError, Balances, Dec, Drops, Rounding, Side};
-use neo_store::record::{Fault, Flow, FlowCause, Processor, Record, SessionOpened, SnapshotKind, ValuationSnapshot};
+use neo_store::record::{
+    Fault, Fill, Flow, FlowCause, MarkOut, Processor, Record, SessionOpened, SnapshotKind, ValuationSnapshot,
+};
 
+use super::mark_outs::MarkOuts;
 use crate::clock::to_utc;
 use crate::messages::{ClosingValue, LedgerUpdate};
 use crate::moved::beside_fills;
@@ -70,6 +73,10 @@ pub struct ValuerState {
     pub starting_value: Option<Dec>,
     /// Our offers on the ledger: number, side and price.
     pub offers: Vec<(u32, Side, Dec)>,
+    /// The session's fills.
+    pub fills: Vec<Fill>,
+    /// What is recorded of where the price was after them.
+    pub mark_outs: Vec<MarkOut>,
 }
 
 /// The valuer.
@@ -84,6 +91,8 @@ pub struct ValuerCore {
     starting_value: Option<Dec>,
     /// Ledgers at which a balance moved and no transaction told why.
     unexplained: u64,
+    /// Fills that wait for a later ledger's middle.
+    mark_outs: MarkOuts,
 }
 
 impl ValuerCore {
@@ -117,6 +126,7 @@ impl ValuerCore {
             opened: true,
             starting_value: state.starting_value,
             unexplained: 0,
+            mark_outs: MarkOuts::resume(&state.fills, &state.mark_outs, snapshot.ledger_index),
         }
     }
 
@@ -144,8 +154,12 @@ impl ValuerCore {
         }
         let fresh = || update.transactions.iter().filter(|transaction| transaction.ledger_index > known);
         let mut records = Records::new();
+        if known < self.ledger_index() {
+            records.extend(self.mark_outs.begin_anew());
+        }
         for transaction in fresh() {
             records.extend(self.flows_of(transaction, update, now)?);
+            self.mark_outs.filled(transaction);
             self.follow_offers(transaction)?;
         }
         if let Some(found) = self.unexplained(update, fresh(), now)? {
@@ -154,6 +168,10 @@ impl ValuerCore {
         }
         self.account = Some((update.account.xrp, update.account.rlusd));
         self.mark = Mark::of(update, self.mark.as_ref())?.or(self.mark.take());
+        // Sixteen digits, as any price on the ledger has; the half of an odd last digit would be a seventeenth.
+        let digits = |mid: Dec| mid.round_digits(neo_market::decimal::LEDGER_DIGITS, Rounding::HalfEven);
+        let mid = update.view.mid()?.map(digits).transpose()?;
+        records.extend(self.mark_outs.at(update.ledger.index, mid));
         self.latest = Some(Latest {
             balances: update.account.balances(&update.ledger)?,
             best_bid: update.view.best(Side::Bid),

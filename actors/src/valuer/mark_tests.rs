@@ -79,8 +79,14 @@ fn another_source_marks_where_it_is_the_reference_and_ages_where_there_is_none()
     let crossed = snapshot(&mut core, &update(market(8, "2.6", Some("2.5")), &none, &config));
     assert_eq!((crossed.mark_price, crossed.mark_age_ledgers), (Some(d("2.405")), 1));
     // One that takes its place goes on with the same mark.
-    let state =
-        ValuerState { snapshot: crossed.clone(), close_time: LedgerTime(1), starting_value: None, offers: Vec::new() };
+    let state = ValuerState {
+        snapshot: crossed.clone(),
+        close_time: LedgerTime(1),
+        starting_value: None,
+        offers: Vec::new(),
+        fills: Vec::new(),
+        mark_outs: Vec::new(),
+    };
     let mut core = ValuerCore::resume(state);
     let later = snapshot(&mut core, &update(market(9, "2.6", Some("2.5")), &none, &config));
     assert_eq!((later.mark_source.as_str(), later.mark_age_ledgers), ("microprice", 2));

@@ -101,6 +101,7 @@ pub(crate) fn kind(record: &Record) -> &'static str {
         Record::OrderEvent(_) => "order event",
         Record::Fill(_) => "fill",
         Record::Flow(_) => "flow",
+        Record::MarkOut(_) => "mark-out",
         Record::Valuation(_) => "valuation snapshot",
         Record::Fault(_) => "fault",
         Record::Refusal(_) => "refusal",
@@ -134,6 +135,7 @@ impl<'a> Rows<'a> {
             Record::OrderEvent(event) => self.order_event(event),
             Record::Fill(fill) => self.fill(fill),
             Record::Flow(flow) => self.flow(flow),
+            Record::MarkOut(mark_out) => Ok(crate::mark_outs::insert(self.conn, self.session, mark_out)?),
             Record::Valuation(snapshot) => self.valuation(snapshot),
             Record::Fault(fault) => self.fault(fault),
             Record::Refusal(refusal) => self.refusal(refusal),
@@ -492,7 +494,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Closes a session that is open; false when it was closed before, and then its first end stands.
+/// Closes a session that is open, and says of its mark-outs that are not measured that they will not be; false when it was closed before, and then its first end stands.
 pub(crate) fn end_session(conn: &Connection, session: SessionNumber, end: &SessionEnd) -> rusqlite::Result<bool> {
     let (value, reason) = match &end.ending_value_rlusd {
         Ok(value) => (Some(dec(*value)), None),
@@ -515,6 +517,9 @@ pub(crate) fn end_session(conn: &Connection, session: SessionNumber, end: &Sessi
             end.end_reason.as_str(),
             end.end_detail
         ])?;
+    if changed > 0 {
+        crate::mark_outs::end(conn, session)?;
+    }
     Ok(changed > 0)
 }
 

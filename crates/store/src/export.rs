@@ -26,6 +26,8 @@ pub enum ExportTable {
     Refusals,
     /// Triggers that tripped.
     Trips,
+    /// The middle some ledgers after each fill.
+    MarkOuts,
 }
 
 impl ExportTable {
@@ -39,6 +41,20 @@ impl ExportTable {
             ExportTable::Flows => "flows",
             ExportTable::Refusals => "refusals",
             ExportTable::Trips => "trips",
+            ExportTable::MarkOuts => "markouts",
+        }
+    }
+
+    /// The column whose order is that in which the rows were recorded.
+    const fn key(self) -> &'static str {
+        match self {
+            ExportTable::MarkOuts => "id",
+            ExportTable::Fills
+            | ExportTable::Orders
+            | ExportTable::Valuations
+            | ExportTable::Flows
+            | ExportTable::Refusals
+            | ExportTable::Trips => "seq",
         }
     }
 }
@@ -81,7 +97,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Sqlite`].
     pub fn export(&self, table: ExportTable, session: Option<SessionNumber>) -> Result<Export<'_>, StoreError> {
-        let sql = format!("SELECT coalesce(max(seq), 0) FROM {}", table.name());
+        let sql = format!("SELECT coalesce(max({}), 0) FROM {}", table.key(), table.name());
         let last = self.conn.query_row(&sql, [], |row| row.get(0));
         let last = last.map_err(sqlite(&self.path, "reading how much there is to export"))?;
         Ok(Export { reader: self, table, session, after: 0, last })
@@ -94,15 +110,16 @@ impl Export<'_> {
     /// # Errors
     /// [`StoreError::Sqlite`], also for a value that this version cannot read: it is not passed on.
     pub fn page(&mut self) -> Result<Vec<Vec<Cell>>, StoreError> {
+        let key = self.table.key();
         let sql = format!(
-            "SELECT * FROM {} WHERE seq > ?1 AND seq <= ?2 AND (?3 IS NULL OR session = ?3) ORDER BY seq LIMIT ?4",
+            "SELECT * FROM {} WHERE {key} > ?1 AND {key} <= ?2 AND (?3 IS NULL OR session = ?3) ORDER BY {key} LIMIT ?4",
             self.table.name()
         );
         let range = params![self.after, self.last, self.session, PAGE_ROWS];
         let name = self.table.name();
         let rows = query(&self.reader.conn, &sql, range, |row| {
             check_row(name, row)?;
-            Ok((row.get::<_, i64>("seq")?, cells(row)?))
+            Ok((row.get::<_, i64>(key)?, cells(row)?))
         })
         .map_err(sqlite(&self.reader.path, "reading rows to export"))?;
         self.after = rows.last().map_or(self.last, |(seq, _)| *seq);

@@ -324,6 +324,7 @@ pub(crate) fn check_row(table: &str, row: &Row<'_>) -> rusqlite::Result<()> {
         "faults" => fault(row).map(drop),
         "refusals" => risk::refusal(row).map(drop),
         "trips" => risk::trip(row).map(drop),
+        "markouts" => crate::mark_outs::mark_out(row).map(drop),
         "thinned" => crate::thin::check_row(row),
         _ => Ok(()),
     }

@@ -453,6 +453,23 @@ pub struct Fill {
     pub recorded_at: DateTime<Utc>,
 }
 
+/// The middle some validated ledgers after a fill. Unique by the fill's identity and the number of ledgers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkOut {
+    /// Hash of the transaction that traded.
+    pub tx_hash: String,
+    /// The offer of ours.
+    pub offer_sequence: u32,
+    /// Maker or taker.
+    pub role: Role,
+    /// How many validated ledgers after the fill's, by index.
+    pub ledgers: u32,
+    /// That ledger.
+    pub ledger_index: u32,
+    /// The middle of the book without our offers at that ledger, 16 digits; or why it is not known.
+    pub mid_price: Result<Dec, String>,
+}
+
 /// A change of our balances that is no fill. Unique by hash and cause; one without a hash is a row of its own always.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
@@ -619,6 +636,8 @@ pub enum Record {
     Fill(Fill),
     /// A flow.
     Flow(Flow),
+    /// Where the price was after a fill.
+    MarkOut(MarkOut),
     /// A valuation snapshot.
     Valuation(ValuationSnapshot),
     /// A fault.

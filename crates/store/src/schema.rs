@@ -6,7 +6,8 @@
 //! Every row that the writer adds has a sequence number, `seq`, which is the rowid of its table: the numbers of all
 //! tables together are 1, 2, 3, ... without a gap, and `meta.durable_seq` is the last one. A number that is missing or
 //! there twice is a lost or a foreign row; one that is gone on purpose is named in `thinned`. Rows that only change another row (a session's end, an intent's or an
-//! order's state, a stop stage, a refusal's count, the end of a trip) have none.
+//! order's state, a stop stage, a refusal's count, the end of a trip) have none, and neither have those of `markouts`: each closed
+//! session has three for each of its fills, so that a lost one is seen without a number.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -14,7 +15,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i64 = 0x4E45_4F31;
 
 /// One step of `user_version` each; a step that was ever released is never changed again.
-const MIGRATIONS: [&str; 6] = [INITIAL, IMPORTED, REPAIRS, THINNED, MARK_SOURCES, RISK];
+const MIGRATIONS: [&str; 7] = [INITIAL, IMPORTED, REPAIRS, THINNED, MARK_SOURCES, RISK, MARKOUTS];
 
 /// The `user_version` that this engine writes and reads.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -443,3 +444,53 @@ CREATE TABLE trips (
 
 CREATE INDEX trips_standing ON trips (trigger) WHERE cleared_by IS NULL;
 ";
+
+/// The middle some validated ledgers after each fill, kept apart from the snapshots, which are thinned out. A fill has a row
+/// for each number of ledgers when its session is closed: what was not measured has a reason instead of a price.
+const MARKOUTS: &str = "
+CREATE TABLE markouts (
+    id             INTEGER PRIMARY KEY,
+    session        INTEGER NOT NULL REFERENCES sessions (number),
+    tx_hash        TEXT NOT NULL,
+    offer_sequence INTEGER NOT NULL,
+    role           TEXT NOT NULL,
+    ledgers        INTEGER NOT NULL CHECK (ledgers > 0),
+    ledger_index   INTEGER NOT NULL,
+    mid_price      TEXT,
+    reason         TEXT,
+    UNIQUE (tx_hash, offer_sequence, role, ledgers),
+    CHECK ((mid_price IS NULL) = (reason IS NOT NULL))
+) STRICT;
+
+CREATE INDEX markouts_session ON markouts (session);
+
+INSERT INTO markouts (session, tx_hash, offer_sequence, role, ledgers, ledger_index, reason)
+    SELECT session, tx_hash, offer_sequence, role, after.ledgers, ledger_index + after.ledgers,
+           'recorded by a version that did not look'
+    FROM fills, (SELECT 1 AS ledgers UNION ALL SELECT 5 UNION ALL SELECT 30) AS after ORDER BY seq, after.ledgers;
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fills_of_an_older_version_say_that_it_did_not_look() {
+        let conn = Connection::open_in_memory().unwrap();
+        for step in MIGRATIONS.iter().take_while(|step| **step != MARKOUTS) {
+            conn.execute_batch(step).unwrap();
+        }
+        conn.execute_batch(
+            "INSERT INTO sessions (number, mode, network, account, started_at, last_seen_at, config, config_hash, version)
+             VALUES (1, 'sim', 'n', 'a', 't', 't', 'c', 'h', 'v');
+             INSERT INTO fills VALUES (9, 1, 'H', 7, 'maker', 'bid', 5, '12', '2.4', NULL, 100, 3, 't', 't')",
+        )
+        .unwrap();
+        conn.execute_batch(MARKOUTS).unwrap();
+        let rows =
+            "SELECT tx_hash || offer_sequence || role || ledgers || ' ' || ledger_index || ' ' || reason FROM markouts";
+        let rows: Vec<String> = crate::read::query(&conn, rows, [], |row| row.get(0)).unwrap();
+        let reason = "recorded by a version that did not look";
+        assert_eq!(rows, [(1, 101), (5, 105), (30, 130)].map(|(n, at)| format!("H7maker{n} {at} {reason}")));
+    }
+}

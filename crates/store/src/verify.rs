@@ -9,6 +9,7 @@ mod balances;
 mod forms;
 mod marks;
 mod repairs;
+mod results;
 mod sequence;
 mod sessions;
 mod thinned;
@@ -57,6 +58,10 @@ pub enum Check {
     /// Each value has its form; each snapshot's value follows from its balances and price, and each session's from its
     /// snapshots.
     Values,
+    /// Each session's result, made again from its rows: the parts are what its value changed by.
+    Results,
+    /// Of each fill it is known, or said why not, where the price went.
+    MarkOuts,
     /// What repairs could not bring back, and what they left to fetch.
     Repairs,
     /// What was thinned out is gone and named, row by row.
@@ -69,7 +74,7 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order they are told.
-    pub const ALL: [Check; 13] = [
+    pub const ALL: [Check; 15] = [
         Check::Integrity,
         Check::ForeignKeys,
         Check::Sequence,
@@ -79,6 +84,8 @@ impl Check {
         Check::Orders,
         Check::Balances,
         Check::Values,
+        Check::Results,
+        Check::MarkOuts,
         Check::Repairs,
         Check::Thinned,
         Check::Backups,
@@ -98,6 +105,8 @@ impl Check {
             Check::Orders => "orders",
             Check::Balances => "balances",
             Check::Values => "values",
+            Check::Results => "results",
+            Check::MarkOuts => "mark_outs",
             Check::Repairs => "repairs",
             Check::Thinned => "thinned",
             Check::Backups => "backups",
@@ -239,6 +248,7 @@ fn rows(conn: &Connection, path: &Path, report: &mut Report, facts: &mut Facts) 
     let sessions = sessions::check(conn, path, facts.engine_runs, report)?;
     trades::check(conn, &sessions, &repairs, report)?;
     facts.balances_checked = balances::check(conn, &sessions, &repairs, report)?;
+    results::check(conn, &sessions, &repairs, report)?;
     repairs.tell(report);
     thinned.tell(report);
     marks::check(conn, report)?;

@@ -220,7 +220,7 @@ fn a_record_of_the_schema_before_is_migrated_and_thinned() {
     let all = snapshots(&place);
     sql(
         &place,
-        "DROP TABLE thinned; DROP TABLE refusals; DROP TABLE trips; DROP INDEX fills_ledger; DROP INDEX flows_moved;
+        "DROP TABLE markouts; DROP TABLE thinned; DROP TABLE refusals; DROP TABLE trips; DROP INDEX fills_ledger; DROP INDEX flows_moved;
          ALTER TABLE valuation_snapshots DROP COLUMN mark_sources; PRAGMA user_version = 3",
     );
     assert!(Reader::open(&place.path).is_err(), "an older schema is not read");

@@ -119,9 +119,12 @@ fn a_whole_record_has_no_finding_and_is_left_as_it_was() {
 fn each_kind_of_damage_is_found_by_its_check() {
     use Check::*;
     use Severity::{Error, Warning};
-    let cases: [(&str, &[(Check, Severity)]); 28] = [
+    let cases: [(&str, &[(Check, Severity)]); 31] = [
         ("DELETE FROM valuation_snapshots WHERE seq = 7", &[(Sequence, Error)]),
-        ("DELETE FROM fills WHERE ledger_index = 5", &[(Sequence, Error), (Balances, Error)]),
+        (
+            "DELETE FROM fills WHERE ledger_index = 5",
+            &[(Sequence, Error), (Balances, Error), (Results, Error), (MarkOuts, Error)],
+        ),
         ("UPDATE meta SET durable_seq = durable_seq + 3", &[(Sequence, Error)]),
         ("UPDATE meta SET durable_seq = durable_seq - 1", &[(Sequence, Error)]),
         ("DELETE FROM meta", &[(Sequence, Error)]),
@@ -130,9 +133,12 @@ fn each_kind_of_damage_is_found_by_its_check() {
             &[(Sequence, Error)],
         ),
         ("UPDATE fills SET session = 77 WHERE ledger_index = 5", &[(ForeignKeys, Error), (Balances, Error)]),
-        ("UPDATE fills SET xrp_drops = xrp_drops + 1 WHERE ledger_index = 7", &[(Balances, Error)]),
-        ("UPDATE fills SET rlusd = '2.400000000000002' WHERE ledger_index = 7", &[(Balances, Error)]),
-        ("UPDATE fills SET rlusd = '2,4' WHERE ledger_index = 8", &[(Balances, Error), (Values, Error)]),
+        ("UPDATE fills SET xrp_drops = xrp_drops + 1 WHERE ledger_index = 7", &[(Balances, Error), (Results, Error)]),
+        (
+            "UPDATE fills SET rlusd = '2.400000000000002' WHERE ledger_index = 7",
+            &[(Balances, Error), (Results, Error)],
+        ),
+        ("UPDATE fills SET rlusd = '2,4' WHERE ledger_index = 8", &[(Balances, Error), (Values, Error), (Results, Error)]),
         ("UPDATE flows SET xrp_drops = -11 WHERE ledger_index = 8", &[(Balances, Error)]),
         ("UPDATE flows SET cause = 'unexplained' WHERE ledger_index = 7", &[(Balances, Error), (Balances, Error)]),
         ("UPDATE valuation_snapshots SET mark_price = '2.5' WHERE ledger_index = 5", &[(Values, Error), (Values, Error)]),
@@ -155,10 +161,16 @@ fn each_kind_of_damage_is_found_by_its_check() {
              UPDATE flows SET session = 5 WHERE session = 2; UPDATE orders SET session = 5 WHERE session = 2;
              UPDATE intents SET session = 5 WHERE session = 2; UPDATE stop_stages SET session = 5 WHERE session = 2;
              UPDATE order_events SET session = 5 WHERE session = 2; UPDATE checkpoints SET session = 5 WHERE session = 2;
-             UPDATE valuation_snapshots SET session = 5 WHERE session = 2",
+             UPDATE valuation_snapshots SET session = 5 WHERE session = 2; UPDATE markouts SET session = 5 WHERE session = 2",
             &[(Sessions, Error)],
         ),
-        ("UPDATE fills SET offer_sequence = 99 WHERE ledger_index = 7", &[(Fills, Error)]),
+        (
+            "UPDATE fills SET offer_sequence = 99 WHERE ledger_index = 7",
+            &[(Fills, Error), (MarkOuts, Error), (MarkOuts, Error)],
+        ),
+        ("DELETE FROM markouts WHERE ledgers = 5 AND ledger_index = 10", &[(MarkOuts, Error)]),
+        ("UPDATE markouts SET mid_price = '2,4', reason = NULL WHERE ledger_index = 6", &[(MarkOuts, Error)]),
+        ("UPDATE markouts SET ledger_index = 7 WHERE ledger_index = 6", &[(MarkOuts, Error)]),
         ("UPDATE orders SET side = 'bid' WHERE offer_sequence = 7", &[(Fills, Error)]),
         ("UPDATE intents SET state = 'submitted' WHERE sequence = 7", &[(Intents, Error)]),
         ("UPDATE orders SET state = 'resting' WHERE offer_sequence = 7", &[(Orders, Warning)]),
@@ -184,6 +196,7 @@ fn a_fill_that_is_recorded_twice_is_found_whatever_its_role_or_the_case_of_its_h
         // A hash with a letter in it, so that it has a case.
         let sql = format!(
             "UPDATE fills SET tx_hash = 'A' || substr(tx_hash, 2);
+             UPDATE markouts SET tx_hash = 'A' || substr(tx_hash, 2);
              UPDATE meta SET durable_seq = durable_seq + 1;
              INSERT INTO fills SELECT (SELECT durable_seq FROM meta), session, {hash}, offer_sequence, {role}, side,
                  xrp_drops, rlusd, price, mid_price, ledger_index, transaction_index, close_time, recorded_at
@@ -194,6 +207,7 @@ fn a_fill_that_is_recorded_twice_is_found_whatever_its_role_or_the_case_of_its_h
         // Lower case is a finding of its own: the engine writes no such hash.
         let mut expected = vec![(Check::Fills, Severity::Error), (Check::Balances, Severity::Error)];
         expected.extend((hash != "tx_hash").then_some((Check::Values, Severity::Error)));
+        expected.extend([(Check::Results, Severity::Error), (Check::MarkOuts, Severity::Error)]);
         assert_eq!(found(&verification), expected);
     }
 }

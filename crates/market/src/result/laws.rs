@@ -106,6 +106,8 @@ proptest! {
         let lost = short.moves.remove(at.index(session.moves.len()));
         let left = Split::of(&short).unwrap().difference.unwrap();
         let worth = lost.change().at(session.closing.mark.unwrap()).unwrap();
+        prop_assert_eq!(short.left_over().unwrap(), lost.change());
+        prop_assert_eq!(session.left_over().unwrap(), Change::default());
         prop_assert_eq!(left, worth, "what is not recorded is worth what it is at the last ledger");
     }
 

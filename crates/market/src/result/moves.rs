@@ -146,3 +146,17 @@ pub struct Moves {
     /// adds XRP without a trade first and what takes it last, so that no order that the ledger allowed goes below zero.
     pub moves: Vec<Move>,
 }
+
+impl Moves {
+    /// What the balances changed by more than the moves; nothing where all is recorded. What is left over may be worth
+    /// nothing, as a fill that is missing and that traded at the closing price is.
+    ///
+    /// # Errors
+    /// [`AmountError`] when a sum does not fit.
+    pub fn left_over(&self) -> Result<Change, AmountError> {
+        let end = Change { xrp: self.closing.xrp, rlusd: self.closing.rlusd };
+        let start = Change { xrp: self.opening.xrp, rlusd: self.opening.rlusd };
+        let moved = self.moves.iter().try_fold(start, |sum, one| sum.plus(one.change()))?;
+        Ok(Change { xrp: end.xrp.sub(moved.xrp)?, rlusd: end.rlusd.sub_exact(moved.rlusd)? })
+    }
+}

@@ -93,6 +93,7 @@ impl Repair<'_> {
         aside: &Path,
     ) -> rusqlite::Result<Repaired> {
         let closed = close_from_records(target)?;
+        crate::mark_outs::after_repair(target)?;
         target.execute_batch(&salvaged.open_index)?;
         let stored: i64 = target.query_row("SELECT durable_seq FROM meta WHERE id = 1", [], |row| row.get(0))?;
         let last = gaps::last_seq(target)?;

@@ -38,7 +38,7 @@ pub struct TableAccount {
 }
 
 /// Tables in the order in which they refer to each other.
-pub(super) const TABLES: [Table; 19] = [
+pub(super) const TABLES: [Table; 20] = [
     table("sessions", "number"),
     table("stop_stages", "session"),
     table("intents", "seq"),
@@ -58,6 +58,7 @@ pub(super) const TABLES: [Table; 19] = [
     table("repair_tables", "repair"),
     table("repair_gaps", "first_seq"),
     table("thinned", "first_seq"),
+    table("markouts", "id"),
 ];
 
 const fn table(name: &'static str, key: &'static str) -> Table {
@@ -101,6 +102,7 @@ fn rules(table: &str) -> Rules {
         "imported_fills" | "imported_valuations" => Rules { id: &["key"], mutable: &[] },
         "repairs" => Rules { id: &["id"], mutable: &[] },
         "repair_tables" => Rules { id: &["repair", "table_name"], mutable: &[] },
+        "markouts" => Rules { id: &["tx_hash", "offer_sequence", "role", "ledgers"], mutable: &[] },
         "repair_gaps" | "thinned" => Rules { id: &["first_seq"], mutable: &[] },
         _ => Rules { id: &["seq"], mutable: &[] },
     }
