@@ -14,7 +14,7 @@ pub mod table;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use neo_sim::{Market, Origin, Span};
 use neo_store::record::Mode;
 use serde::Serialize;
@@ -162,6 +162,12 @@ impl<'a> Base<'a> {
         }
         settings.extend(settings_of(&args.set).map_err(|error| anyhow!(error))?);
         let config = config::load(args.config.as_deref(), &settings)?.config;
+        if config.price.outside_required {
+            bail!(
+                "price.outside_required is set, and a backtest has no outside price: nothing would be quoted; say --set \
+                 price.outside_required=false"
+            );
+        }
         Ok(Base { args, settings, config })
     }
 

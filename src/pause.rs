@@ -134,8 +134,8 @@ pub fn resume(db: &Path, json: bool, out: &mut Out) -> Result<ExitCode> {
         Err(error) if error.kind() == ErrorKind::NotFound => false,
         Err(error) => return Err(error).with_context(|| format!("{} cannot be removed", file.display())),
     };
-    let held = latch::held(db);
     let latch = latch::file(db);
+    let held = latch::held(db).with_context(|| format!("{} cannot be read", latch.display()))?;
     let latched = latch::remove(db).with_context(|| format!("{} cannot be removed", latch.display()))?;
     let status = running(db)?;
     let words = match wanted(db) {

@@ -181,6 +181,7 @@ impl Simulator {
             tracing::info!(url = running.url, "the simulated ledger runs with other settings; starting it again");
             running.end()?;
         }
+        keep_to_the_owner(&folder)?;
         fs::write(folder.join("scenario.toml"), launch.beginning()?).context("writing the scenario")?;
         fs::write(&launch_file, serde_json::to_vec_pretty(launch)?).context("writing the launch file")?;
         if let Some(follow) = &launch.follow {
@@ -401,6 +402,19 @@ fn start(folder: &Path, launch: &Launch) -> Result<Started> {
 }
 
 /// The ledger must not hear the terminal's Ctrl-C: it ends when the engine says so.
+/// The market's address may carry the key of a paid node.
+fn keep_to_the_owner(folder: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("keeping {} to its owner", folder.display()))?;
+    }
+    #[cfg(not(unix))]
+    let _: &Path = folder;
+    Ok(())
+}
+
 #[cfg(unix)]
 fn detach(command: &mut Command) {
     use std::os::unix::process::CommandExt;

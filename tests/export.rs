@@ -88,10 +88,13 @@ fn a_running_session_is_exported_and_a_reader_that_leaves_is_no_error() {
     let mut running = engine.start(&["--speed", "50"]);
     running.until_it_quotes();
     // More than a page.
-    let valuations = csv_rows(&export(&engine, &["valuations", "--session", "S1"]));
+    let valuations = export(&engine, &["valuations", "--session", "S1"]);
+    let numbers =
+        |text: &str| text.lines().skip(1).map(|line| line.split(',').next().unwrap().to_string()).collect::<Vec<_>>();
     let stored: Vec<String> = engine.record().valuations(1).unwrap().iter().map(|row| row.seq.to_string()).collect();
     assert!(stored.len() > 1_100, "{}", stored.len());
-    assert_eq!(valuations.iter().map(|row| row["seq"].clone()).collect::<Vec<_>>(), stored);
+    assert!(valuations.starts_with("seq,"));
+    assert_eq!(numbers(&valuations), stored);
     assert!(export(&engine, &["valuations"]).lines().count() > stored.len() + 1, "the running session's too");
 
     let mut command = engine.with_db("export", &["valuations", "--format", "json"]);

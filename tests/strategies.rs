@@ -87,7 +87,7 @@ fn session(name: &str, seed: u64, quote: QuoteConfig, world: &Scenario, place: i
     assert_eq!(runner.node.validated_state().offers_of(maker).count(), 0, "{name}, seed {seed}");
     let (offers, ledgers) = (runner.invariants.offers, runner.invariants.ledgers);
     println!("{name}, seed {seed}: {fills} fills ({took} took), {offers} offers signed, {ledgers} ledgers");
-    assert!(ledgers > 100, "{name}, seed {seed}: {ledgers} ledgers");
+    assert!(ledgers > 100 && offers > 0, "{name}, seed {seed}: {ledgers} ledgers, {offers} offers");
     fills
 }
 

@@ -23,29 +23,42 @@ pub fn file(db: &Path) -> PathBuf {
 /// What the system said of the file.
 pub fn add(db: &Path, trip: &Trip, at: DateTime<Utc>) -> io::Result<()> {
     let path = file(db);
-    if held(db).iter().any(|(trigger, _)| *trigger == trip.trigger) {
+    if held(db)?.iter().any(|(trigger, _)| *trigger == trip.trigger) {
         return Ok(());
     }
+    // A last line by hand, or a torn one, may lack its end.
+    let torn = match fs::read(&path) {
+        Ok(bytes) => bytes.last().is_some_and(|last| *last != b'\n'),
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
     let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
     // One line, whatever a node's text in it says.
     let reason: String = trip.reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let mut open = OpenOptions::new().create(true).append(true).open(&path)?;
-    writeln!(open, "{} {} at {at}: {reason}", trip.trigger, trip.action)?;
+    let begin = if torn { "\n" } else { "" };
+    writeln!(open, "{begin}{} {} at {at}: {reason}", trip.trigger, trip.action)?;
     open.sync_all()?;
     sync_folder(&path)
 }
 
 /// The triggers that the file holds, each with its line. A line that names none, such as one written by hand, holds the
 /// engine and is no trigger's.
-#[must_use]
-pub fn held(db: &Path) -> Vec<(Trigger, String)> {
-    let Ok(bytes) = fs::read(file(db)) else { return Vec::new() };
+///
+/// # Errors
+/// What the system said of a file that is there and cannot be read: nobody may conclude that it holds nothing.
+pub fn held(db: &Path) -> io::Result<Vec<(Trigger, String)>> {
+    let bytes = match fs::read(file(db)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let line = |line: &str| {
         let trigger = Trigger::from_word(line.split_whitespace().next()?)?;
         Some((trigger, line.trim().to_string()))
     };
-    text.lines().filter_map(line).collect()
+    Ok(text.lines().filter_map(line).collect())
 }
 
 /// Takes the file away; true when it was there.
@@ -85,12 +98,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = folder.path().join("neo.db");
         let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        assert_eq!((held(&db), remove(&db).unwrap()), (Vec::new(), false));
+        assert_eq!((held(&db).unwrap(), remove(&db).unwrap()), (Vec::new(), false));
         add(&db, &trip(Trigger::Drawdown, "2.1 % are\nlost"), at).unwrap();
         add(&db, &trip(Trigger::Drawdown, "again"), at).unwrap();
-        fs::write(file(&db), fs::read_to_string(file(&db)).unwrap() + "by hand\n").unwrap();
+        fs::write(file(&db), fs::read_to_string(file(&db)).unwrap() + "by hand").unwrap();
         add(&db, &trip(Trigger::Rejects, "7"), at).unwrap();
-        let lines: Vec<String> = held(&db).into_iter().map(|(_, line)| line).collect();
+        let lines: Vec<String> = held(&db).unwrap().into_iter().map(|(_, line)| line).collect();
         assert_eq!(
             lines,
             ["drawdown_pct latch at 2027-01-15T08:00:00Z: 2.1 % are lost", "rejects latch at 2027-01-15T08:00:00Z: 7"]

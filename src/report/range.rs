@@ -101,8 +101,11 @@ impl RangeReport {
                 notes.push(format!("{}: {}", line.session, line.result_reason.as_deref().unwrap_or("not known")));
                 continue;
             };
-            let between = before.map(|before| between(before, &result.parts));
-            rows.push(self.row(&line.session, between.and_then(|change| change.unwrap_or(None)), &result.parts));
+            let between = before.map(|before| between(before, &result.parts)).transpose();
+            if let Err(error) = &between {
+                notes.push(format!("{}: the change since the session before is not known: {error}", line.session));
+            }
+            rows.push(self.row(&line.session, between.ok().flatten().flatten(), &result.parts));
             notes.extend(
                 result.unknown.iter().map(|(name, why)| format!("{}: {name} is not known: {why}", line.session)),
             );

@@ -26,7 +26,8 @@ pub(super) fn begin(db: &Path, yes: bool) -> Result<()> {
         // Held while the file is moved: no engine may be using it.
         let _lock = Lock::acquire(&lock_path(db), "setting the record aside")?;
         let aside = db.with_extension(format!("{}.db", now().format("%Y%m%dT%H%M%SZ")));
-        for suffix in ["", "-wal", "-shm"] {
+        // The latch is that record's too: what tripped there is no reason to hold a new world.
+        for suffix in ["", "-wal", "-shm", ".latch"] {
             let with = |path: &Path| {
                 let mut name = path.as_os_str().to_os_string();
                 name.push(suffix);

@@ -12,12 +12,12 @@ use neo_actors::outside::OutsideSlot;
 use neo_ledger::keys::Keypair;
 use neo_ledger::types::{Hash, LedgerTime};
 use neo_market::triggers::worth::{Sample, Worth};
-use neo_market::{Drops, Rounding, Trigger};
+use neo_market::{Dec, Drops, Rounding, Trigger};
 use neo_store::open::Store;
 use neo_store::record::{CheckpointOwner, Mode};
 use neo_store::{OpenOrder, WorthRow};
 
-use crate::config::{Config, Orphans};
+use crate::config::{Config, NetworkKind, Orphans, Speed};
 use crate::pause::latch;
 use crate::supervisor::crew::CrewConfig;
 use crate::venue::{Venue, is_simulated};
@@ -90,7 +90,7 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
 
 /// What the triggers begin with. Where the operator resumed from a loss while no engine ran, it is counted from now on.
 fn watch(config: &Config, venue: &Venue, store: &Store) -> Result<WatchStart> {
-    let latched = latch::held(store.path());
+    let latched = latch::held(store.path()).context("the latch of the triggers cannot be read")?;
     let held = |trigger: &Trigger| latched.iter().any(|(other, _)| other == trigger);
     let released: Vec<Trigger> = store.standing_latches()?.into_iter().filter(|trigger| !held(trigger)).collect();
     let triggers = &config.risk.triggers;
@@ -111,9 +111,20 @@ fn watch(config: &Config, venue: &Venue, store: &Store) -> Result<WatchStart> {
         told_flows,
         latched,
         released,
-        ledgers_come: venue.closes == Closes::Network,
+        ledgers_come: ledgers_come(config, venue),
         by_the_clock: config.session.mode == Mode::Live && config.network.kind.network_id().is_some(),
     })
+}
+
+/// Whether a ledger comes by itself, and often enough for its absence to mean something: a stand-alone node closes one when
+/// somebody asks it to, and a simulated one as slowly as it is told to.
+fn ledgers_come(config: &Config, venue: &Venue) -> bool {
+    let network = venue.closes == Closes::Network && config.network.kind != NetworkKind::Standalone;
+    let real_time = match config.session.speed {
+        Speed::Times(times) => times >= Dec::one() && config.sim.close_interval_ms <= 10_000,
+        Speed::Max => true,
+    };
+    network && (real_time || !is_simulated(config.session.mode))
 }
 
 /// Flows after the last value are told again with the session's first ledger, where the killed engine had not come to

@@ -48,6 +48,8 @@ pub struct Keeper {
     frozen_ms: u64,
     /// What the orders are still to be told: paused for a reason, or not any more.
     pause_untold: Option<Option<String>>,
+    /// Latches that could not be written yet, each with its row, which must not come before the file.
+    latches_unwritten: Vec<(Trip, DateTime<Utc>, Record)>,
     /// Actors to be started again, and when.
     due: Vec<(ActorName, u64)>,
     next_beat_ms: u64,
@@ -77,6 +79,7 @@ impl Keeper {
             tally,
             frozen_ms,
             pause_untold: None,
+            latches_unwritten: Vec::new(),
             due: Vec::new(),
             next_beat_ms: now_ms,
             looked_ms: now_ms,
@@ -230,10 +233,7 @@ impl Keeper {
         let record = match &note.event {
             TriggerEvent::Tripped(trip) => {
                 self.tally.trip(trip);
-                if trip.action.is_latched() {
-                    self.latch(trip, close_time);
-                }
-                Record::Trip(TripRow {
+                let row = Record::Trip(TripRow {
                     trigger: trip.trigger,
                     action: trip.action,
                     reason: trip.reason.clone(),
@@ -241,7 +241,11 @@ impl Keeper {
                     close_time,
                     cleared: None,
                     recorded_at: now(),
-                })
+                });
+                if trip.action.is_latched() && !self.latch(trip, close_time, &row) {
+                    return;
+                }
+                row
             }
             TriggerEvent::Cleared { trigger, by } => {
                 tracing::info!(trigger = trigger.as_str(), by = by.as_str(), "a trigger is not tripped any more");
@@ -249,22 +253,41 @@ impl Keeper {
                 Record::TripCleared { trigger: *trigger, cleared }
             }
         };
+        self.record_risk(record);
+    }
+
+    fn record_risk(&mut self, record: Record) {
         if let Err(error) = self.writer.record(record) {
             let cause = format!("what a trigger did could not be recorded: {error}");
             self.record("supervisor", cause, "the log has it");
         }
     }
 
-    fn latch(&mut self, trip: &Trip, at: DateTime<Utc>) {
+    /// True when the file holds it; else it is tried again at each look.
+    fn latch(&mut self, trip: &Trip, at: DateTime<Utc>, row: &Record) -> bool {
         match latch::add(self.crew.record_path(), trip, at) {
-            Ok(()) => self.tally.latched(),
+            Ok(()) => {
+                self.tally.latched();
+                true
+            }
             Err(error) => {
                 let cause = format!("the latch of the trigger {} could not be written: {error}", trip.trigger);
-                self.record(
-                    "supervisor",
-                    cause,
-                    "the session stays paused; a restart would not know: make the file by hand",
-                );
+                let action = "the session stays paused; it is tried again, and a restart before would not know";
+                self.record("supervisor", cause, action);
+                self.latches_unwritten.push((trip.clone(), at, row.clone()));
+                false
+            }
+        }
+    }
+
+    fn latch_again(&mut self) {
+        for (trip, at, row) in std::mem::take(&mut self.latches_unwritten) {
+            match latch::add(self.crew.record_path(), &trip, at) {
+                Ok(()) => {
+                    self.tally.latched();
+                    self.record_risk(row);
+                }
+                Err(_) => self.latches_unwritten.push((trip, at, row)),
             }
         }
     }
@@ -283,6 +306,7 @@ impl Keeper {
         self.looked_ms = now_ms;
         if now_ms >= self.next_beat_ms {
             self.next_beat_ms = now_ms + beat_every_ms;
+            self.latch_again();
             let judged = now_ms >= self.judge_from_ms;
             self.tally.beats(self.crew.beats_ms(), now_ms);
             let frozen = if judged { self.crew.find_frozen() } else { Vec::new() };

@@ -172,6 +172,9 @@ const MAX_READS: u32 = 4;
 /// A `ledgerClosed` further ahead than this is a node's mistake.
 const MAX_LEDGERS_AHEAD: u32 = 100_000;
 
+/// What a node says that has no pool of the pair, or that knows no pools.
+const NO_POOL: [&str; 2] = ["actNotFound", "unknownCmd"];
+
 /// What a node answers when `account_tx` asks for ledgers that it does not have (rippled, `RPCLedgerHelpers`).
 const HISTORY_LOST: [&str; 2] = ["invalidLgrRange", "lgrIdxMalformed"];
 
@@ -452,8 +455,18 @@ impl FeedCore {
             (Asked::Issuer, Err(error)) if error.error == "actNotFound" => {
                 return Err(FeedError::NoIssuer { issuer: self.config.token.issuer });
             }
-            (Asked::Pool | Asked::FollowPool, Err(error)) if parting_of(&error.error) != Parting::Overloaded => {
+            (Asked::Pool, Err(error)) if NO_POOL.contains(&error.error.as_str()) => {
                 self.without_pool(&error, effects);
+                return Ok(());
+            }
+            // The reading before grows old; the next ledger asks again.
+            (Asked::Pool, Err(error)) if parting_of(&error.error) != Parting::Overloaded => {
+                effects.push(FeedEffect::Warn(format!("the pair's pool was not told: {error}")));
+                return Ok(());
+            }
+            (Asked::FollowPool, Err(error)) if parting_of(&error.error) != Parting::Overloaded => {
+                self.pool.not_followed();
+                effects.push(FeedEffect::Warn(format!("the pool's transactions are not told: {error}")));
                 return Ok(());
             }
             // A ledger that the node no longer has: ask for a newer picture.

@@ -50,17 +50,23 @@ impl Pool {
         is_new.then_some(info.account)
     }
 
+    /// The transactions of its account cannot be subscribed to: that is asked for again.
+    pub fn not_followed(&mut self) {
+        self.followed = None;
+    }
+
     /// The node has none, or cannot tell.
     pub fn none(&mut self) {
         self.exists = false;
         self.readings.clear();
     }
 
-    /// The pool as it was last read at `ledger_index` or before. Ledgers only go up.
-    pub fn at(&mut self, ledger_index: u32) -> Option<AmmView> {
+    /// The pool as it was last read at `ledger_index` or at most `max_age` ledgers before: an older reading is no news, neither
+    /// for a price nor for what may stand beside the pool. Ledgers only go up.
+    pub fn at(&mut self, ledger_index: u32, max_age: u32) -> Option<AmmView> {
         let newest = self.readings.range(..=ledger_index).next_back().map(|(_, pool)| *pool)?;
         self.readings = self.readings.split_off(&newest.ledger_index);
-        Some(newest)
+        (ledger_index - newest.ledger_index <= max_age).then_some(newest)
     }
 }
 
@@ -140,9 +146,11 @@ mod tests {
         let mut pool = Pool::default();
         assert_eq!(pool.read(info(5, false)), Some(Address([4; 20])));
         assert_eq!(pool.read(info(7, false)), None, "subscribed to once");
-        let at = |pool: &mut Pool, index| pool.at(index).map(|pool| pool.ledger_index);
+        let at = |pool: &mut Pool, index| pool.at(index, 3).map(|pool| pool.ledger_index);
         assert_eq!(at(&mut pool, 4), None);
         assert_eq!([at(&mut pool, 5), at(&mut pool, 6), at(&mut pool, 7), at(&mut pool, 9)], [5, 5, 7, 7].map(Some));
+        pool.read(info(9, false));
+        assert_eq!((at(&mut pool, 12), at(&mut pool, 13)), (Some(9), None), "too old to say anything");
         pool.read(info(10, true));
         assert_eq!(at(&mut pool, 10), None, "frozen");
         pool.none();

@@ -249,6 +249,8 @@ pub struct OrdersCore {
     /// Of the reference price; measured anew in each session.
     pub(super) volatility: RollingVolatility,
     pub(super) not_quoted: NotQuoted,
+    /// Ledgers that may have closed since the last one that was heard of.
+    pub(super) unheard_ledgers: u32,
     pub(super) watch: Watch,
     pub(super) token_rules: TokenRules,
     pub(super) fees: FeeBudget,
@@ -309,6 +311,7 @@ impl OrdersCore {
             delays: FillDelays::default(),
             volatility,
             not_quoted: NotQuoted::default(),
+            unheard_ledgers: 0,
             token_rules: TokenRules::default(),
             audits: Audits::default(),
             failed_transactions: 0,
@@ -638,6 +641,7 @@ impl OrdersCore {
         self.send_again(now, effects);
         self.mid = update.view.mid()?;
         self.measure(update);
+        self.unheard_ledgers = 0;
         self.watch_ledger(update, now, effects)?;
         self.check_elapsed(effects);
         self.check_stranger(effects);
@@ -658,7 +662,7 @@ impl OrdersCore {
     }
 
     /// Why nothing is to be quoted: the operator's pause, or a trigger.
-    fn pausing(&self) -> Option<String> {
+    pub(super) fn pausing(&self) -> Option<String> {
         self.paused.clone().or_else(|| self.watch.reason())
     }
 

@@ -52,7 +52,7 @@ impl OrdersCore {
 
     /// The sequence was found stuck between two ledgers: whoever leaves waits for no further one to find another way.
     pub(super) fn overtake(&mut self, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) -> Result<(), OrdersError> {
-        let paused = self.intention == Intention::Quote && self.paused.is_some();
+        let paused = self.intention == Intention::Quote && self.pausing().is_some();
         let leaves = self.intention == Intention::Withdraw || paused;
         if leaves && self.overtakes() { self.withdraw(now, effects) } else { Ok(()) }
     }
@@ -78,6 +78,10 @@ impl OrdersCore {
         let in_flight = self.in_flight.values().fold(0, |sum: i64, tx| sum.saturating_add(tx.fee.get()));
         let cost = reserve_inc.get().saturating_mul(count.into()).saturating_add(fee.get());
         if spendable.get() < cost || self.fees.refuses(fee, Drops::new(in_flight)).is_some() {
+            let reason =
+                format!("{count} tickets for cancels need {cost} drops or more of the day's fees than there are");
+            let at = self.at(now);
+            self.not_quoted.note("no_tickets", None, None, &reason, at);
             return Ok(());
         }
         let body = Body::TicketCreate { count };

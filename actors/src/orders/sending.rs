@@ -167,7 +167,7 @@ impl OrdersCore {
             Err(error) if is_away(&error) => {
                 let cause = error.to_string();
                 tracing::error!(cause, "what is not signed is tried again with the next ledger");
-                if self.intention == Intention::Quote && self.paused.is_none() {
+                if self.intention == Intention::Quote && self.pausing().is_none() {
                     self.withheld = Some(format!("{cause}; it is tried again with the next ledger"));
                 }
                 // Told once, until it signs again.
@@ -207,7 +207,8 @@ impl OrdersCore {
         let next = sequence.checked_add(1).and_then(|next| next.checked_add(makes));
         let next = if ticket.is_some() { Some(sequence) } else { next };
         let next = next.ok_or(OrdersError::SequenceEnd { sequence })?;
-        let last_ledger_sequence = self.ledger_index.saturating_add(self.config.last_ledger_offset);
+        let offset = self.config.last_ledger_offset.saturating_add(self.unheard_ledgers);
+        let last_ledger_sequence = self.ledger_index.saturating_add(offset);
         let fee = self.fee(purpose);
         let transaction = Transaction {
             account: self.key.address(),

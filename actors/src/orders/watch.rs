@@ -20,6 +20,8 @@ use crate::moved::beside_fills;
 
 /// A transaction is in a ledger, or known not to be, within so many ledgers when all goes well.
 const USUAL_LEDGERS: u32 = 3;
+/// The shortest that is usual from one ledger to the next, in seconds.
+const LEAST_CLOSE_S: u32 = 3;
 
 /// What the triggers begin with.
 #[derive(Clone, Debug, Default)]
@@ -152,6 +154,12 @@ impl Watch {
         self.triggers.on(&[reading], closed.0)
     }
 
+    /// Seconds since the last ledger was heard of.
+    fn silent_s(&self, now: DateTime<Utc>) -> u32 {
+        let silent = self.heard_at.map_or(0, |heard_at| (now - heard_at).num_seconds().max(0));
+        u32::try_from(silent).unwrap_or(u32::MAX)
+    }
+
     /// The operator resumes: what a latch was counted by begins anew.
     pub(super) fn resume(&mut self) -> Vec<TriggerEvent> {
         let events = self.triggers.resume();
@@ -231,7 +239,9 @@ impl OrdersCore {
             return Ok(());
         }
         self.tell_triggers(events, effects);
-        self.withheld = self.watch.reason();
+        self.withheld = self.pausing();
+        // The network may go on where only our view of it stands still: what is signed must live that much longer.
+        self.unheard_ledgers = self.watch.silent_s(now).div_ceil(LEAST_CLOSE_S);
         self.withdraw(now, effects)
     }
 

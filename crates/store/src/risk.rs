@@ -1,7 +1,7 @@
 //! Refusals and trips read back, and what a loss is counted from over restarts.
 
 use chrono::{DateTime, Utc};
-use neo_market::{ClearedBy, Dec, Drops, Side, Trigger, TripAction};
+use neo_market::{ClearedBy, Dec, Drops, Rounding, Side, Trigger, TripAction};
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::columns::Columns;
@@ -92,10 +92,11 @@ impl Store {
             .optional()
             .map_err(&failed)?;
         let Some(begin) = begin.flatten() else { return Ok(()) };
-        let rows = "SELECT seq, close_time, xrp_drops, rlusd, mark_price, NULL AS tx_hash FROM valuation_snapshots
+        let rows =
+            "SELECT seq, close_time, xrp_drops, rlusd, best_bid, best_ask, NULL AS tx_hash FROM valuation_snapshots
                     WHERE close_time >= ?1 AND (?2 IS NULL OR close_time > ?2)
-                        AND mark_price IS NOT NULL AND mark_age_ledgers = 0
-                    UNION ALL SELECT seq, close_time, xrp_drops, rlusd, NULL, tx_hash FROM flows
+                        AND best_bid IS NOT NULL AND best_ask IS NOT NULL
+                    UNION ALL SELECT seq, close_time, xrp_drops, rlusd, NULL, NULL, tx_hash FROM flows
                     WHERE close_time >= ?1 AND (?2 IS NULL OR close_time > ?2) AND cause IN ('deposit', 'withdrawal')
                     ORDER BY seq";
         let mut read = || -> rusqlite::Result<()> {
@@ -112,9 +113,16 @@ impl Store {
 
 fn worth(row: &Row<'_>) -> rusqlite::Result<WorthRow> {
     let (xrp, rlusd) = (row.drops("xrp_drops")?, row.dec("rlusd")?);
-    Ok(match row.dec_opt("mark_price")? {
-        Some(mark) => WorthRow::Held { close_time: row.time("close_time")?, xrp, rlusd, mark },
-        None => WorthRow::Flow { tx_hash: row.get("tx_hash")?, xrp, rlusd },
+    // The middle, as in a session: the mark may be another source's price, and the step between the two is no loss.
+    let middle = |bid: Dec, ask: Dec| bid.add(ask)?.div(Dec::from_i64(2), Rounding::HalfEven);
+    Ok(match (row.dec_opt("best_bid")?, row.dec_opt("best_ask")?) {
+        (Some(bid), Some(ask)) => {
+            let mark = middle(bid, ask).map_err(|error| {
+                rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+            })?;
+            WorthRow::Held { close_time: row.time("close_time")?, xrp, rlusd, mark }
+        }
+        _ => WorthRow::Flow { tx_hash: row.get("tx_hash")?, xrp, rlusd },
     })
 }
 

@@ -186,7 +186,7 @@ impl FeedCore {
             self.trades.add(index, trade)?;
         }
         let mut view = self.book.view(ledger.index, self.config.depth, ledger.close_time, self.config.dust)?;
-        view.amm = self.pool.at(ledger.index);
+        view.amm = self.pool.at(ledger.index, self.config.price.amm_max_age_ledgers);
         view.last_trade = self.trades.last(self.config.dust)?;
         let reference = reference::reference(&view, &self.outside.at(now_ms), &self.config.price);
         self.terms.line = line;

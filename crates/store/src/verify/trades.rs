@@ -70,6 +70,10 @@ fn fills_without_order(
     Ok(())
 }
 
+/// The next run looks for what was still open at the end; not for what lies in ledgers that no node has.
+const UNKNOWN: &str = "their fate could not be learned before the end; the next `neo run` looks again, but for those of ledgers that \
+                       no node has: `faults` names these";
+
 fn intents(conn: &Connection, sessions: &[Session], report: &mut Report) -> rusqlite::Result<()> {
     let sql = "SELECT session, state, count(*), min(tx_hash) FROM intents
                WHERE state NOT IN ('validated', 'dead') GROUP BY session, state ORDER BY session, state";
@@ -82,8 +86,7 @@ fn intents(conn: &Connection, sessions: &[Session], report: &mut Report) -> rusq
         }
         let what = format!("S{number} has {count} signed transactions that are {state} (one is {hash})");
         if state == "unknown" {
-            let text =
-                format!("{what}: their fate could not be learned before the end; the next `neo run` looks again");
+            let text = format!("{what}: {UNKNOWN}");
             report.note(Check::Intents, Some(number), text);
         } else if settled_by_now(sessions, number) {
             let text = format!("{what} although a session since then ended cleanly; look them up on the ledger");
@@ -114,8 +117,7 @@ fn orders(conn: &Connection, sessions: &[Session], report: &mut Report) -> rusql
         }
         let what = format!("S{number} has {count} offers that are {state} (one is {offer})");
         if state == "unknown" {
-            let text =
-                format!("{what}: their fate could not be learned before the end; the next `neo run` looks again");
+            let text = format!("{what}: {UNKNOWN}");
             report.note(Check::Orders, Some(number), text);
         } else if being_settled(sessions) {
             report.note(Check::Orders, Some(number), format!("{what}; the open session is to find and cancel them"));
