@@ -173,6 +173,14 @@ fn quoting() -> (Bench, Vec<Intent>) {
     quoting_on(Bench::new(1))
 }
 
+/// Lost history is worth a pause of its own, which is not looked at here.
+fn blind_to_gaps(orphan_reads: u32) -> Bench {
+    let mut config = core(1).config;
+    config.orphan_reads = orphan_reads;
+    config.risk.triggers.rule_mut(neo_market::Trigger::Gap).limit = Dec::zero();
+    Bench { core: OrdersCore::new(config, key()), effects: Vec::new() }
+}
+
 fn quoting_on(mut bench: Bench) -> (Bench, Vec<Intent>) {
     bench.ledger(&update(100, 1, vec![], Some(vec![])));
     let intents = bench.acknowledge();
@@ -864,11 +872,7 @@ fn moved(index: u32) -> LedgerUpdate {
 
 #[test]
 fn while_an_orphan_is_looked_at_what_should_not_stand_is_cancelled_and_nothing_is_placed() {
-    // Lost history is worth a pause of its own, which is not looked at here.
-    let mut config = core(1).config;
-    config.orphan_reads = 3;
-    config.risk.triggers.rule_mut(neo_market::Trigger::Gap).limit = Dec::zero();
-    let (mut bench, placed) = quoting_on(Bench { core: OrdersCore::new(config, key()), effects: Vec::new() });
+    let (mut bench, placed) = quoting_on(blind_to_gaps(3));
     let stand: Vec<OpenOffer> = placed.iter().map(|intent| intent.sequence).chain([77]).map(listed).collect();
     let mut gap = update(102, 3, vec![], Some(stand.clone()));
     gap.history_lost = Some("the node has no history".to_string());

@@ -44,7 +44,7 @@ fn what_may_be_in_the_hole_is_unknown_and_what_cannot_be_dies_by_proof() {
 
 #[test]
 fn what_is_included_after_the_hole_is_settled_as_ever() {
-    let (mut bench, _) = quoting();
+    let (mut bench, _) = quoting_on(blind_to_gaps(1));
     bench.ledger(&moved(110));
     let replacements = bench.acknowledge();
     bench.take();
