@@ -115,18 +115,24 @@ impl Mirror {
         opened: Opened,
     ) -> Result<(Scenario, Mirror, Vec<MirrorLedger>), MirrorError> {
         let Opened { token, account, founded, ledgers } = opened;
-        let issuer = token.issuer;
-        let wanted = Token { currency: Currency::RLUSD, issuer: scenario.issuer.unwrap_or(issuer) };
-        if wanted != token {
-            let (found, wanted) = (token.to_string(), wanted.to_string());
-            return Err(MirrorError::Token { found, wanted, issuer });
-        }
+        Mirror::refuse_other(scenario, token)?;
         let Founded { before, ledger } = founded;
         let founding: Vec<MirrorLedger> = before.into_iter().chain([ledger]).collect();
         let (scenario, mut mirror) = Mirror::of(scenario, token, account, &founding);
         mirror.ledgers = Some(ledgers);
         mirror.advance();
         Ok((scenario, mirror, founding))
+    }
+
+    /// A source of another pair than the scenario's is refused.
+    pub(crate) fn refuse_other(scenario: &Scenario, token: Token) -> Result<(), MirrorError> {
+        let issuer = token.issuer;
+        let wanted = Token { currency: Currency::RLUSD, issuer: scenario.issuer.unwrap_or(issuer) };
+        if wanted != token {
+            let (found, wanted) = (token.to_string(), wanted.to_string());
+            return Err(MirrorError::Token { found, wanted, issuer });
+        }
+        Ok(())
     }
 
     /// A market that is followed as it goes, from the ledgers that its book is founded by. Offers of `account` are not

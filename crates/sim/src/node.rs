@@ -128,7 +128,9 @@ impl Node {
     pub fn new(scenario: &Scenario, seed: u64) -> Result<Node, ScenarioError> {
         let tape = check(scenario)?;
         if let Some(origin) = Origin::of(scenario) {
-            return Node::begun(scenario, seed, origin.open().map_err(ScenarioError::Recording)?);
+            // Before it is read through: what is wrong with a recording of another pair is no matter.
+            Mirror::refuse_other(scenario, origin.token()?)?;
+            return Node::begun(scenario, seed, origin.open()?);
         }
         let mut state = State::default();
         let root = AccountRoot { balance: GENESIS_DROPS, sequence: 1, ..AccountRoot::default() };

@@ -108,13 +108,18 @@ fn one(ledger: &MirrorLedger, middle: Dec, half_spread_bps: Dec) -> Result<Reach
     Ok(Reached { index, close_time, middle, half_spread_bps, farthest_bps, sound })
 }
 
+/// Digits of a price that its rate, of sixteen, still tells.
+const PRICE_DIGITS: usize = 15;
+
 /// RLUSD for one XRP: an ask's rate is the token for a drop, a bid's drops for one of the token.
 fn price(side: Side, quality: Quality) -> Result<Dec, AmountError> {
     let (rate, drops) = (quality.rate().to_dec()?, Dec::from_i64(1_000_000));
-    match side {
+    let exact = match side {
         Side::Ask => rate.mul(drops, Rounding::HalfEven),
         Side::Bid => drops.div(rate, Rounding::HalfEven),
-    }
+    };
+    // A bid's rate is the rounded inverse of its price: the last of its sixteen digits is none of the price's.
+    exact?.round_digits(PRICE_DIGITS, Rounding::HalfEven)
 }
 
 #[cfg(test)]
