@@ -50,6 +50,19 @@ impl Fit {
         self.var_k
     }
 
+    /// Covariance of k and the logarithm of the rate at a distance.
+    pub(super) fn cov_ln_rate_k(&self, distance_bps: f64) -> f64 {
+        self.cov - distance_bps * self.var_k
+    }
+
+    /// The rate at a distance, arrivals a second, with its interval (normal in its logarithm).
+    #[must_use]
+    pub fn rate(&self, distance_bps: f64) -> Estimate {
+        let reach = Z95 * self.var_ln_rate(distance_bps).sqrt();
+        let value = self.law.rate(distance_bps);
+        Estimate { value, low: value * (-reach).exp(), high: value * reach.exp() }
+    }
+
     /// Variance of the logarithm of the rate at a distance.
     #[must_use]
     pub fn var_ln_rate(&self, distance_bps: f64) -> f64 {
