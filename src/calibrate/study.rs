@@ -180,6 +180,8 @@ pub struct SideStudy {
     pub recommended_profit_bps_per_hour: Option<Figure>,
     /// How often one offer there is filled in an hour.
     pub recommended_fills_per_hour: Option<Dec>,
+    /// Set where the law would have it nearer than anything was seen: then that distance is what is recommended.
+    pub nearest_seen_bps: Option<Dec>,
     /// False when even there nothing is earned for certain; `None` without a recommendation.
     pub earns: Option<bool>,
     /// The offset that is configured now.
@@ -520,6 +522,9 @@ impl SideStudy {
             recommended_setting: side.zip(advice).and_then(|(side, advice)| setting(side, &advice, terms)),
             recommended_profit_bps_per_hour: advice.map(|advice| figure(advice.profit_bps_per_hour)),
             recommended_fills_per_hour: advice.and_then(|advice| digits(advice.fills_per_hour)),
+            nearest_seen_bps: fit
+                .zip(advice)
+                .and_then(|(fit, advice)| digits(fit.seen_from_bps.filter(|from| *from >= advice.offset_bps.value)?)),
             earns: advice.map(|advice| advice.profit_bps_per_hour.low > 0.0),
             current: current.map(|((fit, with), offset)| current_offset(&fit, &with, offset, advice.as_ref())),
             profits,

@@ -44,6 +44,11 @@ fn percent(chance: Option<Dec>) -> String {
     }
 }
 
+/// A chance that is none of nothing at all, however small.
+fn chance(chance: Option<Dec>) -> String {
+    if chance.is_some_and(|chance| chance.is_zero()) { "under 0.01 %".to_string() } else { percent(chance) }
+}
+
 fn tiny() -> Dec {
     Dec::from_parts(1, -2).unwrap_or_default()
 }
@@ -97,8 +102,8 @@ fn current(line: &RecordingLine) -> Vec<String> {
             with_interval(&one.fills_between, 1),
             plain(one.filled_xrp, 1),
             one.expected_between.as_ref().map_or_else(|| "-".to_string(), |figure| with_interval(figure, 1)),
-            percent(one.chance_of_none),
-            percent(one.chance_of_none_in_half_an_hour),
+            chance(one.chance_of_none),
+            chance(one.chance_of_none_in_half_an_hour),
         ]
     };
     let mut lines =
@@ -109,8 +114,8 @@ fn current(line: &RecordingLine) -> Vec<String> {
         (Some(expected), Some(none)) => format!(
             "; the law expects {}, and none at all with a chance of {} (in half an hour {})",
             plain(Some(expected), 1),
-            percent(Some(none)),
-            percent(all.none_in_half_an_hour)
+            chance(Some(none)),
+            chance(all.none_in_half_an_hour)
         ),
         _ => String::new(),
     };
@@ -153,9 +158,9 @@ fn sessions(sessions: &[SessionLine]) -> Vec<String> {
             line.fills_per_hour.as_ref().map_or_else(|| "-".to_string(), |figure| with_interval(figure, 1)),
             line.placed_fills.map_or_else(|| "-".to_string(), |fills| fills.to_string()),
             expected,
-            percent(line.chance_of_so_few),
-            percent(line.chance_of_so_many),
-            percent(line.chance_of_none),
+            chance(line.chance_of_so_few),
+            chance(line.chance_of_so_many),
+            chance(line.chance_of_none),
         ]
     });
     let mut lines = vec!["Filled or not, and what the law of the other sessions expected:".to_string()];
@@ -304,6 +309,13 @@ fn verdict(study: &Study) -> Vec<String> {
             None => lines.extend(
                 side.data_do_not_suffice.iter().map(|why| format!("the data do not suffice, {}: {why}", side.side)),
             ),
+        }
+        if let Some(nearest) = side.nearest_seen_bps {
+            lines.push(format!(
+                "{}: nearer than {} bps a recording does not show who would trade",
+                side.side,
+                plain(Some(nearest), 2)
+            ));
         }
         if side.earns == Some(false) {
             lines.push(format!("{}: even there a profit is not certain: its interval begins below 0", side.side));

@@ -70,6 +70,8 @@ pub fn profit_per_hour(fit: &Fit, with: &Economics, offset_bps: f64) -> Estimate
 /// and are put together as G. Y. Zou and A. Donner do (Statistics in Medicine 27(10), 2008, 1693-1702): the squares of their
 /// reaches add up, to each side by itself.
 ///
+/// Never nearer than the law was seen from.
+///
 /// # Errors
 /// [`Shortage::NoneEarns`] where a fill costs as much more as it is farther away.
 pub fn advise(fit: &Fit, with: &Economics) -> Result<Advice, Shortage> {
@@ -85,12 +87,19 @@ pub fn advise(fit: &Fit, with: &Economics) -> Result<Advice, Shortage> {
     let error =
         (cost.mean.error / kept).hypot((cost.mean.value + fee - cost.center_bps) * cost.slope_error / kept.powi(2));
     let width = Estimate { value: of_k / k.value, low: of_k / k.high, high: of_k / k.low };
-    let offset_bps = together(width, Estimate::normal(rest / kept, error));
+    let offset_bps = no_nearer(together(width, Estimate::normal(rest / kept, error)), fit.seen_from_bps);
     Ok(Advice {
         offset_bps,
         profit_bps_per_hour: profit_per_hour(fit, with, offset_bps.value),
         fills_per_hour: 3_600.0 * fit.law().rate(offset_bps.value),
     })
+}
+
+/// Where nobody was seen to trade nearer, standing nearer brings no more fills and less for each: whoever would trade there alone
+/// is not known. The interval's lower end stays, for those.
+fn no_nearer(offset: Estimate, seen_from_bps: Option<f64>) -> Estimate {
+    let Some(from) = seen_from_bps else { return offset };
+    Estimate { value: offset.value.max(from), low: offset.low, high: offset.high.max(from) }
 }
 
 /// The sum of two independent estimates.
@@ -197,6 +206,19 @@ mod tests {
     fn where_a_fill_costs_as_much_more_as_it_is_farther_no_offset_earns() {
         let cost = Cost { slope: 1.1, slope_error: 0.1, ..Cost::fixed(3.0, 0.5) };
         assert_eq!(advise(&some_fit(), &Economics::of(cost)), Err(Shortage::NoneEarns { slope: 1.1 }));
+    }
+
+    #[test]
+    fn an_offset_that_the_law_was_not_seen_at_is_not_recommended() {
+        let advice = |floor_bps: f64| {
+            let depths: Vec<f64> = (0..100).map(|at| floor_bps + 0.1 * f64::from(at)).collect();
+            let fit = super::super::from_depths(&depths, floor_bps, 3_600.0).unwrap();
+            (1.0 / fit.law().k() + 3.0, advise(&fit, &with(0.0)).unwrap())
+        };
+        let (top, near) = advice(2.0);
+        assert!((near.offset_bps.value - top).abs() < 1e-9 && top < 9.0, "{near:?}");
+        let (_, far) = advice(12.0);
+        assert!((far.offset_bps.value - 12.0).abs() < 1e-9 && far.offset_bps.low < top, "{far:?}");
     }
 
     #[test]
