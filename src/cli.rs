@@ -376,21 +376,49 @@ pub struct CalibrateArgs {
     /// With a CSV of trades, one of quotes: time,bid,bid_size,ask,ask_size
     #[arg(long, value_name = "FILE", requires = "recording")]
     pub quotes: Option<PathBuf>,
+    /// What distances are measured from: the price that quotes stand around ([price]), or the middle of the book
+    /// [default: reference]
+    #[arg(long, value_name = "PRICE")]
+    pub from: Option<MeasureFrom>,
+    /// The configuration file: the current offsets, sizes and tolerances, and with --recording [price] [default: the
+    /// latest session's; with --recording config/sim.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set any configuration key, e.g. --set quote.bid_offset_bps=20 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// Also draw it: fills by distance with the fitted law, and the profit by offset
     #[arg(long, value_name = "FILE.svg")]
     pub picture: Option<PathBuf>,
 }
 
+/// What distances are measured from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MeasureFrom {
+    /// The middle of the book without our own offers.
+    Mid,
+    /// The price that quotes stand around: `[price]`.
+    Reference,
+}
+
 const CALIBRATE_HELP: &str = "\
-Each offer that rested counts in each ledger, at its distance from the mid of the book without ours: filled or not. From
-that: fills by distance, the law of arrivals A exp(-k d) by maximum likelihood, what the mid does after a fill (1, 5 and 30
-ledgers), and the offset that earns most: 1/k plus what a fill costs. All intervals hold the truth in 95 of 100 cases.
-Distances must differ for k to be seen: quote two levels, or different offsets in different sessions. Each session's fills
-are held against the law of the other sessions: how likely were so few, or so many? Where the data do not suffice the
-answer says why and how much more is needed, with exit code 0. With --recording nobody need have quoted: each ledger's
-farthest trade on a side, measured from the middle before it, would have filled an offer there or nearer, and where the
-middle went afterwards is what that fill would have cost; an offer behind others in its queue gets less. Of a predecessor's session count its fills, its length and,
-where its row names them (bid_offset_bps, ask_offset_bps), its offsets. The record is only read; an engine may run.";
+  neo calibrate --picture fit.svg                                       from the record's sessions
+  neo calibrate --recording node.jsonl.gz --config config/mainnet.toml  from what a market traded
+
+Each offer that rested counts in each ledger, at its distance from the price that quotes stood around: filled or not. From
+that, bids and asks apart: fills by distance, the law of arrivals A exp(-k d) by maximum likelihood, what the price does after
+a fill (1, 5 and 30 ledgers), and the offset that earns most: 1/k plus what a fill costs, with the ledger's fees. All intervals
+hold the truth in 95 of 100 cases. Distances must differ for k to be seen: quote two levels, or different offsets in different
+sessions. Each session's fills are held against the law of the other sessions: how likely were so few, or so many?
+
+With --recording nobody need have quoted: each ledger's farthest trade on a side, measured from the price before it, would have
+filled an offer there or nearer, by no more than was traded, and where the price went afterwards is what that fill would have
+cost. The current offsets are imagined in it, moved and renewed by the engine's own plan: how often would they have been filled,
+for how many transactions, and how likely was none at all? An offer behind others in its queue gets less.
+
+Where the data do not suffice the answer says why, and which offsets to quote for how many hours more, with exit code 0; in
+--json the figure is null and data_do_not_suffice says why. Of a predecessor's session count its fills, its length and, where
+its row names them (bid_offset_bps, ask_offset_bps), its offsets. The record is only read; an engine may run.";
 
 /// What to export.
 #[derive(Clone, Debug, Args)]

@@ -12,11 +12,14 @@ use neo_store::record::{Fill, Order, OrderEvent, OrderState, Role, ValuationSnap
 use serde_json::Value;
 
 use super::market::Depths;
+use crate::cli::MeasureFrom;
 
 /// Two snapshots farther apart than this tell nothing of what was between them: a thinned record, or an outage.
 pub(super) const LONGEST_GAP_S: f64 = 90.0;
 /// Ledgers after a fill at which the mid is looked up.
 pub const HORIZONS: [u32; 3] = neo_market::result::mark_out::HORIZONS_LEDGERS;
+/// The horizon that a fill's cost is taken from, of [`HORIZONS`]: five ledgers.
+pub(super) const COST_HORIZON: usize = 1;
 /// The mid of so many ledgers later will do where that of a horizon is not known.
 pub(super) const LATE: u32 = 3;
 
@@ -27,6 +30,8 @@ pub struct Observed {
     pub exposures: Vec<(Side, Exposure)>,
     /// Fills by side whose mid after each of [`HORIZONS`] is known.
     pub mark_outs: [Vec<(Side, MarkOut)>; 3],
+    /// Of each offer and ledger with a fill: the part of the offer that was filled.
+    pub shares: Vec<(Side, f64)>,
     /// Fills, whether they could be placed or not.
     pub fills: u64,
     /// Seconds between its snapshots, as far as they tell.
@@ -61,22 +66,25 @@ struct Seen {
 
 /// What a session of this engine tells.
 #[must_use]
-pub fn observe(rows: &SessionRows) -> Observed {
-    let mids: Vec<Seen> = rows.valuations.iter().filter_map(seen).collect();
+pub fn observe(rows: &SessionRows, measured: MeasureFrom) -> Observed {
+    let mids: Vec<Seen> = rows.valuations.iter().filter_map(|snapshot| seen(snapshot, measured)).collect();
     let mut observed = Observed { fills: rows.fills.len() as u64, ..Observed::default() };
     for (before, after) in pairs(&mids) {
         observed.ledgers += 1;
         observed.ledgers_s += seconds(before.at, after.at);
     }
-    let mut fills_of: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let mut fills_of: BTreeMap<u32, BTreeMap<u32, f64>> = BTreeMap::new();
     for fill in rows.fills.iter().filter(|fill| fill.role == Role::Maker) {
-        fills_of.entry(fill.offer_sequence).or_default().push(fill.ledger_index);
+        let xrp = fills_of.entry(fill.offer_sequence).or_default().entry(fill.ledger_index).or_default();
+        *xrp += fill.xrp.get() as f64;
     }
     let lives = lives(&rows.events);
     for order in &rows.orders {
         let Some((from, to)) = lives.get(&order.offer_sequence) else { continue };
-        let filled = fills_of.get(&order.offer_sequence).map_or(&[][..], Vec::as_slice);
-        observed.exposures.extend(exposures(order, (*from, *to), filled, &mids));
+        let filled = fills_of.remove(&order.offer_sequence).unwrap_or_default();
+        observed.exposures.extend(exposures(order, (*from, *to), &filled, &mids));
+        let size = order.size.get() as f64;
+        observed.shares.extend(filled.into_values().map(|xrp| (order.side, (xrp / size).min(1.0))));
     }
     for fill in rows.fills.iter().filter(|fill| fill.role == Role::Maker) {
         for (horizon, into) in HORIZONS.into_iter().zip(&mut observed.mark_outs) {
@@ -86,11 +94,17 @@ pub fn observe(rows: &SessionRows) -> Observed {
     observed
 }
 
-/// The mid of the book without our offers, where a snapshot has both sides.
-fn seen(snapshot: &ValuationSnapshot) -> Option<Seen> {
+/// The price that distances are measured from, where a snapshot has one: the middle of the book without our offers, or what
+/// quotes stood around, which is what the account was valued at as long as that price was fresh.
+fn seen(snapshot: &ValuationSnapshot, measured: MeasureFrom) -> Option<Seen> {
+    let at = |mid: Dec| Seen { ledger: snapshot.ledger_index, at: snapshot.close_time, mid };
+    if measured == MeasureFrom::Reference {
+        let fresh = snapshot.mark_price.filter(|_| snapshot.mark_age_ledgers == 0);
+        return fresh.filter(|price| price.is_positive()).map(at);
+    }
     let sum = snapshot.best_bid?.add(snapshot.best_ask?);
     let Ok(mid) = sum.and_then(|sum| sum.div(Dec::from_i64(2), Rounding::HalfEven)) else { return None };
-    mid.is_positive().then_some(Seen { ledger: snapshot.ledger_index, at: snapshot.close_time, mid })
+    mid.is_positive().then(|| at(mid))
 }
 
 fn pairs(mids: &[Seen]) -> impl Iterator<Item = (&Seen, &Seen)> {
@@ -138,14 +152,19 @@ fn lives(events: &[OrderEvent]) -> BTreeMap<u32, (u32, u32)> {
 
 /// An offer in each time between two snapshots that it began resting. The ledger in which it is replaced counts whole: the
 /// old offer stands for a part of it and the new one for the rest, whose first whole ledger is the next.
-fn exposures(order: &Order, (from, to): (u32, u32), filled: &[u32], mids: &[Seen]) -> Vec<(Side, Exposure)> {
+fn exposures(
+    order: &Order,
+    (from, to): (u32, u32),
+    filled: &BTreeMap<u32, f64>,
+    mids: &[Seen],
+) -> Vec<(Side, Exposure)> {
     let first = mids.partition_point(|seen| seen.ledger < from);
     let stood = pairs(mids.get(first..).unwrap_or_default()).take_while(|(before, _)| before.ledger < to);
     stood
         .filter_map(|(before, after)| {
             let Ok(distance) = bps_from_mid(order.side, order.price, before.mid) else { return None };
             let inside = |ledger: &u32| *ledger > before.ledger && *ledger <= after.ledger;
-            let outcome = Outcome::Interval(filled.iter().any(inside));
+            let outcome = Outcome::Interval(filled.keys().any(inside));
             let time_s = seconds(before.at, after.at);
             Some((order.side, Exposure { distance_bps: to_float(distance), time_s, outcome }))
         })
@@ -157,8 +176,11 @@ fn mark_out(fill: &Fill, horizon: u32, mids: &[Seen]) -> Option<MarkOut> {
     let wanted = fill.ledger_index.checked_add(horizon)?;
     let later = mids.get(mids.partition_point(|seen| seen.ledger < wanted))?;
     let near = later.ledger <= wanted.saturating_add(LATE);
-    let (Ok(distance), Ok(gain)) =
-        (bps_from_mid(fill.side, fill.price, fill.mid_price?), bps_from_mid(fill.side, fill.price, later.mid))
+    // The ledger before the fill's is the one that the price was last known of.
+    let before = mids.get(mids.partition_point(|seen| seen.ledger < fill.ledger_index).checked_sub(1)?)?;
+    let fresh = fill.ledger_index.saturating_sub(before.ledger) <= LATE;
+    let (true, Ok(distance), Ok(gain)) =
+        (fresh, bps_from_mid(fill.side, fill.price, before.mid), bps_from_mid(fill.side, fill.price, later.mid))
     else {
         return None;
     };

@@ -9,7 +9,7 @@
 )]
 
 use neo_market::model::Intensity;
-use neo_market::model::calibration::{Exposure, Fit, MarkOut, Outcome, adverse_bps, advise, fit, from_depths};
+use neo_market::model::calibration::{Cost, Economics, Exposure, Fit, MarkOut, Outcome, advise, fit, from_depths};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
@@ -133,7 +133,8 @@ fn shares(seeds: u64, ledgers: u32) -> (Vec<f64>, u32) {
     for seed in 0..seeds {
         let mut market = Market::new(seed);
         let found = fit(&market.run(ledgers)).unwrap();
-        let advice = advise(&found, &adverse_bps(&market.mark_outs(found.fills as usize)).unwrap());
+        let cost_of = Cost::of(&market.mark_outs(found.fills as usize), false).unwrap();
+        let advice = advise(&found, &Economics::of(cost_of)).unwrap();
         shares.push(earned(&law, cost, advice.offset_bps.value) / best);
         held += u32::from(advice.offset_bps.holds(1.0 / law.k() + cost));
     }
@@ -166,7 +167,8 @@ fn nine_hours_bring_19_of_20_calibrations_so_near() {
 #[test]
 fn played_over_the_same_arrivals_it_earns_as_much_as_the_best_of_a_grid() {
     let mut market = Market::new(7);
-    let advice = advise(&fit(&market.run(8_000)).unwrap(), &adverse_bps(&market.mark_outs(100)).unwrap());
+    let cost = Cost::of(&market.mark_outs(100), false).unwrap();
+    let advice = advise(&fit(&market.run(8_000)).unwrap(), &Economics::of(cost)).unwrap();
     let played = |offset: f64| {
         let mut market = Market::new(8);
         let cost = market.adverse_bps;

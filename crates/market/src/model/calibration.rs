@@ -4,12 +4,16 @@
 //! Distances are in basis points of the mid, times in seconds, profits in basis points of one order's value.
 
 mod advice;
+mod cost;
 mod fit;
+mod wanted;
 
 use thiserror::Error;
 
-pub use advice::{Advice, Confirmation, advise, confirm, profit_per_hour};
+pub use advice::{Advice, Confirmation, Economics, advise, confirm, profit_per_hour};
+pub use cost::Cost;
 pub use fit::{Fit, fit, from_depths};
+pub use wanted::{WIDTH, Wanted, wanted};
 
 use super::statistics::{Estimate, Mean, poisson_interval};
 
@@ -98,6 +102,15 @@ pub enum Shortage {
         /// Of how many it is known.
         have: u64,
     },
+    /// A fill costs as much more as it is farther away.
+    #[error(
+        "a fill costs {slope:.2} bps more with each bps of distance, so that none is far enough to pay for it; quote smaller \
+         offers, which those who know more take less of, or not this market"
+    )]
+    NoneEarns {
+        /// Basis points of cost for each of distance.
+        slope: f64,
+    },
 }
 
 fn so_many_hours(hours: Option<f64>) -> String {
@@ -168,19 +181,6 @@ pub struct MarkOut {
     pub gain_bps: f64,
 }
 
-/// What the mid moved against us after a fill, on average: the cost of a fill that its distance must pay for.
-///
-/// # Errors
-/// [`Shortage::TooFewMarkOuts`].
-pub fn adverse_bps(mark_outs: &[MarkOut]) -> Result<Mean, Shortage> {
-    let moves: Vec<f64> = mark_outs.iter().map(|each| each.distance_bps - each.gain_bps).collect();
-    let too_few = Shortage::TooFewMarkOuts { have: moves.len() as u64 };
-    if (moves.len() as u64) < MIN_MARK_OUTS {
-        return Err(too_few);
-    }
-    Mean::of(&moves).ok_or(too_few)
-}
-
 /// Mean gain of the fills between neighbouring `edges` of distance, with its interval; ranges of fewer than two are left
 /// out.
 #[must_use]
@@ -218,12 +218,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_mid_moved_against_us_is_the_cost_of_a_fill() {
+    fn gains_are_told_by_distance() {
         let mark_outs: Vec<MarkOut> =
             (0..20).map(|at| MarkOut { distance_bps: 10.0, gain_bps: if at % 2 == 0 { 6.0 } else { 8.0 } }).collect();
-        let cost = adverse_bps(&mark_outs).unwrap();
-        assert!((cost.value - 3.0).abs() < 1e-12 && cost.count == 20);
-        assert_eq!(adverse_bps(&mark_outs[..9]), Err(Shortage::TooFewMarkOuts { have: 9 }));
         let by_distance = mark_outs_by_distance(&mark_outs, &[0.0, 10.0, 20.0]);
         assert_eq!(by_distance.len(), 1);
         assert!((by_distance[0].2.value - 7.0).abs() < 1e-12);

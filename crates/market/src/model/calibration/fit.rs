@@ -15,6 +15,8 @@ pub struct Fit {
     pub fills: u64,
     /// Seconds of quoting that it rests on, each offer counted.
     pub exposed_s: f64,
+    /// Nearer than this nothing was seen of it; `None` where offers stood as near as was wanted.
+    pub seen_from_bps: Option<f64>,
     /// Variance of ln A.
     var_ln_a: f64,
     /// Variance of k.
@@ -48,6 +50,19 @@ impl Fit {
     #[must_use]
     pub fn var_k(&self) -> f64 {
         self.var_k
+    }
+
+    /// Covariance of k and the logarithm of the rate at a distance.
+    pub(super) fn cov_ln_rate_k(&self, distance_bps: f64) -> f64 {
+        self.cov - distance_bps * self.var_k
+    }
+
+    /// The rate at a distance, arrivals a second, with its interval (normal in its logarithm).
+    #[must_use]
+    pub fn rate(&self, distance_bps: f64) -> Estimate {
+        let reach = Z95 * self.var_ln_rate(distance_bps).sqrt();
+        let value = self.law.rate(distance_bps);
+        Estimate { value, low: value * (-reach).exp(), high: value * reach.exp() }
     }
 
     /// Variance of the logarithm of the rate at a distance.
@@ -97,7 +112,7 @@ pub fn fit(exposures: &[Exposure]) -> Result<Fit, Shortage> {
     let ln_a = found.ln_rate + found.k * center;
     let (true, Ok(law)) = (certain, Intensity::new(ln_a.exp(), found.k)) else { return Err(no_decay) };
     let var_ln_a = var_rate + 2.0 * center * cov_rate + center * center * var_k;
-    Ok(Fit { law, fills, exposed_s, var_ln_a, var_k, cov: cov_rate + center * var_k })
+    Ok(Fit { law, fills, exposed_s, seen_from_bps: None, var_ln_a, var_k, cov: cov_rate + center * var_k })
 }
 
 /// Fits the law to how far through the mid trades of the market reached: of those beyond `floor_bps` (nearer ones are
@@ -126,7 +141,8 @@ pub fn from_depths(depths_bps: &[f64], floor_bps: f64, observed_s: f64) -> Resul
     let law = Intensity::new(a, k).map_err(|_| unfit)?;
     // The number of trades and their depths are independent: ln A = ln(n / t) + k floor.
     let var_ln_a = 1.0 / n + floor_bps * floor_bps * var_k;
-    Ok(Fit { law, fills, exposed_s: observed_s, var_ln_a, var_k, cov: floor_bps * var_k })
+    let seen_from_bps = Some(floor_bps);
+    Ok(Fit { law, fills, exposed_s: observed_s, seen_from_bps, var_ln_a, var_k, cov: floor_bps * var_k })
 }
 
 #[derive(Clone, Copy)]
