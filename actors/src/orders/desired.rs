@@ -76,7 +76,9 @@ impl OrdersCore {
         let shaped = || {
             let shape = Shape::of((view, reference), balances, self.volatility.measured()?, skew, config)?;
             let (rules, reference, shape) = (self.token_rules.issuer(), Some(reference), Some(shape));
-            quote::desired_under(view, &funds, config, Conditions { rules, skew, reference, shape, largest })
+            let guard_bps = self.market.guard_bps;
+            let conditions = Conditions { rules, skew, reference, shape, largest, guard_bps };
+            quote::desired_under(view, &funds, config, conditions)
         };
         Ok(shaped().map_err(|reason: NoQuote| (reason.kind(), reason.to_string())))
     }
