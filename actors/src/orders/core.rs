@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use neo_ledger::keys::{Keypair, SignError};
 use neo_ledger::types::{Hash, LedgerTime, Token};
 use neo_market::model::RollingVolatility;
-use neo_market::quote::QuoteConfig;
+use neo_market::quote::{Moves, QuoteConfig};
 use neo_market::risk::RiskConfig;
 use neo_market::{AmountError, Dec, Drops, Side};
 use neo_store::record::{IntentState, OrderState, Processor, Purpose, Record};
@@ -250,6 +250,8 @@ pub struct OrdersCore {
     pub(super) delays: FillDelays,
     /// Of the reference price; measured anew in each session.
     pub(super) volatility: RollingVolatility,
+    /// Of the best prices; measured anew in each session.
+    pub(super) moves: Moves,
     pub(super) latency: Latency,
     pub(super) market: Market,
     pub(super) not_quoted: NotQuoted,
@@ -281,6 +283,7 @@ impl OrdersCore {
     #[must_use]
     pub fn new(config: OrdersConfig, key: Keypair) -> OrdersCore {
         let volatility = RollingVolatility::new(config.quote.volatility_window_s);
+        let moves = Moves::new(config.quote.volatility_window_s);
         let tickets = Tickets::new(config.cancel_tickets);
         OrdersCore {
             inherited: config.unsettled.iter().copied().collect(),
@@ -314,6 +317,7 @@ impl OrdersCore {
             refusals: Refusals::default(),
             delays: FillDelays::default(),
             volatility,
+            moves,
             latency: Latency::default(),
             market: Market::default(),
             not_quoted: NotQuoted::default(),
@@ -649,7 +653,7 @@ impl OrdersCore {
         });
         effects.push(OrdersEffect::Record(records));
         self.mid = update.view.mid()?;
-        self.measure(update);
+        self.measure(update)?;
         self.look_at(&update.view)?;
         self.send_again(now, effects);
         self.unheard_ledgers = 0;
@@ -676,6 +680,7 @@ impl OrdersCore {
     /// numbers and times may be hours ahead.
     fn forget_the_market(&mut self) {
         self.volatility = RollingVolatility::new(self.config.quote.volatility_window_s);
+        self.moves = Moves::new(self.config.quote.volatility_window_s);
         self.latency = Latency::default();
         self.delays = FillDelays::default();
         self.refusals = Refusals::default();

@@ -53,8 +53,9 @@ pub(super) struct TooLate {
 impl OrdersCore {
     /// The market of this ledger, and the margin that offers keep in it.
     pub(super) fn look_at(&mut self, view: &MarketView) -> Result<(), AmountError> {
-        let guard =
-            self.volatility.measured().and_then(|sigma| guard_bps(sigma, self.latency.ledgers(), &self.config.quote));
+        let ledgers = self.latency.ledgers();
+        let measured = self.moves.measured(&self.volatility);
+        let guard = measured.and_then(|sigma| guard_bps(sigma, ledgers, &self.config.quote));
         // Prices too absurd to be measured: as far as may be.
         self.market = Market::of(view, guard.unwrap_or(Dec::from_i64(MOST_GUARD_BPS)))?;
         Ok(())

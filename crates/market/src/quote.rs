@@ -16,7 +16,7 @@ use crate::{AmountError, Balances, Dec, Drops, IssuerRules, MarketView, Rounding
 use level::Levels;
 
 pub use config::QuoteConfig;
-pub use guard::{MOST_GUARD_BPS, Moved, guard_bps, is_nearer, kept_from};
+pub use guard::{MOST_GUARD_BPS, Moved, Moves, guard_bps, is_nearer, kept_from};
 
 /// Decimal places an RLUSD leg is rounded to: the codec keeps 15 digits after the point without loss.
 const LEG_PLACES: i32 = 15;

@@ -9,11 +9,13 @@
 use super::QuoteConfig;
 use super::level::Levels;
 use super::{BPS, WithheldReason, favourable};
-use crate::model::{self, Measured, ModelError};
-use crate::{AmountError, Dec, Rounding, Side};
+use crate::model::{self, Measured, ModelError, RollingVolatility};
+use crate::{AmountError, Dec, MarketView, Rounding, Side};
 
 /// Seconds of a ledger, about. Close times are rounded and say no better.
 const LEDGER_S: u32 = 4;
+/// Moves of a price that the guard goes by already.
+const FEW_MOVES: u32 = 3;
 /// Decimal places of the margin.
 const BPS_PLACES: i32 = 3;
 /// The margin is less than this part of the price, however wild the market: half of it.
@@ -44,6 +46,49 @@ impl std::fmt::Display for Moved {
             "at its price {own} it could take from the best opposite price {best} before a ledger has it: it is placed at \
              {price}, {margin_bps} bps and its steps away from that (taking_guard_bps, taking_guard_deviations)"
         )
+    }
+}
+
+/// What the guard goes by: how much the prices move that an offer may meet. The pool moves while the book stands still,
+/// and a level of a thin book is gone for a ledger and back, so each side's best price is measured beside the reference.
+#[derive(Clone, Debug)]
+pub struct Moves {
+    sides: [RollingVolatility; 2],
+}
+
+impl Moves {
+    /// Nothing measured yet, over a window in seconds.
+    #[must_use]
+    pub fn new(window_s: u32) -> Moves {
+        Moves { sides: [RollingVolatility::new(window_s), RollingVolatility::new(window_s)] }
+    }
+
+    /// Takes in a ledger's market.
+    ///
+    /// # Errors
+    /// [`AmountError`] when the pool's balances are absurd.
+    pub fn observe(&mut self, close_time_s: u32, view: &MarketView) -> Result<(), AmountError> {
+        for (side, moves) in Side::BOTH.into_iter().zip(&mut self.sides) {
+            if let Some(price) = view.nearest(side)? {
+                moves.observe(close_time_s, price);
+            }
+        }
+        Ok(())
+    }
+
+    /// The largest deviation of `reference` and of both sides, from the few moves on that are better than nothing.
+    ///
+    /// # Errors
+    /// [`ModelError`] for prices that differ absurdly.
+    pub fn measured(&self, reference: &RollingVolatility) -> Result<Measured, ModelError> {
+        let mut largest = Measured::TooFew(0);
+        for moves in self.sides.iter().chain([reference]) {
+            largest = match (largest, moves.measured_from(FEW_MOVES)?) {
+                (Measured::Sigma(a), Measured::Sigma(b)) => Measured::Sigma(a.max(b)),
+                (Measured::TooFew(_), other) | (other, Measured::TooFew(_)) => other,
+            };
+        }
+        Ok(largest)
     }
 }
 

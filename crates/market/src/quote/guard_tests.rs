@@ -39,6 +39,27 @@ fn the_margin_is_what_the_price_moves_in_flight_and_never_less_than_the_least() 
 }
 
 #[test]
+fn the_wildest_of_the_reference_and_the_best_prices_counts() {
+    let mut moves = Moves::new(300);
+    let mut reference = RollingVolatility::new(300);
+    assert_eq!(moves.measured(&reference).unwrap(), Measured::TooFew(0));
+    for at in 0..4_u32 {
+        // The pool's price goes up and down beside a book that stands still.
+        let mut market = view(d("2.39"), d("2.42"));
+        let token = if at % 2 == 0 { d("2400") } else { d("2402.4") };
+        market.amm = Some(AmmView { ledger_index: at, xrp: Drops::new(1_000_000_000), token, trading_fee: 0 });
+        assert!(matches!(moves.measured(&reference).unwrap(), Measured::TooFew(_)), "{at} prices");
+        moves.observe(at * 4, &market).unwrap();
+        reference.observe(at * 4, d("2.405"));
+    }
+    let Measured::Sigma(sigma) = moves.measured(&reference).unwrap() else { panic!("three moves are enough") };
+    assert!(sigma > d("4.9") && sigma < d("5.1"), "10 bps every 4 seconds: {sigma}");
+    let mut wild = RollingVolatility::new(300);
+    (0..12).for_each(|at| wild.observe(at * 4, d(if at % 2 == 0 { "2.4" } else { "2.45" })));
+    assert!(matches!(moves.measured(&wild).unwrap(), Measured::Sigma(sigma) if sigma > d("50")));
+}
+
+#[test]
 fn settings_out_of_range_are_told() {
     let keys = |config: QuoteConfig| config.problems().iter().map(|problem| problem.key).collect::<Vec<_>>();
     let config = QuoteConfig { taking_guard_bps: d("-1"), taking_guard_deviations: d("101"), ..QuoteConfig::default() };
