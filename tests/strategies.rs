@@ -133,6 +133,29 @@ fn a_thin_book_and_a_pool() {
     }
 }
 
+/// The margin is what does it: the same sessions without it take.
+#[test]
+fn without_the_margin_offers_take_from_a_pool_that_others_move() {
+    let mut pool = Scenario::default();
+    (pool.amm.xrp, pool.amm.trading_fee) = (d("500000"), 50);
+    let [(_, guarded), ..] = strategies();
+    let bare = QuoteConfig { taking_guard_bps: d("0"), taking_guard_deviations: d("0"), ..guarded.clone() };
+    let sessions = |quote: &QuoteConfig| {
+        let mut sum = (0, 0);
+        for seed in [3, 5] {
+            let mut runner = Runner::limited(&pool, seed, TRADE_FOR_S, (quote.clone(), limits()));
+            assert!(runner.run(MAX_STEPS));
+            sum = (sum.0 + runner.invariants.took_by_accident().len(), sum.1 + runner.invariants.offers);
+        }
+        println!("{} deviations: {} took, {} offers signed", quote.taking_guard_deviations, sum.0, sum.1);
+        sum
+    };
+    let ((with, offers), (without, _)) = (sessions(&guarded), sessions(&bare));
+    assert_eq!(with, 0);
+    assert!(without > 0, "nothing was tried");
+    assert!(offers > 100, "{offers} offers: it hardly quotes");
+}
+
 fn rate(per_ledger: f64, ledgers: u32) -> Times {
     Times { per_ledger, ledgers, ..Times::default() }
 }

@@ -161,6 +161,7 @@ pub struct Runner {
     pub risk: Vec<RiskNote>,
     orders_config: OrdersConfig,
     feed_config: FeedConfig,
+    outside: Dec,
     scenario: Scenario,
     tickets: u32,
     queue: VecDeque<Event>,
@@ -291,6 +292,7 @@ impl Runner {
             stranger: None,
             invariants,
             feed_config,
+            outside: Dec::zero(),
             signed: Vec::new(),
             risk: Vec::new(),
             scenario: scenario.clone(),
@@ -334,13 +336,23 @@ impl Runner {
     pub fn with_price(mut self, price: ReferenceConfig) -> Runner {
         self.feed_config.price = price;
         self.feed = FeedCore::new(self.feed_config.clone());
-        self.hear_outside("2.4".parse().unwrap());
+        self.hear_outside("2.4".parse().unwrap(), 0);
         self
     }
 
-    fn hear_outside(&mut self, price: Dec) {
+    /// The outside price is the middle that was told of last; for some ledgers of each hundred its source says nothing new.
+    fn outside_moves(&mut self, update: &LedgerUpdate) {
+        let silent_for = (update.ledger.index % 100).saturating_sub(60);
+        match update.view.mid().unwrap() {
+            Some(middle) if silent_for == 0 || silent_for > 15 => self.hear_outside(middle, 0),
+            _ => self.hear_outside(self.outside, 4 * u64::from(silent_for)),
+        }
+    }
+
+    fn hear_outside(&mut self, price: Dec, age_s: u64) {
+        self.outside = price;
         if self.feed_config.price.outside_weight.is_positive() {
-            let reading = Some(OutsideReading { price, age_s: 0 });
+            let reading = Some(OutsideReading { price, age_s });
             self.feed.hear_outside(OutsideNews { reading, heard_ms: self.now_ms, problem: None });
         }
     }
@@ -524,10 +536,7 @@ impl Runner {
     fn update(&mut self, update: &LedgerUpdate) {
         self.updates += 1;
         self.invariants.told(update);
-        // Now and then the source is silent for longer than its price is good for.
-        if let (Some(middle), false) = (update.view.mid().unwrap(), (60..75).contains(&(update.ledger.index % 100))) {
-            self.hear_outside(middle);
-        }
+        self.outside_moves(update);
         let begun = Instant::now();
         let records = self.valuer.on(update, self.now()).unwrap();
         self.spent[Part::Valuer as usize] += begun.elapsed();

@@ -115,7 +115,8 @@ pub enum WithheldReason {
     /// Takers would go to the pool first.
     #[error(
         "the pool (AMM) trades at {pool}, and the price {price} is not better for a taker by amm_min_edge_bps = \
-         {edge_bps}: it would be taken only after the pool; narrow the offset or leave the key out"
+         {edge_bps}: it would be taken only after the pool; narrow the offset, lower taking_guard_deviations if that is \
+         what moved it, or leave the key out"
     )]
     PoolGoesFirst {
         /// The price of the level.
