@@ -11,11 +11,11 @@ use neo_sim::Scenario;
 use neo_sim::faults::{FaultPlan, Times};
 use neo_store::record::{Fill, Flow, FlowCause, Purpose, Record, ValuationSnapshot};
 use runner::Runner;
+use runner::strategies::cases;
 
 const MAX_STEPS: u64 = 3_000_000;
 /// Ten minutes, about 150 ledgers.
 const TRADE_FOR_S: u32 = 600;
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
 /// The ledger in which the fault begins, in the middle of the trading time, and how long it lasts.
 const BEGINS: u32 = 60;
 const LASTS: u32 = 40;
@@ -31,13 +31,13 @@ struct Ended {
     said: Vec<(u32, String)>,
 }
 
-/// Sessions of a few seeds, judged by what must be true of each.
+/// Sessions of a few seeds with every strategy, judged by what must be true of each.
 fn sessions(change: impl Fn(&mut FaultPlan)) -> Vec<Ended> {
     let mut scenario = Scenario::default();
     change(&mut scenario.faults);
-    SEEDS
-        .map(|seed| {
-            let mut runner = Runner::new(&scenario, seed, TRADE_FOR_S).on_a_network().quiet();
+    cases(3, 1)
+        .map(|(_, quote, seed)| {
+            let mut runner = Runner::new(&scenario, seed, TRADE_FOR_S).with_quote(quote).on_a_network().quiet();
             let mut said = Vec::new();
             for _ in 0..MAX_STEPS {
                 if runner.flat {
@@ -60,6 +60,7 @@ impl Ended {
     fn judge(&self, scenario: &Scenario) {
         let (seed, runner) = (self.seed, &self.runner);
         assert!(runner.flat, "seed {seed}: not flat, {:?}", self.said.last());
+        runner.invariants.hold(&format!("seed {seed}"));
         assert_eq!(runner.stranger, None, "seed {seed}");
         let maker = scenario.maker().unwrap();
         let state = runner.node.validated_state();

@@ -16,6 +16,7 @@ use neo_market::{ClearedBy, Dec, Drops, Trigger, TriggerEvent, TripAction};
 use neo_sim::Scenario;
 use neo_store::record::{Purpose, Record};
 use runner::Runner;
+use runner::strategies::cases;
 
 const MAX_STEPS: u64 = 3_000_000;
 
@@ -186,8 +187,9 @@ fn behind_a_rough_node_with_every_trigger_on_nothing_is_quoted_while_one_stands(
         (Trigger::PriceMove, "30", pause),
     ]);
     let mut tripped: BTreeMap<Trigger, usize> = BTreeMap::new();
-    for seed in 1..=4 {
-        let mut runner = Runner::new(&scenario, seed, 1_800).on_a_network().with_risk(risk.clone()).quiet();
+    for (_, quote, seed) in cases(4, 1) {
+        let runner = Runner::new(&scenario, seed, 1_800).on_a_network().with_risk(risk.clone());
+        let mut runner = runner.with_quote(quote).quiet();
         assert!(runner.run(MAX_STEPS), "seed {seed}: not flat");
         nothing_is_quoted_while_one_stands(&runner);
         assert!(!quoted(&runner).is_empty(), "seed {seed}");

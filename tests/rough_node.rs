@@ -1,4 +1,5 @@
-//! A session behind a node with each of the scenario's faults: it trades on, and leaves nothing on the ledger.
+//! A session behind a node with each of the scenario's faults, with every strategy and every source of the price: it trades
+//! on, no quote crosses, takes by accident, passes a limit or rests on old data, and nothing is left on the ledger.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod runner;
@@ -6,10 +7,12 @@ mod runner;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
+use neo_market::ReferenceConfig;
 use neo_sim::Scenario;
 use neo_sim::faults::{FaultPlan, Times};
 use neo_store::record::{FlowCause, Record};
 use runner::Runner;
+use runner::strategies::{cases, limits, prices, strategies};
 
 const MAX_STEPS: u64 = 3_000_000;
 /// Ten minutes, about 150 ledgers.
@@ -19,7 +22,7 @@ fn rate(per_ledger: f64, ledgers: u32) -> Times {
     Times { per_ledger, ledgers, ..Times::default() }
 }
 
-/// Runs sessions of three seeds to their end on a network, and gives the fills of all.
+/// Runs sessions of three seeds and every strategy to their end on a network, and gives the fills of all.
 fn sessions(change: impl Fn(&mut FaultPlan)) -> usize {
     sessions_on(Runner::on_a_network, change)
 }
@@ -31,19 +34,20 @@ fn sessions_on(place: impl Fn(Runner) -> Runner, change: impl Fn(&mut FaultPlan)
 }
 
 fn sessions_in(scenario: &Scenario, place: impl Fn(Runner) -> Runner, look: impl Fn(&Runner)) -> usize {
-    (1..=3)
-        .map(|seed| {
-            let mut runner = place(Runner::new(scenario, seed, TRADE_FOR_S));
+    cases(3, 1)
+        .map(|(name, quote, seed)| {
+            let mut runner = place(Runner::limited(scenario, seed, TRADE_FOR_S, (quote, limits())));
             let flat = runner.run(MAX_STEPS);
             let lines: Vec<&str> = runner.log.lines().collect();
             let tail: Vec<String> =
                 lines.iter().rev().take(12).rev().map(|line| line.chars().take(240).collect()).collect();
-            assert!(flat, "seed {seed}: not flat; the log ends with\n{}", tail.join("\n"));
+            assert!(flat, "{name}, seed {seed}: not flat; the log ends with\n{}", tail.join("\n"));
             for record in &runner.records {
                 if let Record::Flow(flow) = record {
                     assert_eq!(flow.cause, FlowCause::Fee, "seed {seed}: {flow:?}");
                 }
             }
+            runner.invariants.hold(&format!("{name}, seed {seed}"));
             look(&runner);
             runner.records.iter().filter(|record| matches!(record, Record::Fill(_))).count()
         })
@@ -134,4 +138,36 @@ fn a_ledger_that_others_fill() {
 fn other_ticks_and_reserves() {
     assert!(sessions(|plan| (plan.tick_size, plan.tick_size_to) = (rate(0.02, 20), 4)) > 0);
     assert!(sessions(|plan| plan.reserve = rate(0.02, 20)) > 0);
+}
+
+/// Faults of each kind at once, small.
+fn rough(pool: bool) -> Scenario {
+    let mut scenario = Scenario::default();
+    if pool {
+        (scenario.amm.xrp, scenario.amm.trading_fee) = ("500000".parse().unwrap(), 200);
+    }
+    let faults = &mut scenario.faults;
+    (faults.disconnect, faults.behind, faults.gap) = (rate(0.01, 1), rate(0.01, 4), rate(0.01, 1));
+    (faults.messages.lost, faults.messages.delayed) = (0.003, 0.003);
+    (faults.messages.duplicated, faults.messages.reordered) = (0.02, 0.02);
+    faults.never_in = 0.03;
+    scenario
+}
+
+#[test]
+fn every_source_of_the_price_with_every_strategy() {
+    for (source, price) in prices() {
+        let ReferenceConfig { outside_required, .. } = price;
+        for (seed, (name, quote)) in (1..).zip(strategies()) {
+            let what = format!("{source}, {name}");
+            let runner = Runner::limited(&rough(seed % 2 == 0), seed, TRADE_FOR_S, (quote, limits()));
+            let mut runner = runner.with_price(price.clone()).on_a_network();
+            assert!(runner.run(MAX_STEPS), "{what}: not flat");
+            runner.invariants.hold(&what);
+            is_whole(&runner);
+            assert!(runner.invariants.offers > 10, "{what}: {} offers", runner.invariants.offers);
+            let silent = runner.orders.refusal_counts().contains_key("outside_price_too_old");
+            assert!(silent || !outside_required, "{what}: {:?}", runner.orders.refusal_counts());
+        }
+    }
 }

@@ -12,6 +12,7 @@ use neo_sim::Scenario;
 use neo_sim::amount::Value;
 use neo_store::record::{Fill, Order, Record, ValuationSnapshot};
 use runner::Runner;
+use runner::strategies::{cases, strategies};
 
 const MAX_STEPS: u64 = 3_000_000;
 const TRADE_FOR_S: u32 = 600;
@@ -61,9 +62,10 @@ fn run(runner: &mut Runner, scenario: &Scenario) -> usize {
 
 #[test]
 fn with_a_tick_size_what_is_recorded_is_what_rests() {
-    for (seed, tick_size) in [(1, 3), (2, 5), (3, 5), (4, 7), (5, 15)] {
+    let quotes = strategies().into_iter().cycle().map(|(_, quote)| quote);
+    for ((seed, tick_size), quote) in [(1, 3), (2, 5), (3, 5), (4, 7), (5, 15)].into_iter().zip(quotes) {
         let scenario = Scenario { tick_size, ..Scenario::default() };
-        let mut runner = Runner::new(&scenario, seed, TRADE_FOR_S).on_a_network().quiet();
+        let mut runner = Runner::new(&scenario, seed, TRADE_FOR_S).with_quote(quote).on_a_network().quiet();
         let compared = run(&mut runner, &scenario);
         assert!(compared > 20, "seed {seed}, {tick_size} digits: {compared} offers");
     }
@@ -72,9 +74,9 @@ fn with_a_tick_size_what_is_recorded_is_what_rests() {
 #[test]
 fn under_a_transfer_fee_the_books_balance_and_a_bid_costs_no_more_than_its_offset_allows() {
     let rate: Dec = "1.002".parse().unwrap();
-    for seed in 1..=3 {
+    for (_, quote, seed) in cases(3, 1) {
         let scenario = Scenario { tick_size: 6, transfer_rate: 1_002_000_000, ..Scenario::default() };
-        let mut runner = Runner::new(&scenario, seed, TRADE_FOR_S).on_a_network().quiet();
+        let mut runner = Runner::new(&scenario, seed, TRADE_FOR_S).with_quote(quote).on_a_network().quiet();
         run(&mut runner, &scenario);
         let (orders, fills) = (orders(&runner.records), fills(&runner.records));
         for fill in fills.iter().filter(|fill| fill.side == Side::Bid && fill.xrp > Drops::ZERO) {

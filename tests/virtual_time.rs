@@ -8,17 +8,19 @@ use std::collections::BTreeSet;
 use neo_ledger::keys::{Algorithm, Keypair};
 use neo_ledger::tx::{ASF_DEFAULT_RIPPLE, Body, TF_IMMEDIATE_OR_CANCEL, Transaction};
 use neo_ledger::types::{Amount, LedgerTime};
-use neo_market::{Dec, Drops, Side};
+use neo_market::{Dec, Drops, QuoteConfig, Side};
 use neo_sim::{Node, Scenario};
 use neo_store::record::{OrderState, Purpose, Record, SnapshotKind, ValuationSnapshot};
+use runner::strategies::{cases, strategies};
 use runner::{Event, Fate, Runner};
 use serde_json::json;
 
 const MAX_STEPS: u64 = 3_000_000;
 
-fn session(seed: u64, trade_for_s: u32) -> Runner {
-    let mut runner = Runner::new(&Scenario::default(), seed, trade_for_s);
+fn session(quote: &QuoteConfig, seed: u64, trade_for_s: u32) -> Runner {
+    let mut runner = Runner::new(&Scenario::default(), seed, trade_for_s).with_quote(quote.clone());
     assert!(runner.run(MAX_STEPS), "seed {seed}: not flat; the log ends with\n{}", tail(&runner.log));
+    runner.invariants.hold(&format!("seed {seed}"));
     runner
 }
 
@@ -83,16 +85,18 @@ fn sums(runner: &Runner) -> ((Drops, Dec), (Drops, Dec)) {
 
 #[test]
 fn the_same_seed_gives_the_same_log_byte_for_byte() {
-    let (one, two) = (session(7, 600), session(7, 600));
-    assert!(one.log == two.log, "two runs of one seed differ");
-    assert_ne!(one.log, session(8, 600).log, "the seed drives nothing");
-    assert!(!fills(&one).is_empty());
+    for (name, quote) in strategies() {
+        let (one, two) = (session(&quote, 7, 600), session(&quote, 7, 600));
+        assert!(one.log == two.log, "{name}: two runs of one seed differ");
+        assert_ne!(one.log, session(&quote, 8, 600).log, "{name}: the seed drives nothing");
+        assert!(!fills(&one).is_empty(), "{name}");
+    }
 }
 
 #[test]
 fn every_fill_is_recorded_once_and_the_books_balance_to_the_last_digit() {
-    for seed in 1..=5 {
-        let runner = session(seed, 1_200);
+    for (_, quote, seed) in cases(5, 2) {
+        let runner = session(&quote, seed, 1_200);
         let fills = fills(&runner);
         let keys: BTreeSet<_> = fills.iter().map(|fill| (&fill.tx_hash, fill.offer_sequence)).collect();
         assert_eq!(keys.len(), fills.len(), "seed {seed}: a fill is recorded twice");
@@ -104,7 +108,12 @@ fn every_fill_is_recorded_once_and_the_books_balance_to_the_last_digit() {
 
 #[test]
 fn every_offer_ends_and_no_quote_of_ours_takes() {
-    let runner = session(3, 1_200);
+    for (_, quote) in strategies() {
+        every_offer_ends(&session(&quote, 3, 1_200));
+    }
+}
+
+fn every_offer_ends(runner: &Runner) {
     let mut open = BTreeSet::new();
     for record in &runner.records {
         match record {
@@ -127,8 +136,9 @@ fn every_offer_ends_and_no_quote_of_ours_takes() {
 
 #[test]
 fn cuts_and_doubled_messages_lose_no_fill_and_double_none() {
-    for seed in 1..=3 {
-        let mut runner = Runner::new(&Scenario::default(), seed, 1_200).with_fault(Box::new(move |step, event| {
+    for (_, quote, seed) in cases(3, 2) {
+        let runner = Runner::new(&Scenario::default(), seed, 1_200).with_quote(quote);
+        let mut runner = runner.with_fault(Box::new(move |step, event| {
             match event {
                 // Every validated message may come twice, as it does from a node with overlapping subscriptions.
                 Event::FromNode(text) if text.contains("\"type\":\"transaction\"") && step % 3 == 0 => Fate::Doubled,
@@ -147,6 +157,7 @@ fn cuts_and_doubled_messages_lose_no_fill_and_double_none() {
         }
         assert!(runner.flat, "seed {seed}: the log ends with\n{}", tail(&runner.log));
         assert!(cuts >= 3, "seed {seed}: {cuts} cuts in {steps} steps");
+        runner.invariants.hold(&format!("seed {seed}"));
         let keys: BTreeSet<_> = fills(&runner).iter().map(|fill| (fill.tx_hash.clone(), fill.offer_sequence)).collect();
         assert_eq!(keys.len(), fills(&runner).len(), "seed {seed}: a fill is recorded twice");
         let (explained, changed) = sums(&runner);
@@ -156,12 +167,13 @@ fn cuts_and_doubled_messages_lose_no_fill_and_double_none() {
 
 #[test]
 fn lost_and_late_messages_of_the_node_lose_no_fill_and_double_none() {
-    for seed in 1..=3 {
+    for (_, quote, seed) in cases(3, 2) {
         let mut rolls = u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15_u64);
         let mut suffered = (0, 0);
         let counts = std::rc::Rc::new(std::cell::RefCell::new((0, 0)));
         let counted = std::rc::Rc::clone(&counts);
-        let mut runner = Runner::new(&Scenario::default(), seed, 1_200).with_fault(Box::new(move |_, event| {
+        let runner = Runner::new(&Scenario::default(), seed, 1_200).with_quote(quote);
+        let mut runner = runner.with_fault(Box::new(move |_, event| {
             let Event::FromNode(text) = event else { return Fate::Arrives };
             rolls ^= rolls << 13;
             rolls ^= rolls >> 7;
@@ -184,6 +196,7 @@ fn lost_and_late_messages_of_the_node_lose_no_fill_and_double_none() {
         assert!(runner.run(MAX_STEPS), "seed {seed}: the log ends with\n{}", tail(&runner.log));
         let (lost, late) = *counts.borrow();
         assert!(lost > 20 && late > 20, "{lost} lost, {late} late");
+        runner.invariants.hold(&format!("seed {seed}"));
         let keys: BTreeSet<_> = fills(&runner).iter().map(|fill| (fill.tx_hash.clone(), fill.offer_sequence)).collect();
         assert_eq!(keys.len(), fills(&runner).len(), "seed {seed}: a fill is recorded twice");
         let (explained, changed) = sums(&runner);
@@ -203,18 +216,18 @@ fn used_tickets(runner: &Runner) -> BTreeSet<u32> {
 #[test]
 fn with_tickets_cancels_go_past_lost_submissions_and_everything_balances() {
     let mut by_ticket = 0;
-    for seed in 1..=3 {
+    for (_, quote, seed) in cases(3, 2) {
         let mut submissions = seed;
-        let mut runner = Runner::ticketed(&Scenario::default(), seed, 1_200, 2).on_a_network().with_fault(Box::new(
-            move |_, event| {
-                // One submission in seven never gets to the node, and whatever is signed after it waits for it to die.
-                let Event::Submit(_) = event else { return Fate::Arrives };
-                submissions += 1;
-                if submissions % 7 == 0 { Fate::Lost } else { Fate::Arrives }
-            },
-        ));
+        let runner = Runner::ticketed(&Scenario::default(), seed, 1_200, 2).with_quote(quote).on_a_network();
+        let mut runner = runner.with_fault(Box::new(move |_, event| {
+            // One submission in seven never gets to the node, and whatever is signed after it waits for it to die.
+            let Event::Submit(_) = event else { return Fate::Arrives };
+            submissions += 1;
+            if submissions % 7 == 0 { Fate::Lost } else { Fate::Arrives }
+        }));
         assert!(runner.run(MAX_STEPS), "seed {seed}: the log ends with\n{}", tail(&runner.log));
         assert_eq!(runner.stranger, None, "seed {seed}");
+        runner.invariants.hold(&format!("seed {seed}"));
         let keys: BTreeSet<_> = fills(&runner).iter().map(|fill| (fill.tx_hash.clone(), fill.offer_sequence)).collect();
         assert_eq!(keys.len(), fills(&runner).len(), "seed {seed}: a fill is recorded twice");
         let (explained, changed) = sums(&runner);
@@ -234,8 +247,8 @@ fn with_tickets_cancels_go_past_lost_submissions_and_everything_balances() {
 
 #[test]
 fn after_a_kill_the_tickets_are_taken_over_and_no_stranger_is_seen() {
-    for seed in 1..=3 {
-        let mut before = Runner::ticketed(&Scenario::default(), seed, 100_000, 2);
+    for (_, quote, seed) in cases(3, 2) {
+        let mut before = Runner::ticketed(&Scenario::default(), seed, 100_000, 2).with_quote(quote);
         let tickets = |runner: &Runner| runner.node.validated_state().account(maker().address()).unwrap().ticket_count;
         for _ in 0..MAX_STEPS {
             before.step();
@@ -245,6 +258,7 @@ fn after_a_kill_the_tickets_are_taken_over_and_no_stranger_is_seen() {
         }
         let mut after = before.killed(12, 120);
         assert!(after.run(MAX_STEPS), "seed {seed}: not flat; the log ends with\n{}", tail(&after.log));
+        after.invariants.hold(&format!("seed {seed}"));
         assert_eq!(after.stranger, None, "seed {seed}");
         let makes = |record: &&Record| matches!(record, Record::Intent(intent) if intent.purpose == Purpose::Ticket);
         assert_eq!(after.records.iter().filter(makes).count(), 0, "seed {seed}: they were there");
@@ -259,12 +273,13 @@ fn after_a_kill_the_tickets_are_taken_over_and_no_stranger_is_seen() {
 #[test]
 fn with_the_record_lost_only_cancels_leave_and_nothing_is_left_on_the_ledger() {
     let mut cancelled = 0;
-    for steps in [150, 400, 1_000, 1_001, 1_003, 1_007, 1_013, 4_000] {
-        let mut runner = Runner::new(&Scenario::default(), 11, 36_000);
+    for (quote, steps) in moments() {
+        let mut runner = Runner::new(&Scenario::default(), 11, 36_000).with_quote(quote);
         (0..steps).for_each(|_| runner.step());
         runner.lose_record();
         let recorded = intents(&runner);
         assert!(runner.run(MAX_STEPS), "lost at step {steps}: not flat\n{}", tail(&runner.log));
+        runner.invariants.hold(&format!("at step {steps}"));
         assert_eq!(intents(&runner), recorded, "lost at step {steps}: something new was signed for the record");
         cancelled += runner.unrecorded.len();
         // A hole in the account's numbers would have to be waited for until the transactions die.
@@ -275,15 +290,22 @@ fn with_the_record_lost_only_cancels_leave_and_nothing_is_left_on_the_ledger() {
 
 #[test]
 fn orders_that_are_taken_over_send_no_quote_any_more_and_leave_nothing() {
-    for steps in [150, 400, 1_000, 1_001, 1_003, 1_007, 1_013, 4_000] {
-        let mut runner = Runner::new(&Scenario::default(), 12, 36_000);
+    for (quote, steps) in moments() {
+        let mut runner = Runner::new(&Scenario::default(), 12, 36_000).with_quote(quote);
         (0..steps).for_each(|_| runner.step());
         runner.take_orders_over();
         let before = runner.records.len();
         assert!(runner.run(MAX_STEPS), "taken over at step {steps}: not flat\n{}", tail(&runner.log));
+        runner.invariants.hold(&format!("at step {steps}"));
         let quotes = runner.records[before..].iter().filter(|record| matches!(record, Record::Order(_))).count();
         assert_eq!(quotes, 0, "taken over at step {steps}");
     }
+}
+
+/// Steps at which something is lost, with every strategy: a model quotes from its tenth move on.
+fn moments() -> Vec<(QuoteConfig, u32)> {
+    let steps = [150, 400, 1_000, 1_001, 1_003, 1_007, 1_013, 4_000];
+    strategies().into_iter().flat_map(|(_, quote)| steps.map(|steps| (quote.clone(), steps))).collect()
 }
 
 fn intents(runner: &Runner) -> usize {
@@ -292,19 +314,26 @@ fn intents(runner: &Runner) -> usize {
 
 #[test]
 fn a_valuer_that_goes_on_from_the_record_writes_what_the_first_would_have_written() {
-    let whole = session(5, 600);
-    for steps in [600, 2_000, 3_001] {
-        let mut runner = Runner::new(&Scenario::default(), 5, 600);
-        (0..steps).for_each(|_| runner.step());
-        runner.replace_valuer();
-        assert!(runner.run(MAX_STEPS));
-        assert!(whole.records == runner.records, "another valuer from step {steps} on writes another record");
+    for (name, quote) in strategies() {
+        let whole = session(&quote, 5, 600);
+        for steps in [600, 2_000, 3_001] {
+            let mut runner = Runner::new(&Scenario::default(), 5, 600).with_quote(quote.clone());
+            (0..steps).for_each(|_| runner.step());
+            runner.replace_valuer();
+            assert!(runner.run(MAX_STEPS));
+            let same = whole.records == runner.records;
+            assert!(same, "{name}: another valuer from step {steps} on writes another record");
+        }
     }
 }
 
 /// Steps until the engine has quotes on the ledger and `fills` fills, without a transaction in flight.
 fn trading(scenario: &Scenario, seed: u64, fills_wanted: usize) -> Runner {
-    let mut runner = Runner::new(scenario, seed, 100_000);
+    trading_as(&QuoteConfig::default(), scenario, seed, fills_wanted)
+}
+
+fn trading_as(quote: &QuoteConfig, scenario: &Scenario, seed: u64, fills_wanted: usize) -> Runner {
+    let mut runner = Runner::new(scenario, seed, 100_000).with_quote(quote.clone());
     for _ in 0..MAX_STEPS {
         runner.step();
         if fills(&runner).len() >= fills_wanted && runner.orders.quotes().len() == 4 && runner.orders.in_flight() == 0 {
@@ -317,14 +346,15 @@ fn trading(scenario: &Scenario, seed: u64, fills_wanted: usize) -> Runner {
 #[test]
 fn after_a_kill_offers_are_swept_and_missed_fills_recorded_before_the_first_quote() {
     let (mut missed, mut swept_in_all) = (0, 0);
-    for seed in 1..=6 {
-        let before = trading(&Scenario::default(), seed, 3);
+    for (_, quote, seed) in cases(6, 2) {
+        let before = trading_as(&quote, &Scenario::default(), seed, 3);
         let known: BTreeSet<String> = fills(&before).iter().map(|fill| fill.tx_hash.clone()).collect();
         let died_at = before.node.ledger_index();
         let mut after = before.killed(12, 120);
         let left: BTreeSet<u32> = standing(&after.node).into_iter().map(|(sequence, _)| sequence).collect();
         let begins_at = after.node.ledger_index();
         assert!(after.run(MAX_STEPS), "seed {seed}: not flat; the log ends with\n{}", tail(&after.log));
+        after.invariants.hold(&format!("seed {seed}"));
 
         let position = |wanted: &dyn Fn(&Record) -> bool| after.records.iter().position(wanted);
         let first_quote = position(&|record| matches!(record, Record::Order(_))).expect("it quotes");

@@ -8,6 +8,8 @@ pub mod core;
 mod delays;
 mod desired;
 pub mod fees;
+mod last_look;
+mod latency;
 mod missing;
 mod not_quoted;
 mod overtaking;

@@ -4,9 +4,17 @@
 //!
 //! This is the seam for fault simulation and replay: every message between two cores passes through [`Runner::step`],
 //! where it can be lost, delayed, doubled or reordered by a [`Fault`].
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, reason = "test support")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    dead_code,
+    reason = "test support"
+)]
 
 pub mod invariants;
+pub mod strategies;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
@@ -19,13 +27,14 @@ use neo_actors::feed::nodes::Parting;
 use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, RiskNote, Submission, SubmissionReply};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersInput};
 use neo_actors::orders::watch::WatchStart;
+use neo_actors::outside::OutsideNews;
 use neo_actors::valuer::core::{ValuerCore, ValuerState};
 use neo_ledger::keys::Keypair;
 use neo_ledger::types::{Hash, LedgerTime};
 use neo_ledger::{own, request};
-use neo_market::Drops;
 use neo_market::quote::QuoteConfig;
 use neo_market::risk::RiskConfig;
+use neo_market::{Dec, Drops, OutsideReading, ReferenceConfig};
 use neo_sim::{ConnectionId, Node, Scenario};
 use neo_store::record::{IntentState, Order, OrderState, Processor, Record};
 
@@ -151,6 +160,8 @@ pub struct Runner {
     /// What the triggers did.
     pub risk: Vec<RiskNote>,
     orders_config: OrdersConfig,
+    feed_config: FeedConfig,
+    outside: Dec,
     scenario: Scenario,
     tickets: u32,
     queue: VecDeque<Event>,
@@ -194,8 +205,10 @@ impl Runner {
             self.node.disconnect(connection);
         }
         self.accept(ledgers);
-        let settings = (QuoteConfig::default(), RiskConfig::default());
-        Runner::on(self.node, &self.scenario, trade_for_s, &self.records, settings, self.tickets)
+        let settings = (self.orders_config.quote.clone(), RiskConfig::default());
+        let mut next = Runner::on(self.node, &self.scenario, trade_for_s, &self.records, settings, self.tickets);
+        next.invariants.go_on_from(&self.invariants);
+        next
     }
 
     /// Closes ledgers without the engine.
@@ -222,10 +235,11 @@ impl Runner {
         tickets: u32,
     ) -> Runner {
         let known = Known::of(before);
-        let limits = risk.clone();
+        let invariants =
+            Invariants::new(Keypair::from_seed(&neo_sim::maker_seed()).unwrap().address(), quote.clone(), risk.clone());
         let key = Keypair::from_seed(&neo_sim::maker_seed()).unwrap();
         let token = scenario.token();
-        let feed = FeedCore::new(FeedConfig {
+        let feed_config = FeedConfig {
             account: key.address(),
             token,
             network_id: scenario.network_id,
@@ -241,8 +255,8 @@ impl Runner {
             audit_ledgers: 16,
             last_processed: known.last_processed,
             refetch_from: None,
-        });
-        let maker = key.address();
+        };
+        let feed = FeedCore::new(feed_config.clone());
         let orders_config = OrdersConfig {
             token,
             network_id: scenario.network_id,
@@ -276,7 +290,9 @@ impl Runner {
             elapsed: false,
             unrecorded: Vec::new(),
             stranger: None,
-            invariants: Invariants::new(maker, limits),
+            invariants,
+            feed_config,
+            outside: Dec::zero(),
             signed: Vec::new(),
             risk: Vec::new(),
             scenario: scenario.clone(),
@@ -296,9 +312,49 @@ impl Runner {
     /// Limits and triggers of its own.
     pub fn with_risk(mut self, risk: RiskConfig) -> Runner {
         self.orders_config.risk = risk;
+        self.configured()
+    }
+
+    /// Quotes in its own way.
+    pub fn with_quote(mut self, quote: QuoteConfig) -> Runner {
+        assert_eq!(quote.problems(), []);
+        self.orders_config.quote = quote;
+        self.configured()
+    }
+
+    /// Before its first step.
+    fn configured(mut self) -> Runner {
         let key = Keypair::from_seed(&neo_sim::maker_seed()).unwrap();
+        let (quote, risk) = (self.orders_config.quote.clone(), self.orders_config.risk.clone());
+        let before = std::mem::replace(&mut self.invariants, Invariants::new(key.address(), quote, risk));
+        self.invariants.go_on_from(&before);
         self.orders = OrdersCore::new(self.orders_config.clone(), key);
         self
+    }
+
+    /// Has a reference price of its own. Where an outside price counts, it is the middle that was told of last.
+    pub fn with_price(mut self, price: ReferenceConfig) -> Runner {
+        self.feed_config.price = price;
+        self.feed = FeedCore::new(self.feed_config.clone());
+        self.hear_outside("2.4".parse().unwrap(), 0);
+        self
+    }
+
+    /// The outside price is the middle that was told of last; for some ledgers of each hundred its source says nothing new.
+    fn outside_moves(&mut self, update: &LedgerUpdate) {
+        let silent_for = (update.ledger.index % 100).saturating_sub(60);
+        match update.view.mid().unwrap() {
+            Some(middle) if silent_for == 0 || silent_for > 15 => self.hear_outside(middle, 0),
+            _ => self.hear_outside(self.outside, 4 * u64::from(silent_for)),
+        }
+    }
+
+    fn hear_outside(&mut self, price: Dec, age_s: u64) {
+        self.outside = price;
+        if self.feed_config.price.outside_weight.is_positive() {
+            let reading = Some(OutsideReading { price, age_s });
+            self.feed.hear_outside(OutsideNews { reading, heard_ms: self.now_ms, problem: None });
+        }
     }
 
     /// Lets messages suffer.
@@ -479,6 +535,8 @@ impl Runner {
 
     fn update(&mut self, update: &LedgerUpdate) {
         self.updates += 1;
+        self.invariants.told(update);
+        self.outside_moves(update);
         let begun = Instant::now();
         let records = self.valuer.on(update, self.now()).unwrap();
         self.spent[Part::Valuer as usize] += begun.elapsed();

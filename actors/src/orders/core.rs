@@ -9,7 +9,7 @@
 //! `missing` says what is unknown after a hole in the history, `tickets` are the numbers for cancels that must not wait,
 //! `suspects` are offers that nobody owns yet, `stranger` is what others did with our key, `desired` is what is to stand,
 //! `quoting` decides what to change, `token_rules` what the issuer forbids, `refusals` what waits after the ledger's no,
-//! `delays` what waits after a fill, `not_quoted` counts what is left out, `watch` measures for the triggers, `sending`
+//! `delays` what waits after a fill, `latency` how long offers take, `last_look` what is too late to leave, `not_quoted` counts what is left out, `watch` measures for the triggers, `sending`
 //! signs and sends.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use neo_ledger::keys::{Keypair, SignError};
 use neo_ledger::types::{Hash, LedgerTime, Token};
 use neo_market::model::RollingVolatility;
-use neo_market::quote::QuoteConfig;
+use neo_market::quote::{Moves, QuoteConfig};
 use neo_market::risk::RiskConfig;
 use neo_market::{AmountError, Dec, Drops, Side};
 use neo_store::record::{IntentState, OrderState, Processor, Purpose, Record};
@@ -28,6 +28,8 @@ use super::adopt::Adoptable;
 use super::audit::Audits;
 use super::delays::FillDelays;
 use super::fees::{FeeBudget, FeePaid};
+use super::last_look::Market;
+use super::latency::Latency;
 use super::not_quoted::NotQuoted;
 use super::refusals::Refusals;
 use super::settle::intent_update;
@@ -248,6 +250,10 @@ pub struct OrdersCore {
     pub(super) delays: FillDelays,
     /// Of the reference price; measured anew in each session.
     pub(super) volatility: RollingVolatility,
+    /// Of the best prices; measured anew in each session.
+    pub(super) moves: Moves,
+    pub(super) latency: Latency,
+    pub(super) market: Market,
     pub(super) not_quoted: NotQuoted,
     /// Ledgers that may have closed since the last one that was heard of.
     pub(super) unheard_ledgers: u32,
@@ -277,6 +283,7 @@ impl OrdersCore {
     #[must_use]
     pub fn new(config: OrdersConfig, key: Keypair) -> OrdersCore {
         let volatility = RollingVolatility::new(config.quote.volatility_window_s);
+        let moves = Moves::new(config.quote.volatility_window_s);
         let tickets = Tickets::new(config.cancel_tickets);
         OrdersCore {
             inherited: config.unsettled.iter().copied().collect(),
@@ -310,6 +317,9 @@ impl OrdersCore {
             refusals: Refusals::default(),
             delays: FillDelays::default(),
             volatility,
+            moves,
+            latency: Latency::default(),
+            market: Market::default(),
             not_quoted: NotQuoted::default(),
             unheard_ledgers: 0,
             token_rules: TokenRules::default(),
@@ -590,7 +600,11 @@ impl OrdersCore {
     ) -> Result<(), OrdersError> {
         let mid_before = self.mid;
         // A feed that was started again may tell of what was told before. Lower numbers are another ledger's.
-        let known = if update.ledger.index < self.ledger_index { 0 } else { self.ledger_index };
+        let goes_back = update.ledger.index < self.ledger_index;
+        let known = if goes_back { 0 } else { self.ledger_index };
+        if goes_back {
+            self.forget_the_market();
+        }
         self.ledger_index = update.ledger.index;
         self.close_time = update.ledger.close_time;
         // What the first update brings happened before this session: offers are swept, nobody is accused.
@@ -638,9 +652,10 @@ impl OrdersCore {
             by: Processor::Orders,
         });
         effects.push(OrdersEffect::Record(records));
-        self.send_again(now, effects);
         self.mid = update.view.mid()?;
-        self.measure(update);
+        self.measure(update)?;
+        self.look_at(&update.view)?;
+        self.send_again(now, effects);
         self.unheard_ledgers = 0;
         self.watch_ledger(update, now, effects)?;
         self.check_elapsed(effects);
@@ -659,6 +674,16 @@ impl OrdersCore {
             effects.push(OrdersEffect::Record(refused));
         }
         done
+    }
+
+    /// Ledger numbers have gone back: it is another world. What was measured and what waits is of the old one, whose
+    /// numbers and times may be hours ahead.
+    fn forget_the_market(&mut self) {
+        self.volatility = RollingVolatility::new(self.config.quote.volatility_window_s);
+        self.moves = Moves::new(self.config.quote.volatility_window_s);
+        self.latency = Latency::default();
+        self.delays = FillDelays::default();
+        self.refusals = Refusals::default();
     }
 
     /// Why nothing is to be quoted: the operator's pause, or a trigger.

@@ -173,9 +173,10 @@ fn quoting() -> (Bench, Vec<Intent>) {
     quoting_on(Bench::new(1))
 }
 
-/// Lost history is worth a pause of its own, which is not looked at here.
+/// Lost history is worth a pause of its own, and a market that leaps a margin; neither is looked at here.
 fn blind_to_gaps(orphan_reads: u32) -> Bench {
     let mut config = core(1).config;
+    config.quote.taking_guard_deviations = Dec::zero();
     config.orphan_reads = orphan_reads;
     config.risk.triggers.rule_mut(neo_market::Trigger::Gap).limit = Dec::zero();
     Bench { core: OrdersCore::new(config, key()), effects: Vec::new() }
@@ -807,6 +808,8 @@ mod codes;
 mod rules;
 #[path = "shaping_tests.rs"]
 mod shaping;
+#[path = "taking_tests.rs"]
+mod taking;
 
 #[test]
 fn an_audit_tells_of_entries_that_the_owner_count_does_not_hold() {

@@ -76,17 +76,23 @@ impl OrdersCore {
         let shaped = || {
             let shape = Shape::of((view, reference), balances, self.volatility.measured()?, skew, config)?;
             let (rules, reference, shape) = (self.token_rules.issuer(), Some(reference), Some(shape));
-            quote::desired_under(view, &funds, config, Conditions { rules, skew, reference, shape, largest })
+            let guard_bps = self.market.guard_bps;
+            let conditions = Conditions { rules, skew, reference, shape, largest, guard_bps };
+            quote::desired_under(view, &funds, config, conditions)
         };
         Ok(shaped().map_err(|reason: NoQuote| (reason.kind(), reason.to_string())))
     }
 
-    /// The reference of a ledger counts for the volatility, if it is of a view of this very ledger.
-    pub(super) fn measure(&mut self, update: &LedgerUpdate) {
+    /// The reference and the best prices of a ledger count for the volatility, if they are of a view of this very ledger.
+    pub(super) fn measure(&mut self, update: &LedgerUpdate) -> Result<(), AmountError> {
         let fresh = update.view.ledger_index == update.ledger.index;
-        if let (true, Ok(reference)) = (fresh, &update.reference) {
+        if !fresh {
+            return Ok(());
+        }
+        if let Ok(reference) = &update.reference {
             self.volatility.observe(update.ledger.close_time.0, reference.price);
         }
+        self.moves.observe(update.ledger.close_time.0, &update.view)
     }
 }
 

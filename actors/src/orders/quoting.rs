@@ -74,7 +74,11 @@ impl OrdersCore {
             let Some(action) = self.within_budget(action, at) else { continue };
             let state = self.risk_state(update, balances, desired)?;
             match limits.check(action, &state) {
-                Ok(approved) => self.act(approved.into_action(), now, batch)?,
+                Ok(approved) => {
+                    let action = approved.into_action();
+                    self.note_moved(&action, desired, at);
+                    self.act(action, now, batch)?;
+                }
                 Err(refused) => {
                     let (side, level) = refused.action.slot();
                     let reason = refused.reason.to_string();
@@ -95,6 +99,17 @@ impl OrdersCore {
             }
         }
         Ok(())
+    }
+
+    /// A new offer that stands farther out than its level is counted, as one that is left out is.
+    fn note_moved(&mut self, action: &Action, desired: Option<&Desired>, at: At) {
+        if matches!(action, Action::Cancel { .. }) {
+            return;
+        }
+        let (side, level) = action.slot();
+        if let Some(moved) = desired.and_then(|desired| desired.moved(side, level)) {
+            self.not_quoted.note("taking_guard", Some(side), Some(level), &moved.to_string(), at);
+        }
     }
 
     pub(super) fn at(&self, now: DateTime<Utc>) -> At {

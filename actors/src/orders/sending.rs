@@ -294,6 +294,7 @@ impl OrdersCore {
             return Err(OrdersError::RecordLost { reason: reason.clone() });
         }
         self.awaited.remove(&durable.batch);
+        self.take_a_last_look(now, effects)?;
         let mut records = Vec::new();
         let submissions = self.hand_over(durable.batch);
         for submission in &submissions {
@@ -337,10 +338,19 @@ impl OrdersCore {
         if is_news { self.overtake(now, effects) } else { Ok(()) }
     }
 
-    /// Sends what no node has answered for again: the same blob, so it can only ever count once.
+    /// Sends what no node has answered for again: the same blob, so it can only ever count once. An offer that would take
+    /// by now is left to its end, or to a market that has moved away.
     pub(super) fn send_again(&mut self, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) {
+        let unanswered = self.in_flight.iter().filter(|(_, tx)| tx.sending == Sending::Unanswered);
+        let looked: Vec<_> =
+            unanswered.map(|(sequence, flight)| (*sequence, self.too_late(*sequence, flight))).collect();
         let mut records = Vec::new();
-        for flight in self.in_flight.values_mut().filter(|tx| tx.sending == Sending::Unanswered) {
+        for (sequence, late) in looked {
+            if let Some(late) = late {
+                self.note_too_late(&late, now);
+                continue;
+            }
+            let Some(flight) = self.in_flight.get_mut(&sequence) else { continue };
             flight.sending = Sending::AwaitsReply;
             records.push(intent_update(&flight.hash, IntentState::Submitted, None, None, now));
             effects.push(OrdersEffect::Submit(Submission { hash: flight.hash, blob: flight.blob.clone() }));

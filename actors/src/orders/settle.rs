@@ -78,6 +78,7 @@ impl OrdersCore {
             Purpose::Cancel => return self.settle_cancel(flight, succeeded),
             Purpose::Ticket => return self.settle_tickets(flight, transaction, succeeded),
         }
+        self.latency.included(flight.signed_ledger, transaction.ledger_index);
         if let Some((side, _)) = flight.level {
             self.refusals.hear(side, &transaction.result, transaction.ledger_index);
         }

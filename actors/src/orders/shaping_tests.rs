@@ -5,18 +5,18 @@ use neo_market::{AmmView, Strategy};
 
 use super::*;
 
-fn with(change: impl FnOnce(&mut OrdersConfig)) -> Bench {
+pub(super) fn with(change: impl FnOnce(&mut OrdersConfig)) -> Bench {
     let mut config = core(1).config;
     change(&mut config);
     Bench { core: OrdersCore::new(config, key()), effects: Vec::new() }
 }
 
-fn dec(text: &str) -> Dec {
+pub(super) fn dec(text: &str) -> Dec {
     text.parse().unwrap()
 }
 
 /// A ledger whose middle is `mid`, with nothing else in it.
-fn priced(index: u32, sequence: u32, mid: &str) -> LedgerUpdate {
+pub(super) fn priced(index: u32, sequence: u32, mid: &str) -> LedgerUpdate {
     let mut update = update(index, sequence, vec![], None);
     let level = |price: Dec| vec![BookLevel { price, size: Drops::new(1_000_000_000) }];
     let (mid, half) = (dec(mid), dec("0.02"));
@@ -27,7 +27,7 @@ fn priced(index: u32, sequence: u32, mid: &str) -> LedgerUpdate {
 }
 
 /// Everything that was signed rests from this ledger on.
-fn rest(bench: &mut Bench, index: u32, mid: &str, intents: &[Intent]) {
+pub(super) fn rest(bench: &mut Bench, index: u32, mid: &str, intents: &[Intent]) {
     let created = |intent: &Intent| {
         let side = bench.core.offers.get(&intent.sequence).map_or(Side::Bid, |offer| offer.side);
         included(intent, index, "tesSUCCESS", vec![change(intent.sequence, side, OfferChangeKind::Created)])
@@ -39,7 +39,7 @@ fn rest(bench: &mut Bench, index: u32, mid: &str, intents: &[Intent]) {
 }
 
 /// A stranger's transaction that fills an offer of ours wholly.
-fn fill(sequence: u32, side: Side, index: u32) -> OwnTransaction {
+pub(super) fn fill(sequence: u32, side: Side, index: u32) -> OwnTransaction {
     let placed = Intent {
         tx_hash: Hash([index as u8; 32]).to_string(),
         purpose: Purpose::Place,

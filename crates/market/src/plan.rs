@@ -1,6 +1,6 @@
 //! What to send so that the offers in the book become the desired ones.
 
-use crate::quote::{BPS, Desired, Quote, QuoteConfig, crosses};
+use crate::quote::{BPS, Desired, Moved, Quote, QuoteConfig, crosses};
 use crate::{AmountError, Dec, Drops, Rounding, Side};
 
 /// A resting price this many tolerances off is stale: it is replaced without waiting for the refresh.
@@ -71,7 +71,8 @@ impl Action {
 /// - its price is off by more than five tolerances, or
 /// - it has rested `refresh_ledgers` and its price or size is off by more than its tolerance;
 ///
-/// otherwise it is kept, and keeps its place in the queue. Of several offers on one level only the newest can stay.
+/// otherwise it is kept, and keeps its place in the queue. For a quote that was moved away from the market, every price
+/// between its own and the one it was moved to is right: what rests nearer takes nothing, and is not chased away. Of several offers on one level only the newest can stay.
 /// `close_time_s` is the close time of the ledger `ledger_index`, on the same scale as [`Resting::expires_at_s`].
 #[must_use]
 pub fn plan(
@@ -88,7 +89,7 @@ pub fn plan(
         if busy.contains(&(side, level)) {
             continue;
         }
-        let quote = desired.and_then(|desired| desired.quote(side, level));
+        let quote = desired.and_then(|desired| Target::of(desired, side, level));
         let mut here: Vec<&Resting> = resting.iter().filter(|r| r.side == side && r.level == level).collect();
         here.sort_by_key(|r| std::cmp::Reverse(r.offer_sequence));
         plan_level(quote, &here, now, config, &mut actions);
@@ -116,7 +117,8 @@ pub fn withdrawals(
         Action::Place(_) => None,
         Action::Cancel { .. } => Some(action),
         Action::Replace { offer_sequence, quote } => {
-            let stale = |r: &&Resting| r.offer_sequence == offer_sequence && wrong_price(r, &quote, now, config);
+            let target = Target::of(desired?, quote.side, quote.level)?;
+            let stale = |r: &&Resting| r.offer_sequence == offer_sequence && wrong_price(r, target, now, config);
             let Resting { side, level, .. } = *resting.iter().find(stale)?;
             Some(Action::Cancel { offer_sequence, side, level })
         }
@@ -129,6 +131,26 @@ fn in_the_way(desired: Option<&Desired>, resting: &[Resting]) -> Option<Side> {
     let quotes = &desired?.quotes;
     let meets = |offer: &&Resting| quotes.iter().any(|q| q.side != offer.side && crosses(q.side, q.price, offer.price));
     resting.iter().find(meets).map(|offer| offer.side)
+}
+
+/// What is desired for a level: the quote that a new offer is, and the price that one which rests may have as well.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    quote: &'a Quote,
+    own: Dec,
+}
+
+impl Target<'_> {
+    fn of(desired: &Desired, side: Side, level: u8) -> Option<Target<'_>> {
+        let quote = desired.quote(side, level)?;
+        Some(Target { quote, own: desired.moved(side, level).map_or(quote.price, |moved: &Moved| moved.own) })
+    }
+
+    /// The right price that is nearest to `price`.
+    fn nearest(&self, price: Dec) -> Dec {
+        let (low, high) = (self.own.min(self.quote.price), self.own.max(self.quote.price));
+        price.max(low).min(high)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -147,17 +169,23 @@ fn slots(desired: Option<&Desired>, resting: &[Resting]) -> Vec<(u8, Side)> {
     slots
 }
 
-fn plan_level(quote: Option<&Quote>, here: &[&Resting], now: Now, config: &QuoteConfig, actions: &mut Vec<Action>) {
+fn plan_level(
+    target: Option<Target<'_>>,
+    here: &[&Resting],
+    now: Now,
+    config: &QuoteConfig,
+    actions: &mut Vec<Action>,
+) {
     let cancel = |r: &Resting| Action::Cancel { offer_sequence: r.offer_sequence, side: r.side, level: r.level };
-    let surplus = match (quote, here.split_first()) {
+    let surplus = match (target, here.split_first()) {
         (None, _) => here,
-        (Some(quote), None) => {
-            actions.push(Action::Place(*quote));
+        (Some(target), None) => {
+            actions.push(Action::Place(*target.quote));
             &[]
         }
-        (Some(quote), Some((newest, rest))) => {
-            if must_go(newest, quote, now, config) {
-                actions.push(Action::Replace { offer_sequence: newest.offer_sequence, quote: *quote });
+        (Some(target), Some((newest, rest))) => {
+            if must_go(newest, target, now, config) {
+                actions.push(Action::Replace { offer_sequence: newest.offer_sequence, quote: *target.quote });
             }
             rest
         }
@@ -165,29 +193,30 @@ fn plan_level(quote: Option<&Quote>, here: &[&Resting], now: Now, config: &Quote
     actions.extend(surplus.iter().map(|r| cancel(r)));
 }
 
-fn must_go(resting: &Resting, quote: &Quote, now: Now, config: &QuoteConfig) -> bool {
+fn must_go(resting: &Resting, target: Target<'_>, now: Now, config: &QuoteConfig) -> bool {
     if let Some(expires_at_s) = resting.expires_at_s {
         let left_s = u64::from(expires_at_s.saturating_sub(now.close_time_s));
         if left_s * RENEW_FRACTION < u64::from(config.expiration_s) {
             return true;
         }
     }
-    wrong_price(resting, quote, now, config) || (is_aged(resting, now, config) && size_off(resting, quote, config))
+    wrong_price(resting, target, now, config)
+        || (is_aged(resting, now, config) && size_off(resting, target.quote, config))
 }
 
 fn is_aged(resting: &Resting, now: Now, config: &QuoteConfig) -> bool {
     now.ledger_index.saturating_sub(resting.placed_ledger) >= config.refresh_ledgers
 }
 
-fn wrong_price(resting: &Resting, quote: &Quote, now: Now, config: &QuoteConfig) -> bool {
-    let price_off = |tolerances| price_off(resting, quote, config, tolerances);
+fn wrong_price(resting: &Resting, target: Target<'_>, now: Now, config: &QuoteConfig) -> bool {
+    let price_off = |tolerances| price_off(resting, target, config, tolerances);
     price_off(STALE_TOLERANCES) || (is_aged(resting, now, config) && price_off(1))
 }
 
-fn price_off(resting: &Resting, quote: &Quote, config: &QuoteConfig, tolerances: i64) -> bool {
+fn price_off(resting: &Resting, target: Target<'_>, config: &QuoteConfig, tolerances: i64) -> bool {
     let off = || -> Result<bool, AmountError> {
         let tolerance_bps = config.tolerance_bps.mul(Dec::from_i64(tolerances), Rounding::HalfEven)?;
-        exceeds(resting.price, quote.price, tolerance_bps, BPS)
+        exceeds(resting.price, target.nearest(resting.price), tolerance_bps, BPS)
     };
     // Prices so absurd that their difference has no value are off by any measure.
     off().unwrap_or(true)

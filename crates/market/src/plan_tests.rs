@@ -16,7 +16,7 @@ fn quote(side: Side, level: u8, price: &str) -> Quote {
 }
 
 fn wanted(quotes: &[Quote]) -> Desired {
-    Desired { reference_price: d("2.4"), quotes: quotes.to_vec(), withheld: vec![] }
+    Desired { reference_price: d("2.4"), quotes: quotes.to_vec(), withheld: vec![], moved: vec![] }
 }
 
 fn rest(quote: &Quote, offer_sequence: u32) -> Resting {

@@ -2,6 +2,7 @@
 
 mod checks;
 mod config;
+mod guard;
 mod level;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::{AmountError, Balances, Dec, Drops, IssuerRules, MarketView, Rounding
 use level::Levels;
 
 pub use config::QuoteConfig;
+pub use guard::{MOST_GUARD_BPS, Moved, Moves, guard_bps, is_nearer, kept_from};
 
 /// Decimal places an RLUSD leg is rounded to: the codec keeps 15 digits after the point without loss.
 const LEG_PLACES: i32 = 15;
@@ -113,7 +115,8 @@ pub enum WithheldReason {
     /// Takers would go to the pool first.
     #[error(
         "the pool (AMM) trades at {pool}, and the price {price} is not better for a taker by amm_min_edge_bps = \
-         {edge_bps}: it would be taken only after the pool; narrow the offset or leave the key out"
+         {edge_bps}: it would be taken only after the pool; narrow the offset, lower taking_guard_deviations if that is \
+         what moved it, or leave the key out"
     )]
     PoolGoesFirst {
         /// The price of the level.
@@ -233,6 +236,8 @@ pub struct Desired {
     pub quotes: Vec<Quote>,
     /// The levels left out.
     pub withheld: Vec<Withheld>,
+    /// Those of `quotes` that a new offer would stand farther out for than its distance says.
+    pub moved: Vec<Moved>,
 }
 
 impl Desired {
@@ -240,6 +245,12 @@ impl Desired {
     #[must_use]
     pub fn quote(&self, side: Side, level: u8) -> Option<&Quote> {
         self.quotes.iter().find(|quote| quote.side == side && quote.level == level)
+    }
+
+    /// How a level's quote was moved away from the market, if it was.
+    #[must_use]
+    pub fn moved(&self, side: Side, level: u8) -> Option<&Moved> {
+        self.moved.iter().find(|moved| moved.side == side && moved.level == level)
     }
 }
 
@@ -340,6 +351,8 @@ pub struct Conditions {
     pub shape: Option<Shape>,
     /// The largest size that a share of the inventory may become; `None` is any.
     pub largest: Option<Drops>,
+    /// How far a new offer keeps from the best opposite price, in basis points: [`guard_bps`]; 0: it only does not cross it.
+    pub guard_bps: Dec,
 }
 
 /// The same where the issuer has a tick size or takes a fee, or quotes lean against inventory.
@@ -347,7 +360,8 @@ pub struct Conditions {
 /// Every quote rests exactly as it is signed, at the configured distance or farther and at most at the configured size.
 /// The distance of a bid holds for what it costs, the fee included, so that it stands lower by the fee; and bids promise
 /// no more than can be paid with it. Levels stand around [`Shape::middle`], in
-/// the sizes of [`Skew::size`]. A level that would take from the pool (AMM) is withheld like one that would cross.
+/// the sizes of [`Skew::size`]. A level that would take from the pool (AMM) is withheld like one that would cross;
+/// one that might before a ledger has it is moved away ([`Desired::moved`]).
 ///
 /// # Errors
 /// [`NoQuote`], as [`desired`].
@@ -357,22 +371,24 @@ pub fn desired_under(
     config: &QuoteConfig,
     conditions: Conditions,
 ) -> Result<Desired, NoQuote> {
-    let Conditions { rules, skew, reference, shape, largest } = conditions;
+    let Conditions { rules, skew, reference, shape, largest, guard_bps } = conditions;
     let reference = middle_of(view, reference)?;
-    let mut desired = Desired { reference_price: reference, quotes: Vec::new(), withheld: Vec::new() };
+    let mut desired =
+        Desired { reference_price: reference, quotes: Vec::new(), withheld: Vec::new(), moved: Vec::new() };
     let shape = match shape {
         Some(shape) => shape,
         None => Shape::fixed(view, reference, skew, config)?,
     };
     let funds = Funds { rlusd: rules.promisable(funds.rlusd)?, ..*funds };
-    let levels = Levels { view, config, rules, skew, shape, reference, funds, largest };
+    let levels = Levels { view, config, rules, skew, shape, reference, funds, largest, guard_bps };
     let mut left = funds;
     for level in 0..config.levels {
         for side in Side::BOTH {
             match levels.quote(side, level, &left)? {
-                Ok(quote) => {
+                Ok((quote, moved)) => {
                     left.take(&quote)?;
                     desired.quotes.push(quote);
+                    desired.moved.extend(moved);
                 }
                 Err(reason) => desired.withheld.push(Withheld { side, level, reason }),
             }

@@ -61,10 +61,18 @@ impl RollingVolatility {
     /// # Errors
     /// [`ModelError`] for prices that differ absurdly.
     pub fn measured(&self) -> Result<Measured, ModelError> {
+        self.measured_from(WARM_UP_MOVES)
+    }
+
+    /// The deviation, once there are so many moves: a rough one of few is better than none where nothing waits for it.
+    ///
+    /// # Errors
+    /// [`ModelError`] for prices that differ absurdly.
+    pub fn measured_from(&self, least_moves: u32) -> Result<Measured, ModelError> {
         let moves: Vec<(f64, f64)> =
             self.prices.iter().zip(self.prices.iter().skip(1)).map(|(before, after)| step(*before, *after)).collect();
         let count = u32::try_from(moves.len()).unwrap_or(u32::MAX);
-        if count < WARM_UP_MOVES {
+        if count < least_moves.max(1) {
             return Ok(Measured::TooFew(count));
         }
         let time: f64 = moves.iter().map(|(_, seconds)| seconds).sum();

@@ -144,6 +144,14 @@ impl QuoteConfig {
         let reason = "the edge is a part of the pool's price";
         let fix = "use 0 or a few bps, or leave the key out: then the pool may go first";
         found.require(part, "amm_min_edge_bps", edge, reason, fix);
+        let guard = self.taking_guard_bps;
+        let range = !guard.is_negative() && guard <= Dec::from_i64(1_000);
+        let fix = "use 0 (none) to 1000, such as 5";
+        found.require(range, "taking_guard_bps", guard, "it is a margin in basis points, within a tenth", fix);
+        let deviations = self.taking_guard_deviations;
+        let range = !deviations.is_negative() && deviations <= Dec::from_i64(100);
+        let fix = "use 0 (off) to 100, such as 3";
+        found.require(range, "taking_guard_deviations", deviations, "it is a number of deviations", fix);
     }
 }
 

@@ -74,6 +74,10 @@ pub struct QuoteConfig {
     pub price_floor: Option<Dec>,
     /// By how much a quote's price must be better for its taker than the pool's (AMM's), in basis points of it.
     pub amm_min_edge_bps: Option<Dec>,
+    /// Least margin that a new offer keeps from the best opposite price, the pool's included, in basis points of it; 0: none.
+    pub taking_guard_bps: Dec,
+    /// Deviations of the price over the time in flight that the margin is at least; 0: not by the volatility.
+    pub taking_guard_deviations: Dec,
 }
 
 impl Default for QuoteConfig {
@@ -111,6 +115,8 @@ impl Default for QuoteConfig {
             price_ceiling: None,
             price_floor: None,
             amm_min_edge_bps: None,
+            taking_guard_bps: Dec::from_i64(5),
+            taking_guard_deviations: Dec::from_i64(3),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One level: its price, its size, and everything that may withhold it.
 
 use super::config::QuoteConfig;
+use super::guard::{Moved, too_small};
 use super::{BPS, Funds, Quote, WithheldReason, crosses, favourable};
 use crate::skew::Skew;
 use crate::strategy::Shape;
@@ -17,6 +18,7 @@ pub(super) struct Levels<'a> {
     /// What there is for all levels; sizes that are a share are a share of this.
     pub(super) funds: Funds,
     pub(super) largest: Option<Drops>,
+    pub(super) guard_bps: Dec,
 }
 
 /// The price of a level.
@@ -29,13 +31,13 @@ struct Price {
 }
 
 impl Levels<'_> {
-    /// The quote of a level, with what other levels have left of the funds.
+    /// The quote of a level, with what other levels have left of the funds, and how it was moved away from the market.
     pub(super) fn quote(
         &self,
         side: Side,
         level: u8,
         left: &Funds,
-    ) -> Result<Result<Quote, WithheldReason>, AmountError> {
+    ) -> Result<Result<(Quote, Option<Moved>), WithheldReason>, AmountError> {
         let price = self.price(side, level)?;
         if let Some(reason) = self.refuses(side, price)? {
             return Ok(Err(reason));
@@ -44,7 +46,11 @@ impl Levels<'_> {
             Ok(wanted) => wanted,
             Err(reason) => return Ok(Err(reason)),
         };
-        let price = price.offered;
+        let moved = self.kept_away(side, level, price.offered)?;
+        if let Some(reason) = too_small(moved.as_ref()) {
+            return Ok(Err(reason));
+        }
+        let price = moved.map_or(price.offered, |moved| moved.price);
         let minimum = self.config.min_size_xrp;
         let size = affordable(left, side, price, wanted)?;
         if size <= Drops::ZERO || size.to_xrp()? < minimum {
@@ -59,7 +65,7 @@ impl Levels<'_> {
         // On the grid a quote may have moved away from its taker, so this is asked of what is signed.
         Ok(match self.pool_goes_first(side, quote.price)? {
             Some(reason) => Err(reason),
-            None => Ok(quote),
+            None => Ok((quote, moved)),
         })
     }
 
