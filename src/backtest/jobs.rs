@@ -8,9 +8,10 @@ use crossbeam_channel::unbounded;
 use neo_ledger::keys::Keypair;
 use neo_sim::{Market, Node};
 
-use super::drive::{Bench, Spent};
+use super::drive::Bench;
 use super::outcome::{Outcome, Tally};
 use crate::config::Config;
+use crate::drive::Spent;
 
 /// One run.
 pub struct Job {
