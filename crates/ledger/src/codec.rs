@@ -3,6 +3,7 @@
 //! The format itself is another crate's work. This module is the only one that names it, and guards what is known of
 //! it: its decoder panics on input that is cut off, so a blob's frame is checked before it is decoded.
 
+mod flat;
 mod frame;
 mod tokens;
 
@@ -19,6 +20,8 @@ use crate::types::{Address, Hash, sha512_half, shown};
 
 /// Prefix of a signed transaction before hashing, "TXN" (xrpl.org, "Hash Prefixes").
 const TRANSACTION_PREFIX: [u8; 4] = *b"TXN\0";
+/// Prefix of a transaction before it is signed, "STX" (the same page).
+const SIGNING_PREFIX: [u8; 4] = *b"STX\0";
 /// Largest blob that is decoded; a node refuses transactions far below it.
 const MAX_BLOB_BYTES: usize = 1 << 20;
 
@@ -82,6 +85,9 @@ fn from_codec_hex(text: &str) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// [`CodecError::Refused`] when a field's value does not encode.
 pub fn encode(json: &Value) -> Result<Vec<u8>, CodecError> {
+    if let Some(bytes) = flat::encode(json, false) {
+        return Ok(bytes);
+    }
     with_tokens(json, binarycodec::encode)
 }
 
@@ -102,6 +108,9 @@ fn with_tokens(
 /// # Errors
 /// [`CodecError::Refused`] when a field's value does not encode.
 pub fn encode_for_signing(json: &Value) -> Result<Vec<u8>, CodecError> {
+    if let Some(bytes) = flat::encode(json, true) {
+        return Ok([SIGNING_PREFIX.as_slice(), &bytes].concat());
+    }
     with_tokens(json, binarycodec::encode_for_signing)
 }
 
@@ -110,12 +119,24 @@ pub fn encode_for_signing(json: &Value) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// [`CodecError::NotHex`], [`CodecError::TooLarge`], [`CodecError::Malformed`], [`CodecError::Refused`].
 pub fn decode(blob: &str) -> Result<Value, CodecError> {
-    let mut bytes = blob_bytes(blob)?;
+    let bytes = blob_bytes(blob)?;
     let offsets = frame::check(&bytes)?;
-    let said = tokens::cover(&mut bytes, &offsets)?;
+    match flat::decode(&bytes) {
+        Some(json) => Ok(json),
+        None => decode_framed(bytes, &offsets),
+    }
+}
+
+fn decode_framed(mut bytes: Vec<u8>, offsets: &[usize]) -> Result<Value, CodecError> {
+    let said = tokens::cover(&mut bytes, offsets)?;
     let mut json = guarded(|| binarycodec::decode(&hex::encode_upper(&bytes)))?;
     tokens::uncover(&mut json, &said);
     Ok(json)
+}
+
+#[cfg(test)]
+fn decode_by_crate(bytes: &[u8]) -> Result<Value, CodecError> {
+    decode_framed(bytes.to_vec(), &frame::check(bytes)?)
 }
 
 /// The hash by which the ledger knows a signed transaction.
