@@ -13,10 +13,10 @@ use serde_json::Value;
 use thiserror::Error;
 use xrpl::core::binarycodec;
 use xrpl::core::keypairs::utils::get_account_id;
-use xrpl::core::keypairs::{CryptoImplementation, Ed25519, Secp256k1};
+use xrpl::core::keypairs::{CryptoImplementation, Ed25519};
 
-use crate::hex;
 use crate::types::{Address, Hash, sha512_half, shown};
+use crate::{curve, hex};
 
 /// Prefix of a signed transaction before hashing, "TXN" (xrpl.org, "Hash Prefixes").
 const TRANSACTION_PREFIX: [u8; 4] = *b"TXN\0";
@@ -177,15 +177,16 @@ pub fn verify(json: &Value) -> Result<Address, CodecError> {
 pub(crate) fn signature_is_valid(message: &[u8], signature: &str, key: &str) -> bool {
     let Some(key_bytes) = hex::decode_array::<33>(key) else { return false };
     // Longer than any signature of either algorithm; keeps junk away from the codec.
-    if signature.len() > 160 || hex::decode(signature).is_none() {
+    let Some(signature_bytes) = Some(signature).filter(|text| text.len() <= 160).and_then(hex::decode) else {
         return false;
-    }
-    let check = || match key_bytes {
-        [0xED, ..] => Ed25519.is_valid_message(message, signature, key),
-        _ => Secp256k1.is_valid_message(message, signature, key),
     };
-    // The same belt as for the decoder: a panic in there means that it is no signature.
-    catch_unwind(AssertUnwindSafe(check)).unwrap_or(false)
+    match key_bytes {
+        // The same belt as for the decoder: a panic in there means that it is no signature.
+        [0xED, ..] => {
+            catch_unwind(AssertUnwindSafe(|| Ed25519.is_valid_message(message, signature, key))).unwrap_or(false)
+        }
+        _ => curve::is_valid(message, &signature_bytes, &key_bytes),
+    }
 }
 
 /// The account of a public key in hex: RIPEMD-160 of SHA-256 (xrpl.org, "Account ID and Address").

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use secp256k1::{Message, Secp256k1 as Curve, SecretKey};
+use secp256k1::SecretKey;
 use serde_json::Value;
 use thiserror::Error;
 use xrpl::constants::CryptoAlgorithm;
@@ -11,9 +11,9 @@ use xrpl::core::keypairs::{CryptoImplementation, Ed25519, Secp256k1};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::codec::{self, CodecError};
-use crate::hex;
 use crate::tx::{Transaction, TxError};
 use crate::types::{Address, Hash, sha512_half};
+use crate::{curve, hex};
 
 /// Characters of a family seed (xrpl.org, "Cryptographic Keys": 29 for secp256k1, 31 for ed25519).
 const SEED_CHARS: std::ops::RangeInclusive<usize> = 25..=33;
@@ -323,11 +323,7 @@ impl Keypair {
             Secret::Ed25519(private) => {
                 Ed25519.sign(message, private).map_err(|e| SignError::Failed { reason: e.to_string() })?
             }
-            // Deterministic and low-S, as the ledger demands (RFC 6979; xrpl.org, "Transaction Malleability").
-            Secret::Secp256k1(secret) => {
-                let digest = Message::from_digest(sha512_half(&[message]).0);
-                Curve::signing_only().sign_ecdsa(&digest, secret).serialize_der().to_vec()
-            }
+            Secret::Secp256k1(secret) => curve::sign(message, secret),
             Secret::Elsewhere(algorithm, signer) => {
                 let (algorithm, public_key, account) = (*algorithm, self.public.as_str(), self.account);
                 let request = SigningRequest { algorithm, public_key, account, transaction, message };
