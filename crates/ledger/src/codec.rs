@@ -161,16 +161,29 @@ fn blob_bytes(blob: &str) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// [`CodecError::NotSigned`], [`CodecError::BadSignature`], [`CodecError::Refused`].
 pub fn verify(json: &Value) -> Result<Address, CodecError> {
-    let text = |field: &'static str| {
-        json.get(field).and_then(Value::as_str).filter(|t| !t.is_empty()).ok_or(CodecError::NotSigned { field })
-    };
-    let (key, signature) = (text("SigningPubKey")?, text("TxnSignature")?);
+    let (key, signature) = signature_fields(json)?;
     let message = encode_for_signing(json)?;
     if signature_is_valid(&message, signature, key) {
         address_of_key(key).ok_or_else(|| CodecError::BadSignature { key: shown(key) })
     } else {
         Err(CodecError::BadSignature { key: shown(key) })
     }
+}
+
+/// The account that the signing key of a signed transaction belongs to. Whether the signature is right is not looked at.
+///
+/// # Errors
+/// [`CodecError::NotSigned`], [`CodecError::BadSignature`] where the key is none.
+pub fn signer(json: &Value) -> Result<Address, CodecError> {
+    let (key, _) = signature_fields(json)?;
+    address_of_key(key).ok_or_else(|| CodecError::BadSignature { key: shown(key) })
+}
+
+fn signature_fields(json: &Value) -> Result<(&str, &str), CodecError> {
+    let text = |field: &'static str| {
+        json.get(field).and_then(Value::as_str).filter(|t| !t.is_empty()).ok_or(CodecError::NotSigned { field })
+    };
+    Ok((text("SigningPubKey")?, text("TxnSignature")?))
 }
 
 /// True when the signature (hex) is of the message by the public key (33 bytes in hex), in either algorithm.
