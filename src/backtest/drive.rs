@@ -65,7 +65,7 @@ impl<S: FnMut(Record)> Bench<S> {
         trade_for_s: u32,
         sink: S,
     ) -> Result<Bench<S>, DriveError> {
-        // The orders verify each before it is sent, and nobody else is connected.
+        // Each is the one key's, and the only one who could send another is in this thread.
         node.trust_signatures();
         let feed = feed_config(&node, config, &key)?;
         let orders = orders_config(&node, config, trade_for_s);

@@ -101,7 +101,7 @@ fn one(job: &Job, market: Option<&Market>, trade_for_s: u32) -> Result<(Outcome,
         Some(market) => Node::on_market(&job.config.sim, job.seed, market)?,
         None => Node::new(&job.config.sim, job.seed)?,
     };
-    let key = Keypair::from_seed(&neo_sim::maker_seed()).context("the key of the simulated account")?;
+    let key = Keypair::from_seed(&neo_sim::maker_seed()).context("the key of the simulated account")?.for_backtest();
     let mut tally = Tally::default();
     let bench = Bench::new(node, &job.config, key, trade_for_s, |record| tally.take(&record))?;
     let ended = bench.run()?;

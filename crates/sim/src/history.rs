@@ -53,7 +53,13 @@ impl Record {
 
 /// JSON as text: what its `Display` writes, without the formatter's way there.
 pub(crate) fn text_of(json: &Json) -> String {
-    serde_json::to_string(json).unwrap_or_else(|_| json.to_string())
+    // Most messages fit; growing by doubling from nothing would move each several times.
+    let mut bytes = Vec::with_capacity(4_096);
+    let written = serde_json::to_writer(&mut bytes, json).is_ok();
+    let text = Some(bytes).filter(|_| written).and_then(|bytes| String::from_utf8(bytes).ok());
+    let mut text = text.unwrap_or_else(|| json.to_string());
+    text.shrink_to_fit();
+    text
 }
 
 /// A payment's metadata with what was delivered, as a node's answers say it (rippled, `DeliveredAmount.cpp`).
