@@ -17,6 +17,7 @@ pub mod config;
 pub mod control;
 pub mod dashboard;
 pub mod dispatch;
+pub mod drive;
 pub mod exit;
 pub mod export;
 pub mod import;

@@ -6,7 +6,11 @@ of RUNS runs took after one that compiled. The rules are those of the engine on 
 
 - a decision every four seconds (a ledger), on the last trade before it; prices are whole numbers of a millionth;
 - what is decided is in force from the next ledger on: an order latency of four seconds, replies at once;
-- a side whose price changed is replaced, one that was filled is placed anew.
+- a side whose price changed is replaced, one that was filled is placed anew;
+- an order that would cross the book as it comes into force takes at once, at the book's price, as on the ledger: the book is
+  two offers a basis point beside the last trade before then. hftbacktest is given trades and no depth, because a resting
+  order of its would trade with each depth that moved across it, which in the engine only trades do. So its strategy looks
+  itself whether an order that has just arrived would have taken, counts that as the fill, and lets the order go.
 """
 import csv
 import sys
@@ -36,13 +40,16 @@ def events(path):
 
 @njit
 def trade(hbt, wait_ns, ledgers, offset_bps, size, fills):
-    """A fill is (ledger, 1 for a bid or -1 for an ask, price in millionths)."""
+    """A fill is (ledger, 1 for a bid or -1 for an ask, price in ten millionths)."""
     count = 0
     last = 0
+    size_xrp = np.int64(size)
     # Of bids, then asks: the order in force, the one before it, and the price of the first.
     now = np.zeros(2, np.int64)
     before = np.zeros(2, np.int64)
     price = np.zeros(2, np.int64)
+    # The ledger after which it was sent.
+    sent = np.full(2, -2, np.int64)
     order_id = 0
     if hbt.elapse(wait_ns) != 0:
         return count
@@ -61,15 +68,32 @@ def trade(hbt, wait_ns, ledgers, offset_bps, size, fills):
                 if order is not None and order.status == FILLED:
                     fills[count, 0] = step
                     fills[count, 1] = 1 - 2 * side
-                    fills[count, 2] = order.exec_price_tick
+                    fills[count, 2] = order.exec_price_tick * 10
                     count += 1
                     if which == 0:
                         now[side] = 0
             before[side] = 0
         hbt.clear_inactive_orders(0)
         if last > 0:
-            # The middle, twice, in ten millionths: a basis point below (eight digits, down) and above (up) the last price.
-            twice = last * 9999 // 1000 - (-(last * 10001) // 1000)
+            # The book in ten millionths: a basis point below (eight digits, down) and above (up) the last price.
+            bid, ask = last * 9999 // 1000, -(-(last * 10001) // 1000)
+            # The middle, twice.
+            twice = bid + ask
+            for side in range(2):
+                if now[side] == 0 or sent[side] != step - 1:
+                    continue
+                takes = price[side] * 10 >= ask if side == 0 else price[side] * 10 <= bid
+                if takes:
+                    fills[count, 0] = step
+                    fills[count, 1] = 1 - 2 * side
+                    # A bid gets its XRP at that price. An ask is filled when it has the RLUSD that it asked for, and gives
+                    # fewer XRP for them, in whole drops.
+                    rlusd = price[side] * size_xrp
+                    drops = -(-(rlusd * 10_000_000) // bid)
+                    fills[count, 2] = ask if side == 0 else (rlusd * 20_000_000 + drops) // (2 * drops)
+                    count += 1
+                    hbt.cancel(0, np.uint64(now[side]), False)
+                    now[side] = 0
             for side in range(2):
                 if side == 0:
                     wanted = twice * (10_000 - offset_bps) // 200_000
@@ -87,6 +111,7 @@ def trade(hbt, wait_ns, ledgers, offset_bps, size, fills):
                 before[side] = now[side]
                 now[side] = order_id
                 price[side] = wanted
+                sent[side] = step
         if hbt.elapse(LEDGER_NS) != 0:
             break
     return count
@@ -116,10 +141,10 @@ def main():
     data = events(path)
     ledgers = int((data[-1]["exch_ts"] - data[0]["exch_ts"]) // LEDGER_NS) + 2
     fills, _ = run(data, ledgers, offset_bps, size)
-    for step, side, ticks in fills:
+    for step, side, price in fills:
         ledger = FIRST_INDEX + int(step)
         if first <= ledger <= last:
-            print(ledger, "bid" if side > 0 else "ask", f"{int(ticks) // 10**6}.{int(ticks) % 10**6:06d}")
+            print(ledger, "bid" if side > 0 else "ask", f"{int(price) // 10**7}.{int(price) % 10**7:07d}")
     seconds = sorted(run(data, ledgers, offset_bps, size)[1] for _ in range(runs))
     print(f"{seconds[len(seconds) // 2]:.6f} {ledgers} {len(data)}", file=sys.stderr)
 

@@ -1,8 +1,8 @@
 """The trades that scripts/replay-bench compares on, as files of `time,side,price,size`.
 
 usage: replay_trades.py TAPE.csv FOLDER
-Writes real.csv (the tape's trades of 10 XRP and more) and generated.csv (20,000 trades, seed 1), and beside each a file
-with a line for each of its ledgers.
+Writes real.csv (the tape's trades of 10 XRP and more), generated.csv (20,000 trades, seed 1) and volatile.csv (4,000 whose
+price moves four times as far), and beside each a file with a line for each of its ledgers.
 """
 import csv
 import random
@@ -29,14 +29,15 @@ def real(tape):
             yield START_MS + int(row["t_ms"]), row["taker_side"], row["price"], size
 
 
-def generated(count):
+def generated(count, deviation):
     draw = random.Random(1)
     at, price = START_MS, 2_400_000
     for _ in range(count):
         at += max(1, int(draw.expovariate(1 / 1_500)))
-        price = max(2_000_000, min(3_000_000, price + int(draw.gauss(0, 150))))
+        price = max(2_000_000, min(3_000_000, price + int(draw.gauss(0, deviation))))
         yield at, draw.choice(["buy", "sell"]), f"{price // 10**6}.{price % 10**6:06d}", draw.randint(10, 200)
 
 
 write(sys.argv[2], "real", list(real(sys.argv[1])))
-write(sys.argv[2], "generated", list(generated(20_000)))
+write(sys.argv[2], "generated", list(generated(20_000, 150)))
+write(sys.argv[2], "volatile", list(generated(4_000, 600)))

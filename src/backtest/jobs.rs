@@ -8,9 +8,10 @@ use crossbeam_channel::unbounded;
 use neo_ledger::keys::Keypair;
 use neo_sim::{Market, Node};
 
-use super::drive::{Bench, Spent};
+use super::drive::Bench;
 use super::outcome::{Outcome, Tally};
 use crate::config::Config;
+use crate::drive::Spent;
 
 /// One run.
 pub struct Job {
@@ -100,7 +101,7 @@ fn one(job: &Job, market: Option<&Market>, trade_for_s: u32) -> Result<(Outcome,
         Some(market) => Node::on_market(&job.config.sim, job.seed, market)?,
         None => Node::new(&job.config.sim, job.seed)?,
     };
-    let key = Keypair::from_seed(&neo_sim::maker_seed()).context("the key of the simulated account")?;
+    let key = Keypair::from_seed(&neo_sim::maker_seed()).context("the key of the simulated account")?.for_backtest();
     let mut tally = Tally::default();
     let bench = Bench::new(node, &job.config, key, trade_for_s, |record| tally.take(&record))?;
     let ended = bench.run()?;

@@ -76,7 +76,7 @@ fn one(
         let actions = {
             let wanted = quote(now, config, (side, level), offset_bps, size)?;
             let quotes = wanted.into_iter().collect();
-            let desired = Desired { reference_price: now.from, quotes, withheld: Vec::new() };
+            let desired = Desired { reference_price: now.from, quotes, withheld: Vec::new(), moved: Vec::new() };
             let here: Vec<Resting> = resting.into_iter().collect();
             plan(Some(&desired), &here, &[], now.index, now.close_time.0, config)
         };

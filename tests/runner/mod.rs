@@ -1,9 +1,8 @@
-//! All cores in one thread over virtual time: the simulated ledger's core, the feed, the orders, the valuer, and a record
-//! that acknowledges. No mailbox, no socket, no clock. One seed drives everything, and the log of events says what
-//! happened, byte for byte the same for the same seed.
+//! The engine's own driver of all cores over virtual time (`neo::drive`), with hooks for tests. One seed drives everything,
+//! and the log of events says what happened, byte for byte the same for the same seed.
 //!
-//! This is the seam for fault simulation and replay: every message between two cores passes through [`Runner::step`],
-//! where it can be lost, delayed, doubled or reordered by a [`Fault`].
+//! This is the seam for fault simulation: every message between two cores passes through [`Runner::step`], where it can be
+//! lost, delayed, doubled or reordered by a [`Fault`].
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,16 +15,18 @@
 pub mod invariants;
 pub mod strategies;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::DateTime;
 use invariants::Invariants;
-use neo_actors::feed::core::{Closes, FeedConfig, FeedCore, FeedEffect, FeedInput};
-use neo_actors::feed::nodes::Parting;
-use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, RiskNote, Submission, SubmissionReply};
-use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersInput};
+use neo::drive::{DriveError, Driver, Hooks, Moment};
+pub use neo::drive::{Event, Fate};
+use neo_actors::feed::core::{Closes, FeedConfig, FeedCore};
+use neo_actors::messages::{LedgerUpdate, OrdersCommand, RiskNote, Submission};
+use neo_actors::orders::core::{OrdersConfig, OrdersCore};
 use neo_actors::orders::watch::WatchStart;
 use neo_actors::outside::OutsideNews;
 use neo_actors::valuer::core::{ValuerCore, ValuerState};
@@ -35,56 +36,14 @@ use neo_ledger::{own, request};
 use neo_market::quote::QuoteConfig;
 use neo_market::risk::RiskConfig;
 use neo_market::{Dec, Drops, OutsideReading, ReferenceConfig};
-use neo_sim::{ConnectionId, Node, Scenario};
+use neo_sim::{Node, Scenario};
 use neo_store::record::{IntentState, Order, OrderState, Processor, Record};
 
 /// Time between two ledgers of a network that waits for nobody.
 const LEDGER_MS: u64 = 4_000;
 
-/// A message on its way from one core to another.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The feed wants a connection.
-    Connect,
-    /// The orders want our offers listed again.
-    ListAgain,
-    /// The connection is cut.
-    Cut,
-    /// Text for the node.
-    ToNode(String),
-    /// Text of the node.
-    FromNode(String),
-    /// A complete ledger for valuer and orders.
-    Update(Box<LedgerUpdate>),
-    /// What the node said of a submission.
-    Reply(SubmissionReply),
-    /// Intents for the record.
-    Persist(u64, Vec<Record>),
-    /// The record's answer.
-    Durable(u64),
-    /// A signed transaction for the feed.
-    Submit(Submission),
-    /// The engine is done with a ledger.
-    Done(u32),
-    /// The operator wants something.
-    Command(OrdersCommand),
-}
-
 /// What may happen to a message. The default is nothing.
 pub type Fault = Box<dyn FnMut(u64, &Event) -> Fate>;
-
-/// What happens to one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It arrives.
-    Arrives,
-    /// It is lost.
-    Lost,
-    /// It arrives twice.
-    Doubled,
-    /// It goes to the end of the queue.
-    Late,
-}
 
 /// What an engine reads from the record of the one before it.
 #[derive(Default)]
@@ -137,43 +96,134 @@ pub enum Part {
     Valuer,
 }
 
-/// The engine's cores and a simulated ledger.
+/// The engine's cores and a simulated ledger: `node`, `feed`, `orders`, `valuer`, `updates` and `flat` are the driver's.
 pub struct Runner {
-    pub node: Node,
-    pub feed: FeedCore,
-    pub orders: OrdersCore,
-    pub valuer: ValuerCore,
+    driver: Driver,
     /// Everything recorded, in order.
     pub records: Vec<Record>,
     /// Every event and effect, a line each.
     pub log: String,
-    pub updates: u64,
-    pub flat: bool,
     pub elapsed: bool,
     /// Cancels that were sent without a durable record.
-    pub unrecorded: Vec<neo_ledger::types::Hash>,
+    pub unrecorded: Vec<Hash>,
     /// Why the orders want the session to end, if they do.
     pub stranger: Option<String>,
     /// What must always be true, looked at with every ledger.
     pub invariants: Invariants,
-    signed: Vec<Order>,
     /// What the triggers did.
     pub risk: Vec<RiskNote>,
+    signed: Vec<Order>,
     orders_config: OrdersConfig,
     feed_config: FeedConfig,
     outside: Dec,
+    told: Option<(u32, Option<Dec>)>,
     scenario: Scenario,
     tickets: u32,
-    queue: VecDeque<Event>,
-    connection: Option<ConnectionId>,
-    now_ms: u64,
-    steps: u64,
     fault: Option<Fault>,
-    /// Closes a ledger when nothing was under way for the time of one, as a network does that waits for nobody.
-    network: bool,
-    idle_ms: u64,
     keep_log: bool,
-    spent: [Duration; 3],
+}
+
+impl Deref for Runner {
+    type Target = Driver;
+
+    fn deref(&self) -> &Driver {
+        &self.driver
+    }
+}
+
+impl DerefMut for Runner {
+    fn deref_mut(&mut self) -> &mut Driver {
+        &mut self.driver
+    }
+}
+
+/// The runner without its driver: what is seen of it and done to it.
+struct Seen<'a> {
+    records: &'a mut Vec<Record>,
+    log: Option<&'a mut String>,
+    elapsed: &'a mut bool,
+    unrecorded: &'a mut Vec<Hash>,
+    stranger: &'a mut Option<String>,
+    invariants: &'a mut Invariants,
+    risk: &'a mut Vec<RiskNote>,
+    signed: &'a mut Vec<Order>,
+    /// The ledger that was told of in this step, and the middle of its book.
+    told: &'a mut Option<(u32, Option<Dec>)>,
+    fault: Option<&'a mut Fault>,
+}
+
+impl Seen<'_> {
+    fn note(&mut self, at: Moment, what: &str, value: &impl std::fmt::Debug) {
+        if let Some(log) = &mut self.log {
+            writeln!(log, "{:>9} {what} {value:?}", at.ms).unwrap();
+        }
+    }
+}
+
+impl Hooks for Seen<'_> {
+    fn record(&mut self, at: Moment, record: Record) {
+        self.note(at, "record", &record);
+        if let Record::Fill(fill) = &record {
+            self.invariants.filled(fill);
+        }
+        self.records.push(record);
+    }
+
+    fn intents(&mut self, _at: Moment, intents: Vec<Record>) {
+        self.records.extend(intents);
+    }
+
+    fn fate(&mut self, at: Moment, event: &Event) -> Fate {
+        let fate = self.fault.as_mut().map_or(Fate::Arrives, |fault| fault(at.step, event));
+        match fate {
+            Fate::Lost => self.note(at, "lost", event),
+            Fate::Late => {}
+            Fate::Doubled | Fate::Arrives => {
+                self.note(at, "event", event);
+                if let Event::Update(update) = event {
+                    self.invariants.told(update);
+                    *self.told = Some((update.ledger.index, update.view.mid().unwrap()));
+                }
+            }
+        }
+        fate
+    }
+
+    fn warned(&mut self, at: Moment, reason: &str) {
+        self.note(at, "warning", &reason);
+    }
+
+    fn signed(&mut self, intents: &[Record]) {
+        self.signed.extend(intents.iter().filter_map(|record| match record {
+            Record::Order(order) => Some(order.clone()),
+            _ => None,
+        }));
+    }
+
+    fn unrecorded(&mut self, cancels: &[Submission]) {
+        self.unrecorded.extend(cancels.iter().map(|submission| submission.hash));
+    }
+
+    fn worked_through(&mut self, update: &LedgerUpdate) {
+        for order in std::mem::take(self.signed) {
+            self.invariants.signed(update, &order);
+        }
+    }
+
+    fn elapsed(&mut self) -> Option<OrdersCommand> {
+        *self.elapsed = true;
+        None
+    }
+
+    fn risk(&mut self, note: RiskNote) -> Option<OrdersCommand> {
+        self.risk.push(note);
+        None
+    }
+
+    fn stranger(&mut self, cause: String) -> Result<(), DriveError> {
+        *self.stranger = Some(cause);
+        Ok(())
+    }
 }
 
 impl Runner {
@@ -200,14 +250,15 @@ impl Runner {
     }
 
     /// The engine dies; the ledger lives on for `ledgers`. A new engine knows what the record of the dead one says.
-    pub fn killed(mut self, ledgers: u32, trade_for_s: u32) -> Runner {
-        if let Some(connection) = self.connection.take() {
-            self.node.disconnect(connection);
+    pub fn killed(self, ledgers: u32, trade_for_s: u32) -> Runner {
+        let Runner { driver, records, scenario, tickets, orders_config, invariants, .. } = self;
+        let mut node = driver.into_node();
+        for _ in 0..ledgers {
+            node.close_ledger();
         }
-        self.accept(ledgers);
-        let settings = (self.orders_config.quote.clone(), RiskConfig::default());
-        let mut next = Runner::on(self.node, &self.scenario, trade_for_s, &self.records, settings, self.tickets);
-        next.invariants.go_on_from(&self.invariants);
+        let settings = (orders_config.quote.clone(), RiskConfig::default());
+        let mut next = Runner::on(node, &scenario, trade_for_s, &records, settings, tickets);
+        next.invariants.go_on_from(&invariants);
         next
     }
 
@@ -256,7 +307,6 @@ impl Runner {
             last_processed: known.last_processed,
             refetch_from: None,
         };
-        let feed = FeedCore::new(feed_config.clone());
         let orders_config = OrdersConfig {
             token,
             network_id: scenario.network_id,
@@ -276,36 +326,25 @@ impl Runner {
             paused: None,
             watch: WatchStart::default(),
         };
-        let orders = OrdersCore::new(orders_config.clone(), key);
+        let epoch = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         Runner {
-            node,
-            feed,
-            orders,
-            orders_config,
-            valuer: ValuerCore::new(),
+            driver: Driver::new(node, feed_config.clone(), orders_config.clone(), key, epoch),
             records: Vec::new(),
             log: String::new(),
-            updates: 0,
-            flat: false,
             elapsed: false,
             unrecorded: Vec::new(),
             stranger: None,
             invariants,
             feed_config,
             outside: Dec::zero(),
-            signed: Vec::new(),
+            told: None,
             risk: Vec::new(),
+            signed: Vec::new(),
+            orders_config,
             scenario: scenario.clone(),
             tickets,
-            queue: VecDeque::new(),
-            connection: None,
-            now_ms: 0,
-            steps: 0,
             fault: None,
-            network: false,
-            idle_ms: 0,
             keep_log: true,
-            spent: [Duration::ZERO; 3],
         }
     }
 
@@ -341,9 +380,9 @@ impl Runner {
     }
 
     /// The outside price is the middle that was told of last; for some ledgers of each hundred its source says nothing new.
-    fn outside_moves(&mut self, update: &LedgerUpdate) {
-        let silent_for = (update.ledger.index % 100).saturating_sub(60);
-        match update.view.mid().unwrap() {
+    fn outside_moves(&mut self, ledger_index: u32, middle: Option<Dec>) {
+        let silent_for = (ledger_index % 100).saturating_sub(60);
+        match middle {
             Some(middle) if silent_for == 0 || silent_for > 15 => self.hear_outside(middle, 0),
             _ => self.hear_outside(self.outside, 4 * u64::from(silent_for)),
         }
@@ -353,7 +392,8 @@ impl Runner {
         self.outside = price;
         if self.feed_config.price.outside_weight.is_positive() {
             let reading = Some(OutsideReading { price, age_s });
-            self.feed.hear_outside(OutsideNews { reading, heard_ms: self.now_ms, problem: None });
+            let heard_ms = self.moment().ms;
+            self.feed.hear_outside(OutsideNews { reading, heard_ms, problem: None });
         }
     }
 
@@ -365,18 +405,8 @@ impl Runner {
 
     /// Ledgers close whether the engine asks for them or not.
     pub fn on_a_network(mut self) -> Runner {
-        self.network = true;
+        self.driver.close_every(LEDGER_MS);
         self
-    }
-
-    fn network_closes(&mut self) {
-        self.idle_ms = 0;
-        let said = self.node.close_ledger();
-        let ours = said.into_iter().filter(|out| Some(out.connection) == self.connection);
-        self.queue.extend(ours.map(|out| Event::FromNode(out.text)));
-        if !self.node.take_cuts().is_empty() {
-            self.cut();
-        }
     }
 
     /// Keeps no log, for benchmarks.
@@ -387,113 +417,70 @@ impl Runner {
 
     /// Time that a core has taken for the ledgers so far.
     pub fn spent(&self, part: Part) -> Duration {
-        self.spent[part as usize]
+        match part {
+            Part::Feed => self.driver.spent.feed,
+            Part::Orders => self.driver.spent.orders,
+            Part::Valuer => self.driver.spent.valuer,
+        }
     }
 
     /// Runs until nothing of ours is left on the ledger, or `max_steps` are over. True when it became flat.
     pub fn run(&mut self, max_steps: u64) -> bool {
-        while !self.flat && self.steps < max_steps {
+        while !self.flat && self.moment().step < max_steps {
             self.step();
         }
         self.flat
     }
 
-    /// One message arrives, or a millisecond passes.
+    /// One message arrives, or a quarter of a second passes.
     pub fn step(&mut self) {
-        self.proceed();
-        self.invariants.ledger(&self.node);
+        let (driver, mut seen) = self.parts();
+        driver.step(&mut seen).unwrap();
+        if let Some((ledger_index, middle)) = self.told.take() {
+            self.outside_moves(ledger_index, middle);
+        }
+        self.invariants.ledger(&self.driver.node);
     }
 
-    fn proceed(&mut self) {
-        self.steps += 1;
-        let Some(event) = self.queue.pop_front() else {
-            // Nothing is under way: time goes on, and time-outs are looked at.
-            self.now_ms += 250;
-            self.idle_ms += 250;
-            self.feed_in(FeedInput::Tick);
-            if self.network && self.idle_ms >= LEDGER_MS {
-                self.network_closes();
-            }
-            return;
+    fn parts(&mut self) -> (&mut Driver, Seen<'_>) {
+        let seen = Seen {
+            records: &mut self.records,
+            log: self.keep_log.then_some(&mut self.log),
+            elapsed: &mut self.elapsed,
+            unrecorded: &mut self.unrecorded,
+            stranger: &mut self.stranger,
+            invariants: &mut self.invariants,
+            risk: &mut self.risk,
+            signed: &mut self.signed,
+            told: &mut self.told,
+            fault: self.fault.as_mut(),
         };
-        self.now_ms += 1;
-        self.idle_ms = 0;
-        let fate = self.fault.as_mut().map_or(Fate::Arrives, |fault| fault(self.steps, &event));
-        match fate {
-            Fate::Lost => return self.note("lost", &event),
-            Fate::Late => return self.queue.push_back(event),
-            Fate::Doubled => self.queue.push_back(event.clone()),
-            Fate::Arrives => {}
-        }
-        self.note("event", &event);
-        self.arrive(event);
-    }
-
-    fn arrive(&mut self, event: Event) {
-        match event {
-            Event::Connect => {
-                self.connection = Some(self.node.connect());
-                self.feed_in(FeedInput::Connected);
-            }
-            Event::Cut => {
-                if let Some(connection) = self.connection.take() {
-                    self.node.disconnect(connection);
-                }
-                self.queue.retain(|event| !matches!(event, Event::ToNode(_) | Event::FromNode(_)));
-                self.feed_in(FeedInput::Disconnected(Parting::Lost, "cut"));
-            }
-            Event::ToNode(text) => {
-                if let Some(connection) = self.connection {
-                    let said = self.node.request(connection, &text);
-                    self.queue.extend(said.into_iter().map(|out| Event::FromNode(out.text)));
-                    // A fault of the scenario's own.
-                    if self.node.take_cuts().iter().any(|(id, _)| *id == connection) {
-                        self.cut();
-                    }
-                }
-            }
-            Event::FromNode(text) => {
-                let begun = Instant::now();
-                self.feed_in(FeedInput::Text(&text));
-                self.spent[Part::Feed as usize] += begun.elapsed();
-            }
-            Event::Update(update) => self.update(&update),
-            Event::Reply(reply) => self.orders_in(OrdersInput::Reply(reply)),
-            Event::Persist(batch, records) => {
-                self.records.extend(records);
-                self.queue.push_back(Event::Durable(batch));
-            }
-            Event::Durable(batch) => {
-                self.orders_in(OrdersInput::Durable(IntentsDurable { batch, result: Ok(()) }));
-            }
-            Event::Submit(submission) => self.feed_in(FeedInput::Submit(submission)),
-            Event::ListAgain => self.feed_in(FeedInput::ListAgain),
-            Event::Done(index) => self.feed_in(FeedInput::LedgerDone(index)),
-            Event::Command(command) => self.orders_in(OrdersInput::Command(command)),
-        }
+        (&mut self.driver, seen)
     }
 
     /// Gives the orders a command of the operator.
     pub fn command(&mut self, command: OrdersCommand) {
-        self.queue.push_back(Event::Command(command));
+        self.driver.command(command);
     }
 
     /// Nothing can be made durable any more: what waits for the record is gone, and whoever took the orders over
     /// withdraws.
     pub fn lose_record(&mut self) {
-        self.queue.retain(|event| !matches!(event, Event::Persist(..) | Event::Durable(_)));
-        self.orders.lose_the_record();
-        let unsent = self.orders.forget_unsent(self.now());
-        self.note("never sent", &unsent.len());
-        self.orders_in(OrdersInput::Command(OrdersCommand::Withdraw));
+        let (driver, mut seen) = self.parts();
+        driver.forget_intents();
+        driver.orders.lose_the_record();
+        let unsent = driver.orders.forget_unsent(driver.now());
+        seen.note(driver.moment(), "never sent", &unsent.len());
+        driver.tell_orders(OrdersCommand::Withdraw, &mut seen).unwrap();
     }
 
     /// The orders' actor is lost; whoever takes its state over records what was never sent, and withdraws.
     pub fn take_orders_over(&mut self) {
-        self.queue.retain(|event| !matches!(event, Event::Persist(..) | Event::Durable(_)));
-        let unsent = self.orders.forget_unsent(self.now());
-        self.record(unsent);
-        self.orders_in(OrdersInput::Command(OrdersCommand::Withdraw));
+        let (driver, mut seen) = self.parts();
+        driver.forget_intents();
+        let unsent = driver.orders.forget_unsent(driver.now());
+        unsent.into_iter().for_each(|record| seen.record(driver.moment(), record));
+        driver.tell_orders(OrdersCommand::Withdraw, &mut seen).unwrap();
     }
 
     /// Another valuer takes the first one's place, with what the records say.
@@ -530,84 +517,6 @@ impl Runner {
 
     /// Cuts the connection; the feed connects again by itself.
     pub fn cut(&mut self) {
-        self.queue.push_front(Event::Cut);
-    }
-
-    fn update(&mut self, update: &LedgerUpdate) {
-        self.updates += 1;
-        self.invariants.told(update);
-        self.outside_moves(update);
-        let begun = Instant::now();
-        let records = self.valuer.on(update, self.now()).unwrap();
-        self.spent[Part::Valuer as usize] += begun.elapsed();
-        self.record(records);
-        let begun = Instant::now();
-        self.orders_in(OrdersInput::Update(update));
-        self.spent[Part::Orders as usize] += begun.elapsed();
-        for order in std::mem::take(&mut self.signed) {
-            self.invariants.signed(update, &order);
-        }
-    }
-
-    fn feed_in(&mut self, input: FeedInput<'_>) {
-        for effect in self.feed.on(input, self.now_ms).unwrap() {
-            match effect {
-                FeedEffect::Connect(_) => self.queue.push_back(Event::Connect),
-                FeedEffect::Disconnect(..) => self.queue.push_front(Event::Cut),
-                FeedEffect::Second(effect) => panic!("there is one node: {effect:?}"),
-                FeedEffect::Send(text) => self.queue.push_back(Event::ToNode(text)),
-                FeedEffect::Update(update) => self.queue.push_back(Event::Update(update)),
-                FeedEffect::Reply(reply) => self.queue.push_back(Event::Reply(reply)),
-                FeedEffect::Warn(reason) => self.note("warning", &reason),
-            }
-        }
-    }
-
-    fn orders_in(&mut self, input: OrdersInput<'_>) {
-        for effect in self.orders.on(input, self.now()).unwrap() {
-            match effect {
-                OrdersEffect::Record(records) => self.record(records),
-                OrdersEffect::Persist { batch, records } => {
-                    self.signed.extend(records.iter().filter_map(|record| match record {
-                        Record::Order(order) => Some(order.clone()),
-                        _ => None,
-                    }));
-                    self.queue.push_back(Event::Persist(batch, records));
-                }
-                OrdersEffect::Submit(submission) => self.queue.push_back(Event::Submit(submission)),
-                OrdersEffect::SubmitUnrecorded(submissions) => {
-                    self.unrecorded.extend(submissions.iter().map(|submission| submission.hash));
-                    self.queue.extend(submissions.into_iter().map(Event::Submit));
-                }
-                OrdersEffect::LedgerDone(index) => self.queue.push_back(Event::Done(index)),
-                OrdersEffect::ListAgain => self.queue.push_back(Event::ListAgain),
-                OrdersEffect::Elapsed => self.elapsed = true,
-                OrdersEffect::Flat => self.flat = true,
-                OrdersEffect::Stranger(cause) => self.stranger = Some(cause),
-                OrdersEffect::Broken(cause) => panic!("{cause}"),
-                OrdersEffect::Risk(note) => self.risk.push(note),
-            }
-        }
-    }
-
-    fn record(&mut self, records: Vec<Record>) {
-        for record in records {
-            self.note("record", &record);
-            if let Record::Fill(fill) = &record {
-                self.invariants.filled(fill);
-            }
-            self.records.push(record);
-        }
-    }
-
-    fn note(&mut self, what: &str, value: &impl std::fmt::Debug) {
-        if self.keep_log {
-            writeln!(self.log, "{:>9} {what} {value:?}", self.now_ms).unwrap();
-        }
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
-            + TimeDelta::milliseconds(i64::try_from(self.now_ms).unwrap())
+        self.driver.cut();
     }
 }

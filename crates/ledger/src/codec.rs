@@ -3,6 +3,7 @@
 //! The format itself is another crate's work. This module is the only one that names it, and guards what is known of
 //! it: its decoder panics on input that is cut off, so a blob's frame is checked before it is decoded.
 
+mod flat;
 mod frame;
 mod tokens;
 
@@ -12,13 +13,15 @@ use serde_json::Value;
 use thiserror::Error;
 use xrpl::core::binarycodec;
 use xrpl::core::keypairs::utils::get_account_id;
-use xrpl::core::keypairs::{CryptoImplementation, Ed25519, Secp256k1};
+use xrpl::core::keypairs::{CryptoImplementation, Ed25519};
 
-use crate::hex;
 use crate::types::{Address, Hash, sha512_half, shown};
+use crate::{curve, hex};
 
 /// Prefix of a signed transaction before hashing, "TXN" (xrpl.org, "Hash Prefixes").
 const TRANSACTION_PREFIX: [u8; 4] = *b"TXN\0";
+/// Prefix of a transaction before it is signed, "STX" (the same page).
+const SIGNING_PREFIX: [u8; 4] = *b"STX\0";
 /// Largest blob that is decoded; a node refuses transactions far below it.
 const MAX_BLOB_BYTES: usize = 1 << 20;
 
@@ -82,6 +85,9 @@ fn from_codec_hex(text: &str) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// [`CodecError::Refused`] when a field's value does not encode.
 pub fn encode(json: &Value) -> Result<Vec<u8>, CodecError> {
+    if let Some(bytes) = flat::encode(json, false) {
+        return Ok(bytes);
+    }
     with_tokens(json, binarycodec::encode)
 }
 
@@ -102,6 +108,9 @@ fn with_tokens(
 /// # Errors
 /// [`CodecError::Refused`] when a field's value does not encode.
 pub fn encode_for_signing(json: &Value) -> Result<Vec<u8>, CodecError> {
+    if let Some(bytes) = flat::encode(json, true) {
+        return Ok([SIGNING_PREFIX.as_slice(), &bytes].concat());
+    }
     with_tokens(json, binarycodec::encode_for_signing)
 }
 
@@ -110,12 +119,24 @@ pub fn encode_for_signing(json: &Value) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// [`CodecError::NotHex`], [`CodecError::TooLarge`], [`CodecError::Malformed`], [`CodecError::Refused`].
 pub fn decode(blob: &str) -> Result<Value, CodecError> {
-    let mut bytes = blob_bytes(blob)?;
+    let bytes = blob_bytes(blob)?;
     let offsets = frame::check(&bytes)?;
-    let said = tokens::cover(&mut bytes, &offsets)?;
+    match flat::decode(&bytes) {
+        Some(json) => Ok(json),
+        None => decode_framed(bytes, &offsets),
+    }
+}
+
+fn decode_framed(mut bytes: Vec<u8>, offsets: &[usize]) -> Result<Value, CodecError> {
+    let said = tokens::cover(&mut bytes, offsets)?;
     let mut json = guarded(|| binarycodec::decode(&hex::encode_upper(&bytes)))?;
     tokens::uncover(&mut json, &said);
     Ok(json)
+}
+
+#[cfg(test)]
+fn decode_by_crate(bytes: &[u8]) -> Result<Value, CodecError> {
+    decode_framed(bytes.to_vec(), &frame::check(bytes)?)
 }
 
 /// The hash by which the ledger knows a signed transaction.
@@ -140,10 +161,7 @@ fn blob_bytes(blob: &str) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// [`CodecError::NotSigned`], [`CodecError::BadSignature`], [`CodecError::Refused`].
 pub fn verify(json: &Value) -> Result<Address, CodecError> {
-    let text = |field: &'static str| {
-        json.get(field).and_then(Value::as_str).filter(|t| !t.is_empty()).ok_or(CodecError::NotSigned { field })
-    };
-    let (key, signature) = (text("SigningPubKey")?, text("TxnSignature")?);
+    let (key, signature) = signature_fields(json)?;
     let message = encode_for_signing(json)?;
     if signature_is_valid(&message, signature, key) {
         address_of_key(key).ok_or_else(|| CodecError::BadSignature { key: shown(key) })
@@ -152,19 +170,36 @@ pub fn verify(json: &Value) -> Result<Address, CodecError> {
     }
 }
 
+/// The account that the signing key of a signed transaction belongs to. Whether the signature is right is not looked at.
+///
+/// # Errors
+/// [`CodecError::NotSigned`], [`CodecError::BadSignature`] where the key is none.
+pub fn signer(json: &Value) -> Result<Address, CodecError> {
+    let (key, _) = signature_fields(json)?;
+    address_of_key(key).ok_or_else(|| CodecError::BadSignature { key: shown(key) })
+}
+
+fn signature_fields(json: &Value) -> Result<(&str, &str), CodecError> {
+    let text = |field: &'static str| {
+        json.get(field).and_then(Value::as_str).filter(|t| !t.is_empty()).ok_or(CodecError::NotSigned { field })
+    };
+    Ok((text("SigningPubKey")?, text("TxnSignature")?))
+}
+
 /// True when the signature (hex) is of the message by the public key (33 bytes in hex), in either algorithm.
 pub(crate) fn signature_is_valid(message: &[u8], signature: &str, key: &str) -> bool {
     let Some(key_bytes) = hex::decode_array::<33>(key) else { return false };
     // Longer than any signature of either algorithm; keeps junk away from the codec.
-    if signature.len() > 160 || hex::decode(signature).is_none() {
+    let Some(signature_bytes) = Some(signature).filter(|text| text.len() <= 160).and_then(hex::decode) else {
         return false;
-    }
-    let check = || match key_bytes {
-        [0xED, ..] => Ed25519.is_valid_message(message, signature, key),
-        _ => Secp256k1.is_valid_message(message, signature, key),
     };
-    // The same belt as for the decoder: a panic in there means that it is no signature.
-    catch_unwind(AssertUnwindSafe(check)).unwrap_or(false)
+    match key_bytes {
+        // The same belt as for the decoder: a panic in there means that it is no signature.
+        [0xED, ..] => {
+            catch_unwind(AssertUnwindSafe(|| Ed25519.is_valid_message(message, signature, key))).unwrap_or(false)
+        }
+        _ => curve::is_valid(message, &signature_bytes, &key_bytes),
+    }
 }
 
 /// The account of a public key in hex: RIPEMD-160 of SHA-256 (xrpl.org, "Account ID and Address").

@@ -16,7 +16,12 @@ pub(crate) fn write_upper(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Resu
 #[must_use]
 pub fn encode_upper(bytes: &[u8]) -> String {
     let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('0', |b| char::from(*b));
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }
 
 /// The bytes of hex text in either case; `None` when a character is no hex digit or one is left over.

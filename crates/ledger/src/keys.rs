@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use secp256k1::{Message, Secp256k1 as Curve, SecretKey};
+use secp256k1::SecretKey;
 use serde_json::Value;
 use thiserror::Error;
 use xrpl::constants::CryptoAlgorithm;
@@ -11,9 +11,9 @@ use xrpl::core::keypairs::{CryptoImplementation, Ed25519, Secp256k1};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::codec::{self, CodecError};
-use crate::hex;
 use crate::tx::{Transaction, TxError};
 use crate::types::{Address, Hash, sha512_half};
+use crate::{curve, hex};
 
 /// Characters of a family seed (xrpl.org, "Cryptographic Keys": 29 for secp256k1, 31 for ed25519).
 const SEED_CHARS: std::ops::RangeInclusive<usize> = 25..=33;
@@ -177,6 +177,8 @@ pub struct Keypair {
     key_address: Address,
     public: String,
     secret: Secret,
+    /// Each signature is verified before it is handed out.
+    verifies: bool,
 }
 
 impl fmt::Debug for Keypair {
@@ -218,6 +220,13 @@ impl Keypair {
         Keypair { account, ..self }
     }
 
+    /// The same key for a backtest, whose ledger is in the same thread and takes signatures on trust: it signs the same, and
+    /// does not verify what it has signed. Nothing that leaves the process may be signed so.
+    #[must_use]
+    pub fn for_backtest(self) -> Keypair {
+        Keypair { verifies: false, ..self }
+    }
+
     /// The key of 16 random bytes.
     ///
     /// # Errors
@@ -237,7 +246,7 @@ impl Keypair {
             Algorithm::Secp256k1 => Secret::Secp256k1(Box::new(secp256k1_secret(&private)?)),
         };
         let address = codec::address_of_key(&public).ok_or(KeyError::SelfTest)?;
-        let keys = Keypair { account: address, key_address: address, public, secret };
+        let keys = Keypair { account: address, key_address: address, public, secret, verifies: true };
         let signature = keys.signature(SELF_TEST, None).map_err(|_| KeyError::SelfTest)?;
         if codec::signature_is_valid(SELF_TEST, &signature, &keys.public) { Ok(keys) } else { Err(KeyError::SelfTest) }
     }
@@ -256,7 +265,7 @@ impl Keypair {
         let public = hex::encode_upper(&bytes);
         let address = codec::address_of_key(&public).ok_or(KeyError::NotAPublicKey)?;
         let secret = Secret::Elsewhere(algorithm, signer);
-        Ok(Keypair { account: address, key_address: address, public, secret })
+        Ok(Keypair { account: address, key_address: address, public, secret, verifies: true })
     }
 
     /// The account that it signs for.
@@ -290,7 +299,10 @@ impl Keypair {
         let signature = self.signature(&codec::encode_for_signing(&json)?, Some(&json))?;
         put_text(&mut json, "TxnSignature", &signature);
         let blob = hex::encode_upper(&codec::encode(&json)?);
-        check_intended(transaction, &json, &blob)?;
+        let decoded = check_intended(transaction, &json, &blob)?;
+        if self.verifies {
+            codec::verify(&decoded)?;
+        }
         Ok(Signed { hash: codec::transaction_hash(&blob)?, blob })
     }
 
@@ -323,11 +335,7 @@ impl Keypair {
             Secret::Ed25519(private) => {
                 Ed25519.sign(message, private).map_err(|e| SignError::Failed { reason: e.to_string() })?
             }
-            // Deterministic and low-S, as the ledger demands (RFC 6979; xrpl.org, "Transaction Malleability").
-            Secret::Secp256k1(secret) => {
-                let digest = Message::from_digest(sha512_half(&[message]).0);
-                Curve::signing_only().sign_ecdsa(&digest, secret).serialize_der().to_vec()
-            }
+            Secret::Secp256k1(secret) => curve::sign(message, secret),
             Secret::Elsewhere(algorithm, signer) => {
                 let (algorithm, public_key, account) = (*algorithm, self.public.as_str(), self.account);
                 let request = SigningRequest { algorithm, public_key, account, transaction, message };
@@ -357,8 +365,8 @@ fn put_text(json: &mut Value, field: &str, text: &str) {
     }
 }
 
-/// Refuses a blob that says something else than the transaction, drops a field of it, or does not verify.
-fn check_intended(transaction: &Transaction, json: &Value, blob: &str) -> Result<(), SignError> {
+/// Refuses a blob that says something else than the transaction or drops a field of it; gives what it says.
+fn check_intended(transaction: &Transaction, json: &Value, blob: &str) -> Result<Value, SignError> {
     let decoded = codec::decode(blob)?;
     let fields = |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>());
     let (mut intended, mut got) = (fields(json).unwrap_or_default(), fields(&decoded).unwrap_or_default());
@@ -374,8 +382,7 @@ fn check_intended(transaction: &Transaction, json: &Value, blob: &str) -> Result
     if read_back != *transaction {
         return Err(SignError::NotIntended { detail: format!("{read_back:?} instead of {transaction:?}") });
     }
-    codec::verify(&decoded)?;
-    Ok(())
+    Ok(decoded)
 }
 
 #[cfg(test)]

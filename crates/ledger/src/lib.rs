@@ -4,9 +4,11 @@
 //! table or a quote. What a node sends is not trusted: it is checked, and a missing or wrong field is named.
 
 pub mod amount;
+mod base58;
 pub mod book;
 pub mod client;
 pub mod codec;
+mod curve;
 pub mod error;
 pub mod hex;
 pub mod keys;

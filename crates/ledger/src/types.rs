@@ -9,10 +9,10 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha512};
 use thiserror::Error;
-use xrpl::core::addresscodec::{decode_classic_address, encode_classic_address};
+use xrpl::core::addresscodec::decode_classic_address;
 
 pub use crate::amount::{Amount, drops_text, format_token_value, parse_drops, parse_token_value};
-use crate::hex;
+use crate::{base58, hex};
 
 /// Seconds from 1970-01-01 to the ledger's epoch, 2000-01-01 (xrpl.org, "Specifying Time").
 pub const RIPPLE_EPOCH_UNIX_S: i64 = 946_684_800;
@@ -116,8 +116,7 @@ serde_as_text!(Address, "a classic address");
 impl fmt::Display for Address {
     /// The classic address (base58 with checksum).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Twenty bytes always encode; the codec's error is of lengths only.
-        f.pad(&encode_classic_address(&self.0).map_err(|_| fmt::Error)?)
+        f.pad(&base58::encode_account(&self.0))
     }
 }
 
@@ -129,6 +128,9 @@ impl FromStr for Address {
         // The codec panics on some shorter texts, so the length is checked before.
         if !(MIN_ADDRESS_CHARS..=MAX_ADDRESS_CHARS).contains(&text.len()) {
             return Err(refuse(format!("it has {} characters instead of 25 to 35", text.len())));
+        }
+        if let Some(account) = base58::decode_account(text) {
+            return Ok(Address(account));
         }
         let bytes = decode_classic_address(text).map_err(|e| refuse(e.to_string()))?;
         <[u8; 20]>::try_from(bytes)

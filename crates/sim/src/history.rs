@@ -5,6 +5,7 @@
 //! most [`MAX_TRACKED`] of them (a transaction takes about 3 kB); when there are more, the oldest ledgers are
 //! forgotten. All other transactions are kept for [`RECENT_LEDGERS`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use neo_ledger::{Address, Hash};
@@ -40,21 +41,32 @@ impl Record {
     /// The record of a closed transaction.
     #[must_use]
     pub fn of(closed: &ClosedTx) -> Record {
-        let meta = with_delivered(&closed.tx, closed.result, closed.meta.json.clone());
+        let meta = with_delivered(&closed.tx, closed.result, Cow::Borrowed(&closed.meta.json));
         Record {
             hash: closed.tx.hash,
-            tx: closed.tx.json.to_string(),
-            meta: meta.to_string(),
+            tx: text_of(&closed.tx.json),
+            meta: text_of(&meta),
             accounts: closed.meta.accounts.iter().copied().collect(),
         }
     }
 }
 
+/// JSON as text: what its `Display` writes, without the formatter's way there.
+pub(crate) fn text_of(json: &Json) -> String {
+    // Most messages fit; growing by doubling from nothing would move each several times.
+    let mut bytes = Vec::with_capacity(4_096);
+    let written = serde_json::to_writer(&mut bytes, json).is_ok();
+    let text = Some(bytes).filter(|_| written).and_then(|bytes| String::from_utf8(bytes).ok());
+    let mut text = text.unwrap_or_else(|| json.to_string());
+    text.shrink_to_fit();
+    text
+}
+
 /// A payment's metadata with what was delivered, as a node's answers say it (rippled, `DeliveredAmount.cpp`).
-pub(crate) fn with_delivered(tx: &Tx, result: Ter, mut meta: Json) -> Json {
+pub(crate) fn with_delivered<'a>(tx: &Tx, result: Ter, mut meta: Cow<'a, Json>) -> Cow<'a, Json> {
     let asked = tx.json.get("Amount").or_else(|| tx.json.get("DeliverMax"));
-    if let (Body::Payment { .. }, true, Some(amount), Json::Object(meta)) =
-        (&tx.body, result.is_success(), asked, &mut meta)
+    if let (Body::Payment { .. }, true, Some(amount)) = (&tx.body, result.is_success(), asked)
+        && let Json::Object(meta) = meta.to_mut()
     {
         let delivered = meta.get("DeliveredAmount").unwrap_or(amount).clone();
         meta.insert("delivered_amount".to_string(), delivered);

@@ -79,7 +79,8 @@ pub(super) fn take_out(json: &mut Value, places: &mut Vec<Place>) -> Result<(), 
     }
 }
 
-fn written(value: Dec, currency: Currency, issuer: Address) -> Result<[u8; TOKEN_BYTES], CodecError> {
+/// The 48 bytes of an amount.
+pub(super) fn written(value: Dec, currency: Currency, issuer: Address) -> Result<[u8; TOKEN_BYTES], CodecError> {
     let (mantissa, exponent) = value.to_ledger_parts().map_err(|e| refused(e.to_string()))?;
     Ok(bytes_of(mantissa.unsigned_abs(), i64::from(exponent), mantissa < 0, currency, issuer))
 }
@@ -131,7 +132,7 @@ pub(super) fn cover(bytes: &mut [u8], offsets: &[usize]) -> Result<Vec<Said>, Co
 }
 
 /// The text of a value's eight bytes; `None` for one that the ledger does not hold.
-fn value_of(number: u64) -> Option<String> {
+pub(super) fn value_of(number: u64) -> Option<String> {
     let mantissa = i64::try_from(number & ((1 << MANTISSA_BITS) - 1)).ok()?;
     if mantissa == 0 {
         return (number == NOT_XRP).then(|| "0".to_string());

@@ -28,6 +28,7 @@ mod wallet;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::history::text_of;
 use crate::node::{ConnectionId, Node, Outgoing};
 use error::ApiError;
 pub(crate) use jsonrpc::post;
@@ -112,7 +113,7 @@ fn version_of(json: &Fields) -> Option<u64> {
 
 /// Answers one message of a client's WebSocket.
 pub(crate) fn handle(node: &mut Node, connection: ConnectionId, text: &str) -> Vec<Outgoing> {
-    let answer = |json: Json| Outgoing { connection, text: json.to_string() };
+    let answer = |json: Json| Outgoing { connection, text: text_of(&json) };
     let Some(json) = read_object(text.as_bytes()) else {
         return vec![answer(json!({ "error": "jsonInvalid", "type": "error", "value": text }))];
     };
@@ -123,20 +124,20 @@ pub(crate) fn handle(node: &mut Node, connection: ConnectionId, text: &str) -> V
         }
     }
     envelope.insert("type".to_string(), json!("response"));
-    let failed = |mut envelope: Fields, error: ApiError| {
+    let failed = |json: &Fields, mut envelope: Fields, error: ApiError| {
         let mut shown = error.into_fields();
         shown.insert("status".to_string(), json!("error"));
-        shown.insert("request".to_string(), masked(&json));
+        shown.insert("request".to_string(), masked(json));
         shown.append(&mut envelope);
         Json::Object(shown)
     };
     let Some(version) = version_of(&json) else {
-        return vec![answer(failed(envelope, ApiError::bare("invalid_API_version")))];
+        return vec![answer(failed(&json, envelope, ApiError::bare("invalid_API_version")))];
     };
     let Some(command) = command_of(&json) else {
-        return vec![answer(failed(envelope, ApiError::bare("missingCommand")))];
+        return vec![answer(failed(&json, envelope, ApiError::bare("missingCommand")))];
     };
-    let request = Request { json: json.clone(), version, connection: Some(connection) };
+    let request = Request { json, version, connection: Some(connection) };
     let (mut outgoing, result) = dispatch(node, &command, &request);
     let response = match result {
         Ok(result) => {
@@ -144,7 +145,7 @@ pub(crate) fn handle(node: &mut Node, connection: ConnectionId, text: &str) -> V
             envelope.insert("status".to_string(), json!("success"));
             Json::Object(envelope)
         }
-        Err(error) => failed(envelope, error),
+        Err(error) => failed(&request.json, envelope, error),
     };
     outgoing.push(answer(response));
     outgoing

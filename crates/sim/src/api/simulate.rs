@@ -1,5 +1,7 @@
 //! simulate: what a transaction would do to the open ledger, without doing it (rippled, `Simulate.cpp`).
 
+use std::borrow::Cow;
+
 use neo_ledger::{codec, hex};
 use serde_json::{Value as Json, json};
 
@@ -38,7 +40,7 @@ pub(super) fn simulate(node: &mut Node, request: &Request) -> Result<Fields, Api
             let blob = codec::encode(&meta.json).map_err(|_| ApiError::internal())?;
             result.insert("meta_blob".to_string(), json!(hex::encode_upper(&blob)));
         } else {
-            result.insert("meta".to_string(), with_delivered(&tx, applied.result, meta.json));
+            result.insert("meta".to_string(), with_delivered(&tx, applied.result, Cow::Owned(meta.json)).into_owned());
         }
     }
     Ok(result)

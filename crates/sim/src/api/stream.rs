@@ -4,6 +4,7 @@
 //! A client that watches transactions, accounts and books gets a transaction once for each kind that it concerns, as
 //! rippled sends it: validated ones also where proposed ones were asked for.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use neo_ledger::Address;
@@ -15,7 +16,7 @@ use super::{Fields, changes, fields, server};
 use crate::api::connection::Connection;
 use crate::apply::tx::{Body, Tx};
 use crate::calendar;
-use crate::history::with_delivered;
+use crate::history::{text_of, with_delivered};
 use crate::ledger::ClosedTx;
 use crate::node::{Node, Outgoing};
 use crate::state::State;
@@ -53,7 +54,7 @@ fn ledger_closed(node: &Node, transactions: usize) -> String {
     let mut message = server::ledger_stream_fields(node);
     message.insert("txn_count".to_string(), json!(transactions));
     message.insert("type".to_string(), json!("ledgerClosed"));
-    Json::Object(message).to_string()
+    text_of(&Json::Object(message))
 }
 
 /// A message's text in each version, made once, and only when somebody wants it.
@@ -148,7 +149,7 @@ fn proposed(node: &Node, tx: &Tx, result: Ter, version: u64) -> String {
     message.extend(fields(json!({
         "ledger_current_index": node.chain.open_index(), "status": "proposed", "validated": false,
     })));
-    Json::Object(message).to_string()
+    text_of(&Json::Object(message))
 }
 
 fn validated(node: &Node, closed: &ClosedTx, version: u64) -> String {
@@ -158,12 +159,13 @@ fn validated(node: &Node, closed: &ClosedTx, version: u64) -> String {
         "close_time_iso": calendar::iso(header.close_time),
         "ledger_hash": header.hash,
         "ledger_index": header.index,
-        "meta": with_delivered(&closed.tx, closed.result, closed.meta.json.clone()),
         "status": "closed",
         "validated": true,
     })));
+    let meta = with_delivered(&closed.tx, closed.result, Cow::Borrowed(&closed.meta.json));
+    message.insert("meta".to_string(), meta.into_owned());
     if let Some(ctid) = ctid((header.index, closed.index), node.scenario.network_id) {
         message.insert("ctid".to_string(), json!(ctid));
     }
-    Json::Object(message).to_string()
+    text_of(&Json::Object(message))
 }

@@ -46,18 +46,22 @@ pub(crate) fn build(
     let (mut accounts, mut books) = (BTreeSet::from([tx.account]), BTreeSet::new());
     let thread = Thread { txn: tx.hash, ledger_index: context.ledger_index };
     let mut nodes: BTreeMap<Hash, Json> = BTreeMap::new();
+    // A value that `json!` is given is copied whole, so what is large is put in as it is.
+    let wrapped =
+        |name: &str, node: Map<String, Json>| Json::Object(Map::from_iter([(name.to_string(), Json::Object(node))]));
     let mut threaded: BTreeSet<Key> = BTreeSet::new();
     let mut owners: BTreeSet<Address> = BTreeSet::new();
     for key in state.touched(mark) {
         let (before, after) = (state.entry_at(mark, key), state.entry(key));
+        let index = index_of(key);
         let node = match (&before, &after) {
-            (None, Some(entry)) => json!({ "CreatedNode": created(key, entry) }),
+            (None, Some(entry)) => wrapped("CreatedNode", created(key, index, entry)),
             (Some(before), None) => {
                 let last = last_value(state, mark, key).unwrap_or_else(|| before.clone());
-                json!({ "DeletedNode": deleted(key, before, &last) })
+                wrapped("DeletedNode", deleted(key, index, before, &last))
             }
             (Some(before), Some(after)) if before != after => {
-                json!({ "ModifiedNode": modified(key, before, after) })
+                wrapped("ModifiedNode", modified(key, index, before, after))
             }
             _ => continue,
         };
@@ -68,7 +72,7 @@ pub(crate) fn build(
         if after.is_some() {
             threaded.insert(key);
         }
-        nodes.insert(index_of(key), node);
+        nodes.insert(index, node);
     }
     for owner in owners {
         let key = Key::Account(owner);
@@ -76,9 +80,10 @@ pub(crate) fn build(
             && let Some(entry) = state.entry(key)
         {
             threaded.insert(key);
-            let mut node = header(key);
+            let index = index_of(key);
+            let mut node = header(key, index);
             thread_fields(&mut node, previous_of(&entry));
-            nodes.insert(index_of(key), json!({ "ModifiedNode": node }));
+            nodes.insert(index, wrapped("ModifiedNode", node));
         }
     }
     for key in threaded {
@@ -86,15 +91,15 @@ pub(crate) fn build(
             state.put(key, Some(with_thread(entry, thread)));
         }
     }
-    let mut json = json!({
-        "AffectedNodes": nodes.into_values().collect::<Vec<_>>(),
-        "TransactionIndex": context.transaction_index,
-        "TransactionResult": result.token,
-    });
-    if let (Json::Object(fields), Some((value, asset))) = (&mut json, delivered) {
+    let mut fields = Map::from_iter([
+        ("AffectedNodes".to_string(), Json::Array(nodes.into_values().collect())),
+        ("TransactionIndex".to_string(), json!(context.transaction_index)),
+        ("TransactionResult".to_string(), json!(result.token)),
+    ]);
+    if let Some((value, asset)) = delivered {
         fields.insert("DeliveredAmount".to_string(), amount_json(value, asset));
     }
-    Metadata { json, accounts, books }
+    Metadata { json: Json::Object(fields), accounts, books }
 }
 
 /// Notes whom and which book a changed entry concerns. An offer of which one side only changed is not noticed by the
@@ -198,10 +203,10 @@ pub(crate) fn kind_of(key: Key) -> &'static str {
     }
 }
 
-fn header(key: Key) -> Map<String, Json> {
+fn header(key: Key, index: Hash) -> Map<String, Json> {
     let mut node = Map::new();
     node.insert("LedgerEntryType".to_string(), json!(kind_of(key)));
-    node.insert("LedgerIndex".to_string(), json!(index_of(key)));
+    node.insert("LedgerIndex".to_string(), json!(index));
     node
 }
 
@@ -212,8 +217,8 @@ fn thread_fields(node: &mut Map<String, Json>, previous: Option<Thread>) {
     }
 }
 
-fn created(key: Key, entry: &Entry) -> Map<String, Json> {
-    let mut node = header(key);
+fn created(key: Key, index: Hash, entry: &Entry) -> Map<String, Json> {
+    let mut node = header(key, index);
     let fields = fields(key, entry).into_iter().filter(|(_, value)| !is_default(value)).collect();
     node.insert("NewFields".to_string(), Json::Object(fields));
     node
@@ -221,11 +226,16 @@ fn created(key: Key, entry: &Entry) -> Map<String, Json> {
 
 /// True for what `NewFields` leaves out: zero, no drops, XRP as an asset.
 fn is_default(value: &Json) -> bool {
-    *value == json!(0) || *value == json!("0") || *value == json!({ "currency": "XRP" })
+    match value {
+        Json::Number(number) => number.as_u64() == Some(0),
+        Json::String(text) => text == "0",
+        Json::Object(asset) => asset.len() == 1 && asset.get("currency").and_then(Json::as_str) == Some("XRP"),
+        _ => false,
+    }
 }
 
-fn deleted(key: Key, before: &Entry, last: &Entry) -> Map<String, Json> {
-    let mut node = header(key);
+fn deleted(key: Key, index: Hash, before: &Entry, last: &Entry) -> Map<String, Json> {
+    let mut node = header(key, index);
     let mut finals = fields(key, last);
     let changed = changes(key, before, &finals);
     thread_fields(&mut finals, previous_of(before));
@@ -236,8 +246,8 @@ fn deleted(key: Key, before: &Entry, last: &Entry) -> Map<String, Json> {
     node
 }
 
-fn modified(key: Key, before: &Entry, after: &Entry) -> Map<String, Json> {
-    let mut node = header(key);
+fn modified(key: Key, index: Hash, before: &Entry, after: &Entry) -> Map<String, Json> {
+    let mut node = header(key, index);
     let finals = fields(key, after);
     let changed = changes(key, before, &finals);
     node.insert("FinalFields".to_string(), Json::Object(finals));
