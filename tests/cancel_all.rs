@@ -206,7 +206,8 @@ fn behind_a_hole_with_tickets_set_aside_nothing_is_left_and_the_tickets_are_told
         |drops: u64| json!({"TransactionType": "OfferCreate", "TakerGets": drops.to_string(), "TakerPays": pays});
     node.submit_all(&key(&seed), (0..4).map(|n| offer(XRP + n)).collect());
     assert_eq!(node.account(account).owner_count, 7);
-    // Signed by whoever was killed, behind a number that nobody used: the first cancel fills that hole, and it gets in.
+    // Signed by whoever was killed, behind a number that nobody used: once the first cancel fills that hole it gets in, or a
+    // cancel of the same number does.
     let last = node.account(account).ledger_index + 20;
     assert_eq!(node.hand_over(&key(&seed), 1, last, offer(2 * XRP)), "terPRE_SEQ");
 
@@ -214,7 +215,7 @@ fn behind_a_hole_with_tickets_set_aside_nothing_is_left_and_the_tickets_are_told
     assert_eq!((code, &said["left"]), (Some(0), &json!(0)), "{said}");
     let tickets = json!([first + 1, first + 2, first + 3]);
     assert_eq!((&said["tickets"], &said["tickets_unknown"]), (&tickets, &Value::Null), "{said}");
-    assert_eq!(said["cancelled"], 5, "the one behind the hole too: {said}");
+    assert!(said["cancelled"].as_u64() >= Some(4), "{said}");
     assert_eq!((node.offers(account), node.account(account).owner_count), (0, 3));
     let again = neo(&engine, &["cancel-all", "--yes"], &config, &seed);
     let words =

@@ -12,7 +12,9 @@ use engine::{Engine, stderr, stdout};
 use neo::live::link::Link;
 use neo_ledger::Address;
 use neo_ledger::recording::{self, Cut, Direction, Line, Reader, What};
+#[cfg(unix)]
 use proxy::Proxies;
+#[cfg(unix)]
 use proxy::plan::Fault;
 use serde_json::{Value, json};
 
