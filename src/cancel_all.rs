@@ -59,7 +59,7 @@ struct Report {
     /// Offers that stand in the validated ledger `ledger_index`; `None` where there is no ledger.
     left: usize,
     ledger_index: Option<u32>,
-    /// The account's tickets in that ledger, by number: each holds an owner reserve. `None` where the node does not tell, for
+    /// The account's tickets in the newest validated ledger, by number: each holds an owner reserve. `None` where the node does not tell, for
     /// the reason in `tickets_unknown`.
     tickets: Option<BTreeSet<u32>>,
     tickets_unknown: Option<String>,
@@ -294,8 +294,10 @@ impl Sweeping<'_> {
 
     /// Offers are gone; what else the account set aside for us is told.
     fn look_for_tickets(&mut self, report: &mut Report) {
-        let Some(last) = report.ledger_index else { return };
-        match self.node.tickets(last) {
+        if report.ledger_index.is_none() {
+            return;
+        }
+        match self.node.tickets() {
             Ok(tickets) => report.tickets = Some(tickets),
             Err(error) => (report.tickets, report.tickets_unknown) = (None, Some(format!("{error:#}"))),
         }

@@ -145,19 +145,21 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The numbers of the account's tickets in a validated ledger: each holds an owner reserve until it is used.
+    /// The numbers of the account's tickets in the newest validated ledger: each holds an owner reserve until it is used.
     ///
     /// # Errors
     /// What the node did not say.
-    pub fn tickets(&mut self, ledger_index: u32) -> Result<BTreeSet<u32>> {
+    pub fn tickets(&mut self) -> Result<BTreeSet<u32>> {
         let who = self.account;
         let link = self.link()?;
-        let (mut owned, mut marker) = (Owned::default(), None);
+        let (mut owned, mut marker, mut index) = (Owned::default(), None, Index::Validated);
         loop {
-            let (what, index) = ("account_objects", Index::Ledger(ledger_index));
+            let what = "account_objects";
             let page = link.need(what, |id| request::account_objects(id, who, index, marker.as_ref()))?;
             let page = understood(what, OwnedPage::from_value(&page, who))?;
             owned.join(page.owned);
+            // All pages of the same ledger.
+            index = page.ledger_index.map_or(index, Index::Ledger);
             match page.marker {
                 Some(next) => marker = Some(next),
                 None => return Ok(owned.tickets().clone()),
