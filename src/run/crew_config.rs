@@ -158,7 +158,7 @@ fn take_over(worth: &mut Worth, told_flows: &mut Vec<Hash>, row: WorthRow) -> Re
         WorthRow::Held { close_time, xrp, rlusd, mark } => {
             told_flows.clear();
             if let Some(at) = LedgerTime::from_unix_s(close_time.timestamp()) {
-                worth.sample(&Sample { at_s: at.0, xrp, rlusd, mark })?;
+                worth.remember(&Sample { at_s: at.0, xrp, rlusd, mark })?;
             }
         }
     }

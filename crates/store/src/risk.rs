@@ -151,16 +151,20 @@ impl Store {
             .optional()
             .map_err(&failed)?;
         let Some(begin) = begin.flatten() else { return Ok(()) };
+        // Weeks of rows from before are not even looked at: the newest of them is found from behind.
+        let before = "SELECT coalesce(max(seq), 0) FROM (SELECT seq FROM valuation_snapshots
+                      WHERE close_time < ?1 OR close_time <= ?2 ORDER BY seq DESC LIMIT 1)";
+        let before: i64 = self.conn.query_row(before, params![begin, resumed], |row| row.get(0)).map_err(&failed)?;
         let rows =
             "SELECT seq, close_time, xrp_drops, rlusd, best_bid, best_ask, NULL AS tx_hash FROM valuation_snapshots
-                    WHERE close_time >= ?1 AND (?2 IS NULL OR close_time > ?2)
+                    WHERE seq > ?3 AND close_time >= ?1 AND (?2 IS NULL OR close_time > ?2)
                         AND best_bid IS NOT NULL AND best_ask IS NOT NULL
                     UNION ALL SELECT seq, close_time, xrp_drops, rlusd, NULL, NULL, tx_hash FROM flows
-                    WHERE close_time >= ?1 AND (?2 IS NULL OR close_time > ?2) AND cause IN ('deposit', 'withdrawal')
+                    WHERE seq > ?3 AND close_time >= ?1 AND (?2 IS NULL OR close_time > ?2) AND cause IN ('deposit', 'withdrawal')
                     ORDER BY seq";
         let mut read = || -> rusqlite::Result<()> {
             let mut statement = self.conn.prepare(rows)?;
-            let mut rows = statement.query(params![begin, resumed])?;
+            let mut rows = statement.query(params![begin, resumed, before])?;
             while let Some(row) = rows.next()? {
                 each(worth(row)?);
             }
