@@ -59,6 +59,10 @@ struct Report {
     /// Offers that stand in the validated ledger `ledger_index`; `None` where there is no ledger.
     left: usize,
     ledger_index: Option<u32>,
+    /// The account's tickets in the newest validated ledger, by number: each holds an owner reserve. `None` where the node does not tell, for
+    /// the reason in `tickets_unknown`.
+    tickets: Option<BTreeSet<u32>>,
+    tickets_unknown: Option<String>,
     /// What is in the way, where anything is left or may come.
     problem: Option<String>,
 }
@@ -84,6 +88,8 @@ pub fn run(args: &CancelAllArgs, out: &mut Out) -> Result<ExitCode> {
         uncounted: None,
         left: 0,
         ledger_index: None,
+        tickets: Some(BTreeSet::new()),
+        tickets_unknown: None,
         problem: None,
     };
     let Some(mut node) = Node::of(&config, &db)? else {
@@ -111,6 +117,7 @@ pub fn run(args: &CancelAllArgs, out: &mut Out) -> Result<ExitCode> {
     let (last, problem) = sweeping.until_none_is_left(first, args.wait);
     (report.left, report.ledger_index, report.problem) = (last.offers.len(), Some(last.account.ledger_index), problem);
     sweeping.count(&mut report, now);
+    sweeping.look_for_tickets(&mut report);
     tell(&report, &db, args.json, out)
 }
 
@@ -285,6 +292,17 @@ impl Sweeping<'_> {
         self.node.send(&self.cancels, next_sequence).map(Turn::On)
     }
 
+    /// Offers are gone; what else the account set aside for us is told.
+    fn look_for_tickets(&mut self, report: &mut Report) {
+        if report.ledger_index.is_none() {
+            return;
+        }
+        match self.node.tickets() {
+            Ok(tickets) => report.tickets = Some(tickets),
+            Err(error) => (report.tickets, report.tickets_unknown) = (None, Some(format!("{error:#}"))),
+        }
+    }
+
     /// What the cancels did and cost, as the ledger tells it.
     fn count(&mut self, report: &mut Report, first: u32) {
         let (Some(last), false) = (report.ledger_index, self.hashes.is_empty()) else { return };
@@ -298,6 +316,21 @@ impl Sweeping<'_> {
             }
         }
     }
+}
+
+fn tickets_in_words(report: &Report) -> Option<String> {
+    let Some(tickets) = &report.tickets else {
+        let why = report.tickets_unknown.as_deref().unwrap_or("no reason");
+        return Some(format!("which tickets are left is not known: {why}"));
+    };
+    let numbers = tickets.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    (!tickets.is_empty()).then(|| {
+        format!(
+            "{} tickets are left ({numbers}): each holds an owner reserve until a transaction uses it; a session with \
+             orders.cancel_tickets takes them over",
+            tickets.len()
+        )
+    })
 }
 
 fn because(what: &str, said: Option<&String>) -> String {
@@ -343,6 +376,7 @@ fn words(report: &Report, db: &Path) -> Vec<String> {
             format!("ledger {ledger_index} shows {left} offers of {account} that are LEFT: {why}. Run it again")
         }
     });
+    lines.extend(tickets_in_words(report));
     if let Some(paused) = &report.paused {
         lines.push(format!("{paused}; `neo resume` quotes again"));
     }

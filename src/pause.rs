@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use neo_actors::Status;
 use neo_actors::clock::{monotonic_ms, now};
+use neo_market::TripAction;
 use serde::Serialize;
 
 use crate::control::{ControlError, request_status};
@@ -150,9 +151,16 @@ pub fn resume(db: &Path, json: bool, out: &mut Out) -> Result<ExitCode> {
         }
         None if was => "resumed: the engine quotes again with the next validated ledger".to_string(),
         None => match status.as_ref().and_then(|status| status.trips.first()) {
-            Some(trip) => {
+            Some(trip) if trip.action == TripAction::Pause.as_str() => {
                 format!("the trigger {} pauses by itself, and resumes by itself: {}", trip.trigger, trip.reason)
             }
+            Some(trip) => format!(
+                "the trigger {} holds the engine, and its latch is not in {} yet (`neo status` has the faults); resume \
+                 again when it is: {}",
+                trip.trigger,
+                latch.display(),
+                trip.reason
+            ),
             None => "it was not paused".to_string(),
         },
     };

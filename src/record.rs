@@ -1,6 +1,11 @@
 //! `neo record`, and the recording of a session: the node's messages as files that can be read again.
+//!
+//! One node is recorded at a time; one that is lost is left for the next, by the engine's own rule ([`turn`]).
+
+mod turn;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -10,7 +15,7 @@ use neo_actors::clock::{monotonic_ms, now};
 use neo_actors::recording::{Progress, Recorder};
 use neo_ledger::Address;
 use neo_ledger::client::{self, ClientEvent, Endpoint};
-use neo_ledger::recording::{Direction, Header, Rotation, Series};
+use neo_ledger::recording::{Direction, Header, Rotation, Series, Source};
 use neo_ledger::types::Token;
 use neo_ledger::watch::{Effect, Input, Seen, Watch, how_it_ended};
 use neo_store::record::Mode;
@@ -28,6 +33,7 @@ use crate::signals;
 use crate::simulator::Simulator;
 use crate::supervisor::dump::Bell;
 use crate::venue::Venue;
+use turn::Turn;
 
 /// How often the time and a request to stop are looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -54,9 +60,11 @@ pub fn run(args: &RecordArgs, out: &mut Out) -> Result<ExitCode> {
     let (tell, hear) = bounded(16);
     signals::listen(&tell, &Bell::default())?;
     let watch = Watch::new(target.network_id, target.token, target.account, config.feed.silence_ms);
-    let line = Line { target: &target, recorder: &recorder, connections: 0, open: None };
-    let ended =
-        Recording { watch, line, stop: hear, bar: Bar::stderr(), trouble: None, shown_ms: 0 }.follow(args.duration)?;
+    let turn = Turn::new(target.nodes.len(), u64::from(std::process::id()));
+    let line = Line { target: &target, recorder: &recorder, connections: 0, sources: Vec::new(), open: None };
+    let (bar, trouble, shown_ms, wants_node) = (Bar::stderr(), None, 0, false);
+    let recording = Recording { watch, line, turn, wants_node, stop: hear, bar, trouble, shown_ms };
+    let ended = recording.follow(args.duration)?;
     let written = recorder.finish(LAST);
     let progress = recorder.progress();
     if let Ended::Refused(text) = &ended.how {
@@ -95,11 +103,12 @@ fn series(file: &Path, feed: &Feed, header: Header) -> Series {
     Series::new(file, header, rotation)
 }
 
-/// Which node, and what of it.
+/// Which nodes, and what of them.
 struct Target {
-    /// The record whose simulated ledger it is; `None` for a node of a network.
+    /// The record whose simulated ledger it is; `None` for nodes of a network.
     world_of: Option<PathBuf>,
-    node: Endpoint,
+    /// In order of preference; one at least.
+    nodes: Vec<Endpoint>,
     network_id: u32,
     token: Token,
     account: Option<Address>,
@@ -119,22 +128,28 @@ impl Target {
             let token = config.account.token().unwrap_or_else(|| config.sim.token());
             let (url, network_id) = (running.url().to_string(), config.sim.network_id);
             let account = Some(crate::simulator::key()?.address());
-            return Ok(Target { world_of: Some(db), node: url.into(), network_id, token, account });
+            let nodes = vec![url.into()];
+            return Ok(Target { world_of: Some(db), nodes, network_id, token, account });
         }
         let token = config.account.token().context("account.issuer is not set: name the token's issuer")?;
         let network_id = config.network.expected_network_id();
-        let node = live::nodes(config)?.into_iter().next().context("network.url is not set")?;
-        Ok(Target { world_of: None, node, network_id, token, account })
+        let nodes = live::nodes(config)?;
+        Ok(Target { world_of: None, nodes, network_id, token, account })
+    }
+
+    /// Of the first node.
+    fn url(&self) -> &str {
+        self.nodes.first().map_or("", |node| &node.url)
     }
 
     fn header(&self) -> Header {
-        Header::new(self.network_id, &self.node.url, self.account, self.token, now().to_rfc3339())
+        Header::new(self.network_id, self.url(), self.account, self.token, now().to_rfc3339())
     }
 
     /// Whether there is anything to connect to again.
     fn is_there(&self) -> Result<bool> {
         match &self.world_of {
-            Some(db) => Ok(Simulator::look(db)?.is_some_and(|running| running.url() == self.node.url)),
+            Some(db) => Ok(Simulator::look(db)?.is_some_and(|running| running.url() == self.url())),
             None => Ok(true),
         }
     }
@@ -145,30 +160,55 @@ struct Line<'a> {
     target: &'a Target,
     recorder: &'a Recorder,
     connections: u64,
+    /// The nodes that said something, as they may be shown.
+    sources: Vec<Arc<str>>,
     open: Option<Open>,
 }
 
 struct Open {
+    node: Arc<str>,
     outgoing: UnboundedSender<String>,
     // Nothing waits in it: the disk has a queue of its own, which is bounded.
     events: UnboundedReceiver<ClientEvent>,
 }
 
 impl Line<'_> {
-    fn connect(&mut self, runtime: &Runtime) {
+    fn connect(&mut self, runtime: &Runtime, node: usize) {
+        let Some(endpoint) = self.target.nodes.get(node).cloned() else { return };
+        let node: Arc<str> = client::shown_url(&endpoint.url).into();
         let (outgoing, to_send) = mpsc::unbounded_channel();
         let (heard, events) = mpsc::unbounded_channel();
-        runtime.spawn(client::run(self.target.node.clone(), to_send, move |event| {
+        runtime.spawn(client::run(endpoint, to_send, move |event| {
             if heard.send(event).is_err() {
                 tracing::trace!("the connection was left");
             }
         }));
         self.connections += 1;
-        self.open = Some(Open { outgoing, events });
+        self.open = Some(Open { node, outgoing, events });
+    }
+
+    fn source(&self) -> Source {
+        Source { conn: self.connections, node: self.open.as_ref().map(|open| Arc::clone(&open.node)) }
+    }
+
+    fn heard(&mut self, text: &str) {
+        let source = self.source();
+        if let Some(node) = source.node.as_ref().filter(|node| !self.sources.contains(node)) {
+            self.sources.push(Arc::clone(node));
+        }
+        self.recorder.message(source, Direction::Recv, text);
+    }
+
+    /// What is told of the node, with its name where there are several.
+    fn named(&self, text: &str) -> String {
+        match &self.open {
+            Some(open) if self.target.nodes.len() > 1 => format!("{}: {text}", open.node),
+            _ => text.to_string(),
+        }
     }
 
     fn send(&self, text: String) {
-        self.recorder.message(self.connections, Direction::Sent, &text);
+        self.recorder.message(self.source(), Direction::Sent, &text);
         if self.open.as_ref().is_some_and(|open| open.outgoing.send(text).is_err()) {
             tracing::debug!("the connection is over; its end is told by itself");
         }
@@ -187,6 +227,7 @@ struct End {
     how: Ended,
     seen: Seen,
     connections: u64,
+    sources: Vec<Arc<str>>,
     seconds: u64,
 }
 
@@ -194,6 +235,9 @@ struct End {
 struct Recording<'a> {
     watch: Watch,
     line: Line<'a>,
+    turn: Turn,
+    /// It is time for a connection, and every node is to be left alone yet.
+    wants_node: bool,
     stop: Receiver<SupervisorEvent>,
     bar: Bar,
     /// The trouble with the disk that was told last.
@@ -220,7 +264,8 @@ impl Recording<'_> {
         };
         self.bar.clear()?;
         let seconds = monotonic_ms().saturating_sub(start_ms) / 1_000;
-        Ok(End { how, seen: self.watch.seen(), connections: self.line.connections, seconds })
+        let Line { connections, sources, .. } = self.line;
+        Ok(End { how, seen: self.watch.seen(), connections, sources, seconds })
     }
 
     /// What comes next, or a while without anything.
@@ -240,15 +285,25 @@ impl Recording<'_> {
             None => Vec::new(),
             Some(Some(ClientEvent::Connected)) => self.watch.on(Input::Connected, now_ms),
             Some(Some(ClientEvent::Text(text))) => {
-                self.line.recorder.message(self.line.connections, Direction::Recv, &text);
-                self.watch.on(Input::Text(&text), now_ms)
+                self.line.heard(&text);
+                let before = self.watch.seen().ledgers;
+                let effects = self.watch.on(Input::Text(&text), now_ms);
+                if self.watch.seen().ledgers > before {
+                    self.turn.serves();
+                }
+                effects
             }
             Some(ended) => {
                 let (busy, reason) = how_it_ended(ended);
+                self.turn.left(busy, now_ms);
+                let reason = self.line.named(&reason);
                 self.watch.on(Input::Ended { busy, reason: &reason }, now_ms)
             }
         };
         effects.extend(self.watch.on(Input::Tick, now_ms));
+        if self.wants_node {
+            self.connect(runtime, now_ms)?;
+        }
         for effect in effects {
             if let Some(ended) = self.carry_out(effect, runtime)? {
                 return Ok(Some(ended));
@@ -260,13 +315,43 @@ impl Recording<'_> {
     fn carry_out(&mut self, effect: Effect, runtime: &Runtime) -> Result<Option<Ended>> {
         match effect {
             Effect::Connect if !self.line.target.is_there()? => return Ok(Some(Ended::WorldGone)),
-            Effect::Connect => self.line.connect(runtime),
+            Effect::Connect => self.connect(runtime, monotonic_ms())?,
             Effect::Send(text) => self.line.send(text),
             // Dropping it closes the connection.
-            Effect::Leave => self.line.open = None,
+            Effect::Leave => {
+                self.turn.left(false, monotonic_ms());
+                self.line.open = None;
+            }
             Effect::Gap(reason) => self.line.recorder.gap(&reason),
             Effect::Tell(text) => self.tell(&text)?,
-            Effect::Refuse(text) => return Ok(Some(Ended::Refused(text))),
+            Effect::Refuse(text) => return self.refused(text, runtime),
+        }
+        Ok(None)
+    }
+
+    /// To the node whose turn it is, as soon as there is one.
+    fn connect(&mut self, runtime: &Runtime, now_ms: u64) -> Result<()> {
+        let node = self.turn.next(now_ms);
+        self.wants_node = node.is_none();
+        let Some(node) = node else { return Ok(()) };
+        self.line.connect(runtime, node);
+        if self.line.connections > 1 && self.line.target.nodes.len() > 1 {
+            let text = self.line.named("recording this node now");
+            self.tell(&text)?;
+        }
+        Ok(())
+    }
+
+    /// The node is of another network. Where there are others it is left, as the engine does.
+    fn refused(&mut self, text: String, runtime: &Runtime) -> Result<Option<Ended>> {
+        let now_ms = monotonic_ms();
+        if self.turn.refuse(now_ms) {
+            return Ok(Some(Ended::Refused(text)));
+        }
+        for effect in self.watch.on(Input::Ended { busy: false, reason: &text }, now_ms) {
+            if let Some(ended) = self.carry_out(effect, runtime)? {
+                return Ok(Some(ended));
+            }
         }
         Ok(None)
     }
@@ -307,7 +392,10 @@ struct Summary<'a> {
     ended: &'a str,
     /// The parts of this run, in order.
     parts: &'a [PathBuf],
+    /// The first node's address.
     url: String,
+    /// The nodes that said something, in the order in which they did.
+    sources: Vec<&'a str>,
     network_id: u32,
     seconds: u64,
     /// Received and sent.
@@ -334,12 +422,13 @@ fn tell_the_end(args: &RecordArgs, target: &Target, end: &End, progress: &Progre
     let Seen { ledgers, first_ledger, last_ledger, gaps, not_understood } = end.seen;
     let Progress { messages, dropped, bytes, parts, trouble, .. } = progress;
     if args.json {
-        let url = client::shown_url(&target.node.url);
+        let url = client::shown_url(target.url());
         let (network_id, seconds, connections) = (target.network_id, end.seconds, end.connections);
         return Ok(out.json_line(&Summary {
             ended,
             parts,
             url,
+            sources: end.sources.iter().map(AsRef::as_ref).collect(),
             network_id,
             seconds,
             messages: *messages,
@@ -365,6 +454,12 @@ fn tell_the_end(args: &RecordArgs, target: &Target, end: &End, progress: &Progre
     ))?;
     for part in parts {
         out.line(&format!("  {}", part.display()))?;
+    }
+    if end.sources.len() > 1 {
+        out.line(&format!(
+            "from {}: each message of another node than the first names it",
+            end.sources.join(", then ")
+        ))?;
     }
     if *dropped > 0 {
         out.line(&format!("{dropped} messages are missing: the disk refused or did not keep up"))?;

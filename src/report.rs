@@ -27,7 +27,7 @@ use neo_store::{Reader, Reconciliation, Recorded, SessionMoves, SessionRow, Stor
 use serde::Serialize;
 use serde_json::Value;
 
-pub use risk::{RefusalSum, TripLine};
+pub use risk::{RefusalSum, TripLine, TripState};
 
 use crate::calibrate::chosen;
 use crate::exit::ExitCode;
@@ -405,7 +405,7 @@ impl Report {
             fault_count: rows.faults.len(),
             faults: rows.faults.iter().take(FAULTS_SHOWN).map(FaultLine::new).collect(),
             refusals: risk::refusal_sums(&rows.refusals),
-            trips: risk::trip_lines(&rows.trips),
+            trips: risk::trip_lines(&rows.trips, row.ended_at.is_some()),
             coalesced_rows: row.coalesced_rows,
             stop_stages: rows.stages,
             imported: rows.imported,

@@ -4,6 +4,7 @@
 pub mod crew;
 pub mod dump;
 pub mod keeper;
+pub mod latches;
 pub mod note;
 pub mod policy;
 pub mod read_back;

@@ -192,6 +192,38 @@ fn more_offers_than_a_page_and_a_round_and_on_any_book_go_without_a_record() {
 }
 
 #[test]
+fn behind_a_hole_with_tickets_set_aside_nothing_is_left_and_the_tickets_are_told() {
+    let engine = Engine::new();
+    let seed = seed_of(126);
+    let mut node = StandAlone::start(&engine, &["--manual"], 65_001, "");
+    let config = node.config(&engine, key(&seed).address(), "");
+    let account = key(&seed).address();
+    node.fund(account, 10_000 * XRP);
+    let first = node.account(account).sequence;
+    node.submit(&key(&seed), json!({"TransactionType": "TicketCreate", "TicketCount": 3}));
+    let pays = json!({"currency": "USD", "issuer": node.token().issuer, "value": "1000000"});
+    let offer =
+        |drops: u64| json!({"TransactionType": "OfferCreate", "TakerGets": drops.to_string(), "TakerPays": pays});
+    node.submit_all(&key(&seed), (0..4).map(|n| offer(XRP + n)).collect());
+    assert_eq!(node.account(account).owner_count, 7);
+    // Signed by whoever was killed, behind a number that nobody used: once the first cancel fills that hole it gets in, or a
+    // cancel of the same number does.
+    let last = node.account(account).ledger_index + 20;
+    assert_eq!(node.hand_over(&key(&seed), 1, last, offer(2 * XRP)), "terPRE_SEQ");
+
+    let (code, said) = told(&neo(&engine, &["cancel-all", "--yes", "--json"], &config, &seed));
+    assert_eq!((code, &said["left"]), (Some(0), &json!(0)), "{said}");
+    let tickets = json!([first + 1, first + 2, first + 3]);
+    assert_eq!((&said["tickets"], &said["tickets_unknown"]), (&tickets, &Value::Null), "{said}");
+    assert!(said["cancelled"].as_u64() >= Some(4), "{said}");
+    assert_eq!((node.offers(account), node.account(account).owner_count), (0, 3));
+    let again = neo(&engine, &["cancel-all", "--yes"], &config, &seed);
+    let words =
+        format!("3 tickets are left ({}, {}, {}): each holds an owner reserve", first + 1, first + 2, first + 3);
+    assert!(again.status.success() && stdout(&again).contains(&words), "{}", stdout(&again));
+}
+
+#[test]
 fn on_the_simulated_ledger_it_works_on_the_world_that_runs() {
     let engine = Engine::new();
     let none = engine.neo("cancel-all", &["--yes"]);

@@ -1,5 +1,6 @@
 //! The engine trades on a ledger in another process, over a network that spoils what passes. However it goes wrong, the
-//! record is the ledger's to the last digit, nothing is left behind, and no limit was passed at any ledger.
+//! record is the ledger's to the last digit, nothing is left behind, and no limit was passed at any ledger. Each fault has its
+//! reaction besides, and a test that names it: what the engine says, asks again, sends again or concludes.
 //!
 //! `NEO_FAULT_SEEDS=1..4 NEO_FAULT_LEDGERS=5000 cargo test --test network_faults every_fault -- --nocapture` runs longer;
 //! `scripts/network-faults` does and makes a table. `NEO_FAULT_STRATEGIES=glft` names the strategies (all of them).
@@ -22,7 +23,8 @@ use engine::{Engine, Running, stderr, stdout};
 use neo_ledger::keys::written;
 use neo_ledger::types::LedgerTime;
 use neo_ledger::{Address, Algorithm, Keypair};
-use neo_store::record::EndedAtSource;
+use neo_store::IntentRow;
+use neo_store::record::{EndedAtSource, IntentState};
 use proxy::Proxies;
 use proxy::plan::{Fault, Plan};
 use proxy::truth::{self, History};
@@ -245,32 +247,109 @@ fn the_followed_node_is_struck(case: Case) {
     bench.until_it_quotes();
     bench.until("both nodes are connected", |bench| bench.proxies.all_are_used());
     bench.go(20);
+    let history =
+        |bench: &Bench<'_>| bench.proxies.world(|world| world.requests.get("account_tx").copied().unwrap_or(0));
+    let (asked, opened) = (history(&bench), bench.proxies.world(|world| world.opened));
     bench.proxies.strike(0, case.fault, case.amount);
     bench.until(case.words, |bench| bench.says(case.words) && bench.proxies.count(case.fault) > 0);
     bench.until_it_quotes();
+    // The other node is followed without a new connection, and asked for what may have been missed.
+    assert!(bench.says("the node that stood by is followed now"), "{}", tail(&engine.stderr()));
+    assert!(history(&bench) > asked, "our history since was not asked for");
     bench.proxies.heal(0);
     bench.go(30);
     bench.until_it_quotes();
+    // Well again, it stands by: a connection more than before it was struck.
+    bench.until("both nodes are connected again", |bench| bench.proxies.all_are_used());
+    assert!(bench.proxies.world(|world| world.opened) > opened);
     bench.ends_well(running);
     assert!(bench.proxies.count(case.fault) > 0);
 }
 
-/// A fault of single messages or transactions, often; the engine says `words`, if it must say anything, and all is true.
-fn messages_suffer(n: u8, fault: Fault, times: u64, words: Option<&str>) -> u64 {
+/// What the engine did while faults of one kind happened.
+#[derive(Debug)]
+struct Reaction {
+    /// How often the fault happened.
+    faults: u64,
+    /// Its requests, by method.
+    requests: BTreeMap<String, u64>,
+    /// Connections that it opened.
+    opened: u64,
+    /// How often it read everything afresh because something was missing.
+    afresh: usize,
+    /// How often it lost a connection.
+    lost: usize,
+    /// How often each transaction was handed over in the whole session, by hash.
+    handed_over: BTreeMap<String, u64>,
+    /// Transactions that never left the node, and those whose answer was lost.
+    never_left: std::collections::BTreeSet<String>,
+    unanswered: std::collections::BTreeSet<String>,
+    /// The session's intents.
+    intents: Vec<IntentRow>,
+    /// What validated ledgers say of our transactions: result and ledger, by hash.
+    on_ledger: BTreeMap<String, (String, u32)>,
+}
+
+impl Reaction {
+    fn asked(&self, method: &str) -> u64 {
+        self.requests.get(method).copied().unwrap_or(0)
+    }
+
+    /// Each of these is recorded as the ledger has it: with its result and ledger, or dead after its last one.
+    fn settled_by_the_ledger(&self, hashes: &std::collections::BTreeSet<String>) {
+        assert!(!hashes.is_empty());
+        for hash in hashes {
+            let row = self.intents.iter().find(|row| row.intent.tx_hash == *hash).expect("recorded before it was sent");
+            match self.on_ledger.get(hash) {
+                Some((result, index)) => {
+                    let known = (row.state, row.engine_result.as_deref(), row.settled_ledger_index);
+                    assert_eq!(known, (IntentState::Validated, Some(result.as_str()), Some(*index)), "{hash}");
+                }
+                None => {
+                    assert_eq!(row.state, IntentState::Dead, "{hash}");
+                    assert!(row.settled_ledger_index >= Some(row.intent.last_ledger_sequence), "not before: {row:?}");
+                }
+            }
+        }
+    }
+}
+
+/// A fault of single messages or transactions, often; all is true at the end. Gives what the engine did about it.
+fn messages_suffer(n: u8, fault: Fault, times: u64) -> Reaction {
     let engine = Engine::new();
     let mut bench = Bench::new(&engine, entropy(n), 2);
     let running = bench.start();
     bench.until_it_quotes();
+    bench.until("both nodes are connected", |bench| bench.proxies.all_are_used());
+    let (before, opened) = bench.proxies.world(|world| (world.requests.clone(), world.opened));
+    let said = engine.stderr().len();
     bench.proxies.arm(Plan::only(u64::from(n), fault, times));
     bench.go(200);
     bench.until("it happens", |bench| bench.proxies.count(fault) >= 3);
-    if let Some(words) = words {
-        bench.until(words, |bench| bench.says(words));
-    }
     bench.proxies.disarm();
     bench.until_it_quotes();
+    let said = engine.stderr()[said..].to_string();
+    let (after, now_opened) = bench.proxies.world(|world| (world.requests.clone(), world.opened));
     bench.ends_well(running);
-    bench.proxies.count(fault)
+    let more = |(method, count): (String, u64)| {
+        let before = before.get(&method).copied().unwrap_or(0);
+        (method, count - before)
+    };
+    let world = |world: &proxy::wire::World| (world.handed_over.clone(), world.lost.clone(), world.unanswered.clone());
+    let (handed_over, never_left, unanswered) = bench.proxies.world(world);
+    let told = |tx: &neo_ledger::ValidatedTransaction| (tx.hash.to_string(), (tx.result.clone(), tx.ledger_index));
+    Reaction {
+        faults: bench.proxies.count(fault),
+        requests: after.into_iter().map(more).collect(),
+        opened: now_opened - opened,
+        afresh: said.matches("; reading afresh").count(),
+        lost: said.matches("no connection:").count(),
+        handed_over,
+        never_left,
+        unanswered,
+        intents: engine.record().intents(1).unwrap(),
+        on_ledger: bench.node.history(bench.account).iter().map(told).collect(),
+    }
 }
 
 #[test]
@@ -372,32 +451,49 @@ fn history_that_one_node_cuts_short_is_taken_from_another() {
 
 #[test]
 fn messages_that_never_come_are_missed_and_read() {
-    messages_suffer(142, Fault::Lose, 8, Some("; reading afresh"));
+    let reaction = messages_suffer(142, Fault::Lose, 8);
+    assert!(reaction.afresh > 0, "the hole is told: {reaction:?}");
+    assert!(reaction.asked("account_tx") > 0, "and our history is asked for: {reaction:?}");
 }
 
 #[test]
-fn messages_that_come_late_change_nothing() {
-    messages_suffer(143, Fault::Delay, 10, None);
+fn messages_that_come_late_are_read_afresh_over_the_same_connection() {
+    let reaction = messages_suffer(143, Fault::Delay, 10);
+    assert_eq!((reaction.lost, reaction.opened), (0, 0), "{reaction:?}");
+    assert!(
+        reaction.afresh > 0 && reaction.asked("account_tx") > 0,
+        "what comes a ledger late was missed: {reaction:?}"
+    );
 }
 
 #[test]
-fn messages_in_another_order_change_nothing() {
-    messages_suffer(144, Fault::Reorder, 15, None);
+fn messages_in_another_order_cost_no_connection() {
+    let reaction = messages_suffer(144, Fault::Reorder, 15);
+    assert_eq!((reaction.lost, reaction.opened), (0, 0), "{reaction:?}");
 }
 
 #[test]
 fn messages_that_come_twice_count_once() {
-    messages_suffer(145, Fault::Duplicate, 30, None);
+    let reaction = messages_suffer(145, Fault::Duplicate, 30);
+    assert_eq!((reaction.lost, reaction.opened, reaction.afresh), (0, 0, 0), "nothing is missing: {reaction:?}");
 }
 
 #[test]
 fn a_submission_that_never_left_is_dead_when_its_last_ledger_has_passed() {
-    messages_suffer(146, Fault::LostSubmission, 15, None);
+    let reaction = messages_suffer(146, Fault::LostSubmission, 15);
+    assert_eq!((reaction.lost, reaction.opened), (0, 0), "{reaction:?}");
+    let again = |hash: &&String| reaction.handed_over[*hash] > 1;
+    assert!(reaction.never_left.iter().any(|hash| again(&hash)), "the same blob is handed over again: {reaction:?}");
+    reaction.settled_by_the_ledger(&reaction.never_left);
 }
 
 #[test]
 fn a_submission_whose_answer_is_lost_is_settled_by_the_ledger() {
-    messages_suffer(147, Fault::AnswerLost, 25, Some("no connection:"));
+    let reaction = messages_suffer(147, Fault::AnswerLost, 25);
+    // The line broke with each answer; the other node takes over, or a new connection is opened.
+    assert!(reaction.lost > 0 && reaction.opened >= reaction.faults.min(3), "{reaction:?}");
+    assert!(reaction.asked("account_tx") > 0, "our history since: {reaction:?}");
+    reaction.settled_by_the_ledger(&reaction.unanswered);
 }
 
 fn from_environment(name: &str, default: &str) -> String {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod engine;
+mod proxy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,10 @@ use engine::{Engine, stderr, stdout};
 use neo::live::link::Link;
 use neo_ledger::Address;
 use neo_ledger::recording::{self, Cut, Direction, Line, Reader, What};
+#[cfg(unix)]
+use proxy::Proxies;
+#[cfg(unix)]
+use proxy::plan::Fault;
 use serde_json::{Value, json};
 
 fn account() -> Address {
@@ -150,6 +155,63 @@ fn a_killed_recorder_leaves_what_it_had_and_a_signal_leaves_all() {
         assert!(cut.is_none());
         assert_consecutive(&ledgers(&messages(&lines, Direction::Recv)));
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_node_that_is_lost_is_left_for_the_next_and_each_message_says_whose_it_is() {
+    let engine = Engine::new();
+    let node = StandAlone::start(&engine, &["--speed", "40"], 65_001, "");
+    let proxies = Proxies::before(&node.url, 2);
+    let certificate = engine.folder().join("ca.pem");
+    std::fs::write(&certificate, &proxies.certificate).unwrap();
+    let text = format!(
+        "[session]\nmode = \"live\"\n[network]\nkind = \"standalone\"\nurl = \"{}\"\nmore_urls = [\"{}\"]\n\
+         network_id = 65001\nca_file = '{}'\n[account]\naddress = \"{}\"\nissuer = \"{}\"\n",
+        proxies.urls[0],
+        proxies.urls[1],
+        certificate.display(),
+        account(),
+        node.token().issuer
+    );
+    let config = engine.folder().join("record.toml");
+    std::fs::write(&config, text).unwrap();
+    let file = engine.folder().join("two.jsonl.gz");
+    let mut command = engine.command(&["record", file.to_str().unwrap(), "--json", "--config"]);
+    let mut child = command.arg(&config).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let has_sent = |number: usize| until(|| (proxies.messages(number) >= 200).then_some(()));
+    has_sent(0);
+    proxies.strike(0, Fault::Cut, 0);
+    has_sent(1);
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let mut said = String::new();
+    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let told: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(told["sources"], json!(proxies.urls), "{told}");
+
+    let (lines, _) = read(&file);
+    let reader = Reader::new(std::io::BufReader::new(std::fs::File::open(&file).unwrap())).unwrap();
+    assert_eq!(reader.header().url, proxies.urls[0]);
+    // The first node's, a gap that names it, then the second one's: each names that, whichever way it went.
+    let gap = lines.iter().position(|line| matches!(line.what, What::Gap { .. })).expect("a gap");
+    let What::Gap { reason, .. } = &lines[gap].what else { panic!("a gap") };
+    assert!(reason.contains(&proxies.urls[0]), "{reason}");
+    let node_of = |line: &Line| match &line.what {
+        What::Message { conn, node, .. } => Some((*conn, node.clone())),
+        What::Gap { .. } => None,
+    };
+    assert!(lines[..gap].iter().filter_map(node_of).all(|said| said == (1, None)));
+    let after: Vec<_> = lines[gap..].iter().filter_map(node_of).collect();
+    assert!(after.len() > 200 && after.iter().all(|(conn, node)| *conn > 1 && node.as_ref() == Some(&proxies.urls[1])));
+
+    // Replay reads it, and says how many ledgers have no whole book.
+    let replayed = engine.neo("replay", &[file.to_str().unwrap()]);
+    assert_eq!(replayed.status.code(), Some(0), "{}{}", stdout(&replayed), stderr(&replayed));
+    let words = stdout(&replayed);
+    let told = words.lines().find(|line| line.ends_with("ledgers without a whole book")).expect("what is missing");
+    assert!(!told.contains(", 0 ledgers without"), "{told}");
 }
 
 #[test]

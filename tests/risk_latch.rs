@@ -51,7 +51,7 @@ fn a_drawdown_latches_over_a_restart_until_the_operator_resumes() {
     assert_eq!(trips.len(), 1);
     assert_eq!((trips[0].record.trigger.as_str(), trips[0].record.cleared), ("drawdown_pct", None));
     let report = stdout(&engine.neo("report", &["latest"]));
-    assert!(report.contains("drawdown_pct latch: ") && report.contains("not cleared in this session"), "{report}");
+    assert!(report.contains("drawdown_pct latch: ") && report.contains("(latched until `neo resume`"), "{report}");
     let exported = stdout(&engine.neo("export", &["trips"]));
     assert!(exported.lines().count() == 2 && exported.contains("drawdown_pct,latch,"), "{exported}");
 

@@ -7,12 +7,13 @@ pub mod market;
 pub mod nodes;
 pub mod standby;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
 use neo_failpoint::Place;
 use neo_ledger::client::{self, ClientEvent, Endpoint};
-use neo_ledger::recording::Direction;
+use neo_ledger::recording::{Direction, Source};
 
 use crate::clock::monotonic_ms;
 use crate::guard::{Guard, SupervisorEvent};
@@ -48,6 +49,8 @@ pub struct Feed {
 #[derive(Default)]
 struct Line {
     connection: u64,
+    /// The node's address, as it may be shown.
+    node: Option<Arc<str>>,
     socket: Option<SocketTask>,
 }
 
@@ -103,7 +106,9 @@ impl Feed {
 
     fn record(&self, connection: u64, direction: Direction, text: &str) {
         if let Some(recorder) = &self.recorder {
-            recorder.message(connection, direction, text);
+            let line = [&self.first, &self.second].into_iter().find(|line| line.connection == connection);
+            let node = line.and_then(|line| line.node.clone());
+            recorder.message(Source { conn: connection, node }, direction, text);
         }
     }
 
@@ -177,6 +182,7 @@ impl Feed {
         let connection = self.connections;
         // The core counts the same nodes: there is one of this place.
         let Some(endpoint) = self.nodes.get(node).cloned() else { return Line::default() };
+        let node = Some(client::shown_url(&endpoint.url).into());
         let (socket, events) = SocketTask::start(endpoint);
         ctx.add_stream(futures_util::stream::unfold(Some(events), move |events| async move {
             let mut events = events?;
@@ -184,7 +190,7 @@ impl Feed {
             let rest = event.is_some().then_some(events);
             Some((FromSocket { connection, event }, rest))
         }));
-        Line { connection, socket: Some(socket) }
+        Line { connection, node, socket: Some(socket) }
     }
 
     /// Dropping the socket ends its task; what it still says belongs to an old connection.

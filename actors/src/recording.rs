@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use neo_ledger::recording::{Direction, Moment, Series};
+use neo_ledger::recording::{Direction, Moment, Series, Source};
 use parking_lot::Mutex;
 
 use crate::clock::{monotonic_us, now};
@@ -24,7 +24,7 @@ const RETRY_US: u64 = 10_000_000;
 
 /// What the thread writes to.
 trait Sink {
-    fn message(&mut self, at: Moment, conn: u64, dir: Direction, text: &str) -> io::Result<()>;
+    fn message(&mut self, at: Moment, source: Source, dir: Direction, text: &str) -> io::Result<()>;
     fn gap(&mut self, at: Moment, reason: &str, dropped: u64) -> io::Result<()>;
     fn tick(&mut self, monotonic_us: u64) -> io::Result<()>;
     fn finish(&mut self) -> io::Result<()>;
@@ -32,8 +32,8 @@ trait Sink {
 }
 
 impl Sink for Series {
-    fn message(&mut self, at: Moment, conn: u64, dir: Direction, text: &str) -> io::Result<()> {
-        Series::message(self, at, conn, dir, text)
+    fn message(&mut self, at: Moment, source: Source, dir: Direction, text: &str) -> io::Result<()> {
+        Series::message(self, at, source, dir, text)
     }
 
     fn gap(&mut self, at: Moment, reason: &str, dropped: u64) -> io::Result<()> {
@@ -71,7 +71,7 @@ pub struct Progress {
 }
 
 enum Job {
-    Message { at: Moment, conn: u64, dir: Direction, text: String },
+    Message { at: Moment, source: Source, dir: Direction, text: String },
     Gap { at: Moment, reason: String },
     Finish(Sender<()>),
 }
@@ -110,13 +110,13 @@ impl Recorder {
         Ok(Recorder { jobs, shared, start_us })
     }
 
-    /// Records a message of a connection.
-    pub fn message(&self, conn: u64, dir: Direction, text: &str) {
+    /// Records a message of a connection, and of which node it is.
+    pub fn message(&self, source: impl Into<Source>, dir: Direction, text: &str) {
         let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
         let queued = self.shared.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
         let has_place = queued.saturating_add(bytes) <= QUEUE_BYTES;
-        let job = || Job::Message { at: self.moment(), conn, dir, text: text.to_string() };
-        if !has_place || self.jobs.try_send(job()).is_err() {
+        let job = |source| Job::Message { at: self.moment(), source, dir, text: text.to_string() };
+        if !has_place || self.jobs.try_send(job(source.into())).is_err() {
             self.shared.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
             // The first of a row is worth a line in the log; how many there were stands in the recording.
             if self.shared.passed_over.fetch_add(1, Ordering::AcqRel) == 0 {
@@ -183,10 +183,10 @@ impl<S: Sink> Scribe<S> {
 
     fn work(&mut self, job: Job) {
         match job {
-            Job::Message { at, conn, dir, text } => {
+            Job::Message { at, source, dir, text } => {
                 let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
                 self.shared.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
-                self.message(at, conn, dir, &text);
+                self.message(at, source, dir, &text);
             }
             Job::Gap { at, reason } => {
                 if self.may_write(at) {
@@ -205,11 +205,11 @@ impl<S: Sink> Scribe<S> {
         }
     }
 
-    fn message(&mut self, at: Moment, conn: u64, dir: Direction, text: &str) {
+    fn message(&mut self, at: Moment, source: Source, dir: Direction, text: &str) {
         if !self.may_write(at) {
             return self.missing(1);
         }
-        let done = self.sink.message(at, conn, dir, text);
+        let done = self.sink.message(at, source, dir, text);
         match done.is_ok() {
             true => self.shared.progress.lock().messages += 1,
             false => self.missing(1),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     impl Sink for Paper {
-        fn message(&mut self, _: Moment, _: u64, _: Direction, text: &str) -> io::Result<()> {
+        fn message(&mut self, _: Moment, _: Source, _: Direction, text: &str) -> io::Result<()> {
             self.put(text.to_string())
         }
 
@@ -324,7 +324,7 @@ mod tests {
         let paper = Paper::default();
         let mut scribe = scribe(&paper);
         let say = |scribe: &mut Scribe<Paper>, second: u64, text: &str| {
-            scribe.message(at(second), 1, Direction::Recv, text);
+            scribe.message(at(second), 1.into(), Direction::Recv, text);
         };
         say(&mut scribe, 1, "a");
         paper.0.lock().1 = true;

@@ -11,7 +11,7 @@ use neo_ledger::request::{self, Index};
 use neo_ledger::result::{
     AccountInfo, AccountOffer, AccountOffers, AccountTx, FeeResult, ProtocolError, ServerInfo, SubmitResult,
 };
-use neo_ledger::{Address, Body, Hash, Keypair, Transaction};
+use neo_ledger::{Address, Body, Hash, Keypair, Owned, OwnedPage, Transaction};
 use neo_market::Drops;
 
 use super::sweep::{Said, said};
@@ -141,6 +141,28 @@ impl<'a> Node<'a> {
             match page.marker {
                 Some(next) => marker = Some(next),
                 None => return Ok(Look { account, offers }),
+            }
+        }
+    }
+
+    /// The numbers of the account's tickets in the newest validated ledger: each holds an owner reserve until it is used.
+    ///
+    /// # Errors
+    /// What the node did not say.
+    pub fn tickets(&mut self) -> Result<BTreeSet<u32>> {
+        let who = self.account;
+        let link = self.link()?;
+        let (mut owned, mut marker, mut index) = (Owned::default(), None, Index::Validated);
+        loop {
+            let what = "account_objects";
+            let page = link.need(what, |id| request::account_objects(id, who, index, marker.as_ref()))?;
+            let page = understood(what, OwnedPage::from_value(&page, who))?;
+            owned.join(page.owned);
+            // All pages of the same ledger.
+            index = page.ledger_index.map_or(index, Index::Ledger);
+            match page.marker {
+                Some(next) => marker = Some(next),
+                None => return Ok(owned.tickets().clone()),
             }
         }
     }

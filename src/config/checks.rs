@@ -289,6 +289,16 @@ impl Checks<'_> {
         let keep_days = store.snapshots_keep_days;
         let fix = "use 1 to 3660, such as 14, or 0 to keep all";
         self.require(keep_days <= 3_660, "store.snapshots_keep_days", keep_days, "it is over ten years", fix);
+        // What is thinned out may be the highest value: a drawdown over a restart would be counted from less.
+        let triggers = &config.risk.triggers;
+        let days = triggers.loss_days;
+        let keeps_the_peak = keep_days == 0 || keep_days >= days || !triggers.measures_loss();
+        let reason = format!(
+            "a loss is counted from the highest value of {days} days (risk.triggers.loss_days), and snapshots from then are \
+             thinned out"
+        );
+        let fix = format!("use {days} or more, 0 to keep all, or a smaller risk.triggers.loss_days");
+        self.require(keeps_the_peak, "store.snapshots_keep_days", keep_days, &reason, &fix);
     }
 
     /// The mirror of a real market.

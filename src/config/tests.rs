@@ -302,6 +302,17 @@ fn settings_that_do_not_go_together_are_mistakes() {
         keys("[store]\nbackups_keep = 0\nbackups_daily = 1001\nbackups_weekly = 1001\nsnapshots_keep_days = 3661\n"),
         ["store.backups_keep", "store.backups_daily", "store.backups_weekly", "store.snapshots_keep_days"]
     );
+    // The peak that a drawdown is counted from must be there: as many days, all of them, or no loss that is measured.
+    let lossy = |keep_days: u32, days: u32, limit: u32| {
+        format!(
+            "[store]\nsnapshots_keep_days = {keep_days}\n[risk.triggers]\nloss_days = {days}\n\
+             drawdown_pct = {{ limit = \"{limit}\", action = \"latch\", resume_after_s = 300 }}\n"
+        )
+    };
+    assert_eq!(keys(&lossy(6, 7, 5)), ["store.snapshots_keep_days"]);
+    for good in [lossy(7, 7, 5), lossy(0, 7, 5), lossy(6, 7, 0), lossy(6, 6, 5)] {
+        assert!(load(&good, &[], &[]).is_ok(), "{good}");
+    }
     assert_eq!(
         keys(
             "[alerts]\ncommand = [\" \"]\nmin_interval_s = 0\ntimeout_s = 301\npause_s = 0\n\

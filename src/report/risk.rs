@@ -47,6 +47,34 @@ pub struct TripLine {
     pub cleared_at: Option<DateTime<Utc>>,
     /// Who ended it.
     pub cleared_by: Option<String>,
+    /// What the record knows of its end.
+    pub state: TripState,
+}
+
+/// What became of a trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TripState {
+    /// It ended, by itself or because the operator resumed.
+    Cleared,
+    /// The session is open, and it is tripped.
+    Standing,
+    /// A pause that stood when the session ended: nothing of it outlives the session.
+    EndedWithSession,
+    /// The session has ended, and nobody has seen the latch end: it holds later sessions until the operator resumes, and a
+    /// session that begins after that says so here.
+    Latched,
+}
+
+impl TripState {
+    fn of(row: &TripRow, session_ended: bool) -> TripState {
+        match (row.cleared, session_ended) {
+            (Some(_), _) => TripState::Cleared,
+            (None, false) => TripState::Standing,
+            (None, true) if row.action.is_latched() => TripState::Latched,
+            (None, true) => TripState::EndedWithSession,
+        }
+    }
 }
 
 pub(super) fn refusal_sums(rows: &[Refusal]) -> Vec<RefusalSum> {
@@ -72,7 +100,7 @@ pub(super) fn refusal_sums(rows: &[Refusal]) -> Vec<RefusalSum> {
     sums.into_values().collect()
 }
 
-pub(super) fn trip_lines(rows: &[TripRow]) -> Vec<TripLine> {
+pub(super) fn trip_lines(rows: &[TripRow], session_ended: bool) -> Vec<TripLine> {
     let line = |row: &TripRow| TripLine {
         trigger: row.trigger.to_string(),
         action: row.action.to_string(),
@@ -81,6 +109,7 @@ pub(super) fn trip_lines(rows: &[TripRow]) -> Vec<TripLine> {
         close_time: row.close_time,
         cleared_at: row.cleared.map(|cleared| cleared.close_time),
         cleared_by: row.cleared.map(|cleared| cleared.by.as_str().to_string()),
+        state: TripState::of(row, session_ended),
     };
     rows.iter().map(line).collect()
 }
@@ -101,9 +130,11 @@ pub(super) fn lines(refusals: &[RefusalSum], trips: &[TripLine]) -> Vec<String> 
         lines.push(format!("trips        {}", trips.len()));
     }
     for trip in trips.iter().take(TRIPS_SHOWN) {
-        let end = match (trip.cleared_at, &trip.cleared_by) {
-            (Some(at), Some(by)) => format!("until {}Z, by {by}", moment(at)),
-            _ => "not cleared in this session".to_string(),
+        let end = match (trip.cleared_at, &trip.cleared_by, trip.state) {
+            (Some(at), Some(by), _) => format!("until {}Z, by {by}", moment(at)),
+            (.., TripState::Standing | TripState::Cleared) => "it stands".to_string(),
+            (.., TripState::EndedWithSession) => "it stood when the session ended, and ended with it".to_string(),
+            (.., TripState::Latched) => "latched until `neo resume`, which no session since has seen".to_string(),
         };
         let [trigger, reason] = [&trip.trigger, &trip.reason].map(|text| printable(text));
         lines.push(format!("  {}Z {trigger} {}: {reason} ({end})", moment(trip.close_time), trip.action));

@@ -457,9 +457,10 @@ fn refusals_are_summed_by_kind_and_trips_are_told_with_their_end() {
     };
     let by = neo_market::ClearedBy::Itself;
     let cleared = Some(neo_store::record::TripCleared { ledger_index: 12, close_time: at(START), by });
-    let trip = |cleared| TripRow {
+    let (pause, latch) = (neo_market::TripAction::Pause, neo_market::TripAction::Latch);
+    let trip = |cleared, action| TripRow {
         trigger: neo_market::Trigger::Rejects,
-        action: neo_market::TripAction::Pause,
+        action,
         reason: "5 failed".to_string(),
         ledger_index: 10,
         close_time: at(START),
@@ -472,12 +473,25 @@ fn refusals_are_summed_by_kind_and_trips_are_told_with_their_end() {
         refusal("unfunded", Some(Side::Bid), 5),
         refusal("crossed_book", None, 1),
     ];
-    let report = Report::new(Rows { refusals, trips: vec![trip(cleared), trip(None)], ..rows() }).unwrap();
+    let trips =
+        vec![trip(cleared, pause), trip(None, pause), trip(None, latch), trip(None, neo_market::TripAction::Stop)];
+    let report = Report::new(Rows { refusals, trips: trips.clone(), ..rows() }).unwrap();
     let sum = &report.refusals[1];
     assert_eq!((sum.kind.as_str(), sum.bids, sum.asks, sum.all, sum.times), ("unfunded", 8, 4, 0, 3));
     assert_eq!(sum.last_reason, "5 figures");
     let text = report.lines().join("\n");
-    assert!(text.contains("trips        2") && text.contains("rejects pause: 5 failed (until "), "{text}");
-    assert!(text.contains("(not cleared in this session)") && text.contains("crossed_book"), "{text}");
+    assert!(text.contains("trips        4") && text.contains("rejects pause: 5 failed (until "), "{text}");
+    assert!(text.contains("5 failed (it stood when the session ended, and ended with it)"), "{text}");
+    assert!(text.contains("crossed_book"), "{text}");
+    assert_eq!(text.matches("(latched until `neo resume`, which no session since has seen)").count(), 2, "{text}");
     assert!(report.clean, "a trip is no fault of the record");
+    let states = |report: &Report| report.trips.iter().map(|trip| trip.state).collect::<Vec<_>>();
+    let latched = TripState::Latched;
+    assert_eq!(states(&report), [TripState::Cleared, TripState::EndedWithSession, latched, latched]);
+    // While the session runs, what is not cleared stands.
+    let mut open = Rows { trips, ..rows() };
+    (open.session.ended_at, open.session.ended_at_source) = (None, None);
+    let open = Report::new(open).unwrap();
+    assert_eq!(states(&open)[1..], [TripState::Standing; 3]);
+    assert_eq!(open.lines().join("\n").matches("5 failed (it stands)").count(), 3);
 }

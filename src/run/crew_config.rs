@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
 use neo_actors::feed::core::{Closes, FeedConfig};
 use neo_actors::orders::adopt::Adoptable;
 use neo_actors::orders::core::OrdersConfig;
@@ -106,14 +107,32 @@ fn watch(config: &Config, venue: &Venue, store: &Store) -> Result<WatchStart> {
             return Err(error.context("what a loss is counted from, in the record"));
         }
     }
+    // A new mirror's ledgers are none of those that these were counted in.
+    let counts = |trigger: Trigger| triggers.is_on(trigger) && !venue.is_new_mirror();
+    let rejects = if counts(Trigger::Rejects) && !released.contains(&Trigger::Rejects) {
+        store.rejects(triggers.rejects_window_s)?
+    } else {
+        Vec::new()
+    };
+    let fees_resumed = match released.contains(&Trigger::Fees) {
+        true => Some(LedgerTime(u32::MAX)),
+        false => store.resumed_from(Trigger::Fees)?.and_then(ledger_time),
+    };
     Ok(WatchStart {
         worth: Some(worth),
         told_flows,
+        rejects: rejects.into_iter().filter_map(ledger_time).collect(),
+        fees_resumed,
         latched,
         released,
         ledgers_come: ledgers_come(config, venue),
         by_the_clock: config.session.mode == Mode::Live && config.network.kind.network_id().is_some(),
     })
+}
+
+/// `None` for a time before the ledger's epoch, which is no ledger's.
+fn ledger_time(at: DateTime<Utc>) -> Option<LedgerTime> {
+    LedgerTime::from_unix_s(at.timestamp())
 }
 
 /// Whether a ledger comes by itself, and often enough for its absence to mean something: a stand-alone node closes one when
@@ -139,7 +158,7 @@ fn take_over(worth: &mut Worth, told_flows: &mut Vec<Hash>, row: WorthRow) -> Re
         WorthRow::Held { close_time, xrp, rlusd, mark } => {
             told_flows.clear();
             if let Some(at) = LedgerTime::from_unix_s(close_time.timestamp()) {
-                worth.sample(&Sample { at_s: at.0, xrp, rlusd, mark })?;
+                worth.remember(&Sample { at_s: at.0, xrp, rlusd, mark })?;
             }
         }
     }

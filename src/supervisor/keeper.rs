@@ -4,18 +4,17 @@
 use std::sync::Arc;
 
 use actix::prelude::SendError;
-use chrono::{DateTime, Utc};
 use neo_actors::clock::{monotonic_ms, now, to_utc};
 use neo_actors::messages::{OrdersCommand, RiskNote};
 use neo_actors::{ActorName, SupervisorEvent, panics};
-use neo_market::{TriggerEvent, Trip};
+use neo_market::{ClearedBy, TriggerEvent};
 use neo_store::record::{Fault, Record, TripCleared, TripRow};
 use neo_store::writer::Writer;
 
 use super::crew::Crew;
 use super::dump;
+use super::latches::Latches;
 use super::policy::{Decision, Lost, Policy};
-use crate::pause::latch;
 use crate::unattended::tally::Tally;
 
 /// Heartbeats are asked for this often, or four times within the limit if that is more often.
@@ -48,8 +47,7 @@ pub struct Keeper {
     frozen_ms: u64,
     /// What the orders are still to be told: paused for a reason, or not any more.
     pause_untold: Option<Option<String>>,
-    /// Latches that could not be written yet, each with its row, which must not come before the file.
-    latches_unwritten: Vec<(Trip, DateTime<Utc>, Record)>,
+    latches: Latches,
     /// Actors to be started again, and when.
     due: Vec<(ActorName, u64)>,
     next_beat_ms: u64,
@@ -73,13 +71,13 @@ impl Keeper {
         let now_ms = monotonic_ms();
         let writer_beat = (writer.beats(), now_ms);
         Keeper {
+            latches: Latches::new(crew.record_path()),
             crew,
             policy,
             writer,
             tally,
             frozen_ms,
             pause_untold: None,
-            latches_unwritten: Vec::new(),
             due: Vec::new(),
             next_beat_ms: now_ms,
             looked_ms: now_ms,
@@ -130,6 +128,12 @@ impl Keeper {
 
     /// The actors' work is done: from here on their end is no loss.
     pub fn retire(&mut self) {
+        self.latch_again();
+        let unwritten: Vec<&str> = self.latches.unwritten().map(neo_market::Trigger::as_str).collect();
+        if !unwritten.is_empty() {
+            let cause = format!("the latch of {} is not written, and the session ends", unwritten.join(", "));
+            self.record("supervisor", cause, "the next session will not know: `neo pause` holds it back");
+        }
         self.policy.retire();
         self.retired = true;
         self.due.clear();
@@ -242,12 +246,27 @@ impl Keeper {
                     cleared: None,
                     recorded_at: now(),
                 });
-                if trip.action.is_latched() && !self.latch(trip, close_time, &row) {
-                    return;
+                if !trip.action.is_latched() {
+                    return self.record_risk(row);
                 }
-                row
+                match self.latches.add(trip, close_time, row) {
+                    Ok(row) => {
+                        self.tally.latched();
+                        row
+                    }
+                    Err(error) => {
+                        let cause = format!("the latch of the trigger {} could not be written: {error}", trip.trigger);
+                        let action = "the session stays paused; it is tried again, and a restart before would not know";
+                        return self.record("supervisor", cause, action);
+                    }
+                }
             }
             TriggerEvent::Cleared { trigger, by } => {
+                if *by == ClearedBy::Operator
+                    && let Some(row) = self.latches.resumed(*trigger)
+                {
+                    self.record_risk(row);
+                }
                 tracing::info!(trigger = trigger.as_str(), by = by.as_str(), "a trigger is not tripped any more");
                 let cleared = TripCleared { ledger_index: note.ledger_index, close_time, by: *by };
                 Record::TripCleared { trigger: *trigger, cleared }
@@ -263,32 +282,10 @@ impl Keeper {
         }
     }
 
-    /// True when the file holds it; else it is tried again at each look.
-    fn latch(&mut self, trip: &Trip, at: DateTime<Utc>, row: &Record) -> bool {
-        match latch::add(self.crew.record_path(), trip, at) {
-            Ok(()) => {
-                self.tally.latched();
-                true
-            }
-            Err(error) => {
-                let cause = format!("the latch of the trigger {} could not be written: {error}", trip.trigger);
-                let action = "the session stays paused; it is tried again, and a restart before would not know";
-                self.record("supervisor", cause, action);
-                self.latches_unwritten.push((trip.clone(), at, row.clone()));
-                false
-            }
-        }
-    }
-
     fn latch_again(&mut self) {
-        for (trip, at, row) in std::mem::take(&mut self.latches_unwritten) {
-            match latch::add(self.crew.record_path(), &trip, at) {
-                Ok(()) => {
-                    self.tally.latched();
-                    self.record_risk(row);
-                }
-                Err(_) => self.latches_unwritten.push((trip, at, row)),
-            }
+        for row in self.latches.again() {
+            self.tally.latched();
+            self.record_risk(row);
         }
     }
 

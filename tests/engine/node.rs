@@ -113,6 +113,21 @@ impl StandAlone {
         signed.hash.to_string()
     }
 
+    /// Signs for the number that is so many after the account's next one, hands it over and waits for nothing. Gives what the
+    /// node said.
+    pub fn hand_over(&mut self, key: &Keypair, ahead: u32, last_ledger: u32, mut transaction: Value) -> String {
+        let sequence = self.account(key.address()).sequence + ahead;
+        let fields = transaction.as_object_mut().unwrap();
+        fields.insert("Account".into(), json!(key.address()));
+        fields.insert("Sequence".into(), json!(sequence));
+        fields.insert("Fee".into(), json!("10"));
+        fields.insert("NetworkID".into(), json!(self.network_id));
+        fields.insert("LastLedgerSequence".into(), json!(last_ledger));
+        let signed = key.sign_json(&transaction).unwrap();
+        let said = self.link.need("submit", |id| request::submit(id, &signed.blob, false)).unwrap();
+        said["engine_result"].as_str().unwrap().to_string()
+    }
+
     /// Signs and sends all of them with following sequence numbers, and has them in one ledger after the other, where
     /// ledgers are closed on request.
     pub fn submit_all(&mut self, key: &Keypair, transactions: Vec<Value>) {

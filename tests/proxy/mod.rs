@@ -150,6 +150,11 @@ impl Proxies {
         self.shared.lock().nodes.iter().all(|node| node.open > 0)
     }
 
+    /// How many messages a node has sent so far.
+    pub fn messages(&self, number: usize) -> u64 {
+        self.shared.lock().nodes[number].messages
+    }
+
     /// Looks at all that happened.
     pub fn world<T>(&self, look: impl FnOnce(&World) -> T) -> T {
         look(&self.shared.lock().world)

@@ -31,6 +31,10 @@ pub struct World {
     pub opened: u64,
     /// Connections that a fault ended.
     pub broken: u64,
+    /// Requests of the engine, by method, over all connections.
+    pub requests: BTreeMap<String, u64>,
+    /// How often each signed transaction was handed over, by its hash.
+    pub handed_over: BTreeMap<String, u64>,
     /// Signed transactions in the order in which they were first seen.
     submissions: BTreeMap<String, u64>,
     /// What never left, by the transaction's hash.
@@ -49,6 +53,8 @@ impl World {
             counts: BTreeMap::new(),
             opened: 0,
             broken: 0,
+            requests: BTreeMap::new(),
+            handed_over: BTreeMap::new(),
             submissions: BTreeMap::new(),
             lost: BTreeSet::new(),
             unanswered: BTreeSet::new(),
@@ -209,6 +215,7 @@ impl Wire {
         let mut request: Value = serde_json::from_str(&text).unwrap();
         let id = request["id"].as_u64().unwrap();
         let command = request["command"].as_str().unwrap().to_string();
+        *world.requests.entry(command.clone()).or_default() += 1;
         let seen = node.sees(world.newest);
         let picture = world.pictures.get(&seen).filter(|_| node.has(Fault::Behind));
         match command.as_str() {
@@ -255,6 +262,7 @@ impl Wire {
         let number = *world.submissions.entry(blob.clone()).or_insert(next);
         let bytes = neo_ledger::hex::decode(&blob).unwrap();
         let hash = sha512_half(&[b"TXN\0".as_slice(), &bytes]).to_string();
+        *world.handed_over.entry(hash.clone()).or_default() += 1;
         match world.plan.submission(number) {
             Some(Fault::LostSubmission) => {
                 world.happened(Fault::LostSubmission);

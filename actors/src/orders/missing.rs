@@ -2,8 +2,6 @@
 //!
 //! One thing is still proven: a transaction whose sequence number the account has not used is in no ledger.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use neo_ledger::own;
 use neo_ledger::types::Hash;
@@ -66,12 +64,15 @@ impl OrdersCore {
     /// The last ledger of an earlier session's transaction has passed. Dead, where every ledger since was seen.
     pub(super) fn bury_inherited(&mut self, now: DateTime<Utc>, records: &mut Vec<Record>) {
         let index = self.ledger_index;
-        let over: BTreeSet<Hash> =
-            self.inherited.iter().filter(|(_, last)| **last <= index).map(|(hash, _)| *hash).collect();
+        let over: Vec<(Hash, u32)> =
+            self.inherited.iter().filter(|(_, last)| **last <= index).map(|(hash, last)| (*hash, *last)).collect();
         let mut unknown = Vec::new();
-        for hash in over {
+        for (hash, last) in over {
             self.inherited.remove(&hash);
             let missed = self.maybe_missed.remove(&hash);
+            if !missed {
+                self.watch_inherited(None, last);
+            }
             let state = if missed { IntentState::Unknown } else { IntentState::Dead };
             unknown.extend(missed.then_some(hash));
             records.push(intent_update(&hash, state, None, Some(index), now));

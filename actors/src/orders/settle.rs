@@ -39,6 +39,9 @@ impl OrdersCore {
         if !signed_here && !signed_before {
             records.push(self.foreign(transaction, is_history, now));
         }
+        if inherited && !signed_here && transaction.result != "tesSUCCESS" {
+            self.watch_inherited(transaction.close_time, transaction.ledger_index);
+        }
         match flight {
             Some(flight) if signed_here => self.settle_ours(&flight, transaction, now, records),
             Some(flight) => self.settle_robbed(&flight, transaction, now, records),

@@ -192,3 +192,85 @@ fn tickets_that_stand_at_the_start_are_taken_over_and_an_audit_knows_ours() {
     bench.ledger(&next);
     assert_eq!((bench.core.audits().objects, bench.core.tickets.ours().contains(&99)), (1, false));
 }
+
+#[test]
+fn each_offer_has_one_ticket_and_what_does_not_stand_has_none() {
+    let mut bench = stuck();
+    bench.core.tickets.made(20..=23);
+    bench.core.orphans.insert(2_000);
+    bench.core.intention = Intention::Withdraw;
+    bench.ledger(&at(112, vec![]));
+    // The bid, the ask and an offer of before; the two that are in flight are not on the ledger.
+    let (by_ticket, others): (Vec<_>, Vec<_>) =
+        signed_cancels(&bench.acknowledge()).into_iter().partition(|(_, ticket, _)| ticket.is_some());
+    let targets = |cancels: &[(u32, Option<u32>, u32)]| cancels.iter().map(|(.., target)| *target).collect::<Vec<_>>();
+    assert_eq!(targets(&by_ticket).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([1, 2, 2_000]));
+    assert!(by_ticket.len() == 3 && targets(&others).iter().all(|target| [6, 7].contains(target)), "{others:?}");
+    bench.ledger(&at(113, vec![]));
+    assert_eq!(bench.acknowledge(), [], "they are on their way");
+}
+
+#[test]
+fn a_late_ticket_holds_up_no_sequence_number() {
+    let mut bench = stuck();
+    bench.ledger(&at(112, vec![]));
+    assert_eq!(bench.acknowledge().len(), 2);
+    assert!(bench.core.is_stuck());
+    bench.core.in_flight.retain(|_, tx| tx.by_ticket);
+    bench.core.ledger_index = 115;
+    assert!(!bench.core.is_stuck(), "nothing that has a sequence number waits");
+}
+
+#[test]
+fn a_pause_goes_past_what_a_node_holds_back_as_a_stop_does() {
+    let mut bench = quoting_with_tickets();
+    bench.on(OrdersInput::Command(OrdersCommand::Pause("the operator".to_string())));
+    let cancels = bench.acknowledge();
+    assert_eq!(signed_cancels(&cancels), [(6, None, 1), (7, None, 2)]);
+    let hash = cancels[0].tx_hash.parse().unwrap();
+    let result = Ok("telCAN_NOT_QUEUE_BALANCE".to_string());
+    bench.on(OrdersInput::Reply(SubmissionReply { hash, result, open_ledger_cost: None }));
+    assert_eq!(signed_cancels(&bench.acknowledge()), [(0, Some(4), 1), (0, Some(5), 2)]);
+}
+
+fn purposes(intents: &[Intent]) -> Vec<Purpose> {
+    intents.iter().map(|intent| intent.purpose).collect()
+}
+
+#[test]
+fn tickets_are_made_one_after_the_other_and_only_from_what_is_there() {
+    let mut bench = ticketed(Bench::new(1));
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    assert_eq!(purposes(&bench.acknowledge()), [Purpose::Place, Purpose::Place, Purpose::Ticket]);
+    bench.core.tickets = Tickets::new(4);
+    bench.ledger(&update(101, 1, vec![], None));
+    assert_eq!(bench.acknowledge(), [], "two are on their way");
+
+    // 1.2 XRP are the reserve, and two tickets cost 0.4 and a fee.
+    for (spendable, makes) in [(400_009, 0), (400_010, 1)] {
+        let mut bench = ticketed(Bench::new(1));
+        let mut first = update(100, 1, vec![], Some(vec![]));
+        (first.account.xrp, first.account.rlusd) = (Drops::new(1_200_000 + spendable), Dec::zero());
+        bench.ledger(&first);
+        let intents = bench.acknowledge();
+        assert_eq!(purposes(&intents).iter().filter(|purpose| **purpose == Purpose::Ticket).count(), makes);
+        assert_eq!(bench.core.refusal_counts().contains_key("no_tickets"), makes == 0, "{spendable} drops");
+    }
+    // Two quotes use the budget of fees up.
+    let mut bench = ticketed(Bench::new(1));
+    bench.core.fees = super::super::super::fees::FeeBudget::new(Drops::new(25), &[]);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    assert_eq!(purposes(&bench.acknowledge()), [Purpose::Place, Purpose::Place]);
+    assert_eq!(bench.core.refusal_counts()["no_tickets"], 1);
+}
+
+#[test]
+fn the_reserve_of_tickets_is_set_aside_until_they_are_there() {
+    let left = |bench: &Bench| bench.core.less_tickets(Drops::new(1_000_000), Drops::new(200_000)).unwrap().get();
+    let mut bench = ticketed(Bench::new(1));
+    assert_eq!(left(&bench), 600_000, "they are to be made");
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    bench.acknowledge();
+    assert_eq!(left(&bench), 600_000, "they are being made");
+    assert_eq!(left(&quoting_with_tickets()), 1_000_000, "the ledger's own reserve has them");
+}

@@ -30,6 +30,10 @@ pub struct WatchStart {
     pub worth: Option<Worth>,
     /// Deposits and withdrawals that `worth` knows of and no value of it shows yet.
     pub told_flows: Vec<Hash>,
+    /// When transactions of earlier sessions failed or died, as far as the window of `rejects` reaches back.
+    pub rejects: Vec<LedgerTime>,
+    /// Fees up to then are not counted by `fees_drops`: the operator has resumed from it since.
+    pub fees_resumed: Option<LedgerTime>,
     /// Triggers that are latched from before, each with its reason.
     pub latched: Vec<(Trigger, String)>,
     /// Triggers whose latch the operator ended while no engine ran.
@@ -64,12 +68,15 @@ impl Watch {
     pub(super) fn new(risk: &RiskConfig, fees_paid: &[FeePaid], start: WatchStart) -> Watch {
         let config = &risk.triggers;
         let mut fees = Window::new(config.fees_window_s);
-        fees_paid.iter().for_each(|paid| fees.add(paid.close_time.0, paid.fee.get()));
+        let counts = |paid: &&FeePaid| start.fees_resumed.is_none_or(|resumed| paid.close_time > resumed);
+        fees_paid.iter().filter(counts).for_each(|paid| fees.add(paid.close_time.0, paid.fee.get()));
+        let mut rejects = Window::new(config.rejects_window_s);
+        start.rejects.iter().for_each(|at| rejects.add(at.0, 1));
         Watch {
             triggers: Triggers::new(config.clone(), &start.latched),
             worth: start.worth.unwrap_or_else(|| Worth::new(config.loss_days)),
             told_flows: start.told_flows.into_iter().collect(),
-            rejects: Window::new(config.rejects_window_s),
+            rejects,
             rejects_seen: 0,
             fees,
             fees_told: fees_paid.iter().map(|paid| paid.hash).collect(),
@@ -97,6 +104,11 @@ impl Watch {
             self.worth.flow(xrp, rlusd)?;
         }
         Ok(())
+    }
+
+    /// A transaction of an earlier session failed or died.
+    fn hear_reject(&mut self, at_s: u32) {
+        self.rejects.add(at_s, 1);
     }
 
     fn measure(&mut self, seen: &Seen<'_>) -> Result<Measured, AmountError> {
@@ -206,6 +218,14 @@ impl OrdersCore {
     /// The triggers hear of a transaction that is told for the first time.
     pub(super) fn watch_transaction(&mut self, transaction: &OwnTransaction) -> Result<(), AmountError> {
         self.watch.hear(transaction, self.close_time)
+    }
+
+    /// What an earlier session signed failed, or no ledger included it up to its last one: the ledger's own time where it is
+    /// known, else the latest that it can have been.
+    pub(super) fn watch_inherited(&mut self, closed: Option<LedgerTime>, last_ledger: u32) {
+        let ledgers_ago = self.ledger_index.saturating_sub(last_ledger);
+        let latest_s = self.close_time.0.saturating_sub(ledgers_ago.saturating_mul(LEAST_CLOSE_S));
+        self.watch.hear_reject(closed.map_or(latest_s, |closed| closed.0));
     }
 
     /// The triggers look at a ledger, before anything is quoted on it.

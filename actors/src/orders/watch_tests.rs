@@ -251,6 +251,147 @@ fn rejects_and_fees_are_counted_over_their_windows() {
 }
 
 #[test]
+fn rejects_and_fees_of_before_a_restart_count_and_those_before_a_resume_do_not() {
+    // Ledger 100 closes at 800,000,400: what was refused 300 s before is just forgotten.
+    let at = |s: u32| LedgerTime(800_000_400 - s);
+    let start = |rejects: Vec<LedgerTime>| WatchStart { rejects, ..WatchStart::default() };
+    let mut bench = watching(Trigger::Rejects, "2", TripAction::Latch, start(vec![at(299), at(0)]));
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    assert_eq!(told(&mut bench).0, ["rejects latch at 100"], "a crash resets nothing");
+    let mut bench = watching(Trigger::Rejects, "2", TripAction::Latch, start(vec![at(300), at(0)]));
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    let (words, intents) = told(&mut bench);
+    assert_eq!((words, intents.len()), (vec![], 2));
+    bench.ledger(&update(101, 3, vec![included(&intents[0], 101, "tecKILLED", vec![])], None));
+    assert_eq!(told(&mut bench).0, ["rejects latch at 101"], "one of before, one of now");
+
+    let fee = |n: u8, s: u32| FeePaid { hash: Hash([n; 32]), close_time: at(s), fee: Drops::new(10) };
+    for (resumed, words) in [(None, vec!["fees_drops pause at 100".to_string()]), (Some(at(8)), vec![])] {
+        let mut config = watching(Trigger::Fees, "20", TripAction::Pause, WatchStart::default()).core.config.clone();
+        config.fees_paid = vec![fee(1, 8), fee(2, 4)];
+        config.watch.fees_resumed = resumed;
+        let mut bench = Bench { core: OrdersCore::new(config, key()), effects: Vec::new() };
+        bench.ledger(&update(100, 1, vec![], Some(vec![])));
+        assert_eq!(told(&mut bench).0, words);
+    }
+}
+
+#[test]
+fn what_an_earlier_session_signed_counts_when_it_fails_or_dies_in_this_one() {
+    let before = |n: u8, last: u32| (Hash([n; 32]), last);
+    let failed = |index: u32| {
+        let mut failed = included(&begun(&mut Bench::new(1))[0], index, "tecKILLED", vec![]);
+        (failed.hash, failed.sequence) = (Hash([7; 32]), 9);
+        failed
+    };
+    let begin = |unsettled: Vec<(Hash, u32)>| {
+        let mut config = watching(Trigger::Rejects, "2", TripAction::Pause, WatchStart::default()).core.config.clone();
+        config.unsettled = unsettled;
+        Bench { core: OrdersCore::new(config, key()), effects: Vec::new() }
+    };
+    let mut bench = begin(vec![before(7, 104), before(8, 100)]);
+    let mut first = update(100, 10, vec![failed(100)], Some(vec![]));
+    first.account.sequence = 10;
+    bench.ledger(&first);
+    assert_eq!(told(&mut bench).0, ["rejects pause at 100"], "one failed, one died");
+    // Successful is no reject, and one that died 100 ledgers ago did so 300 s ago or earlier.
+    let mut bench = begin(vec![before(7, 104), before(8, 0), before(9, 100)]);
+    first.transactions[0].result = "tesSUCCESS".to_string();
+    bench.ledger(&first);
+    assert_eq!(told(&mut bench).0, [""; 0]);
+    let mut bench = begin(vec![before(8, 1), before(9, 100)]);
+    first.transactions.clear();
+    bench.ledger(&first);
+    assert_eq!(told(&mut bench).0, ["rejects pause at 100"], "99 ledgers are 297 s at least");
+}
+
+#[test]
+fn what_is_remembered_and_told_again_with_the_history_counts_once() {
+    let at = |s: u32| LedgerTime(800_000_400 - s);
+    let moved = |hash: u8, closed: LedgerTime, rlusd: &str| OwnTransaction {
+        ours: false,
+        fee: Drops::ZERO,
+        hash: Hash([hash; 32]),
+        close_time: Some(closed),
+        xrp_change: Drops::ZERO,
+        token_change: rlusd.parse().unwrap(),
+        ..included(&begun(&mut Bench::new(1))[0], 100, "tesSUCCESS", vec![])
+    };
+    // 49000 at the peak, and 600 that came in after it are in the account: counted twice, 1.2 % were lost.
+    let remembered = |told: Vec<Hash>, flow: &str| {
+        let mut worth = Worth::new(7);
+        let (xrp, rlusd) = (Drops::new(10_000_000_000), "25000".parse().unwrap());
+        worth.sample(&Sample { at_s: at(40).0, xrp, rlusd, mark: "2.40".parse().unwrap() }).unwrap();
+        worth.flow(Drops::ZERO, flow.parse().unwrap()).unwrap();
+        WatchStart { worth: Some(worth), told_flows: told, ..WatchStart::default() }
+    };
+    let mut bench = watching(Trigger::Drawdown, "1", TripAction::Latch, remembered(vec![Hash([7; 32])], "600"));
+    let mut first = update(100, 1, vec![moved(7, at(0), "600")], Some(vec![]));
+    first.account.rlusd = "25600".parse().unwrap();
+    bench.ledger(&first);
+    assert_eq!(told(&mut bench).0, [""; 0], "a flow that was told of");
+    let mut bench = watching(Trigger::Drawdown, "1", TripAction::Latch, remembered(vec![], "0"));
+    bench.ledger(&update(100, 1, vec![moved(8, at(40), "600")], Some(vec![])));
+    assert_eq!(told(&mut bench).0, [""; 0], "history that the value contains");
+
+    let mut config = watching(Trigger::Fees, "20", TripAction::Pause, WatchStart::default()).core.config.clone();
+    config.fees_paid = vec![FeePaid { hash: Hash([7; 32]), close_time: at(40), fee: Drops::new(10) }];
+    config.settled = vec![Hash([7; 32])];
+    let again = |ours: bool, hash: u8| OwnTransaction { ours, fee: Drops::new(10), ..moved(hash, at(40), "0") };
+    let mut bench = Bench { core: OrdersCore::new(config, key()), effects: Vec::new() };
+    bench.ledger(&update(100, 1, vec![again(true, 7), again(false, 9)], Some(vec![])));
+    assert_eq!(told(&mut bench).0, [""; 0], "a fee that was told of, and a stranger's");
+}
+
+#[test]
+fn what_the_operator_resumed_from_is_counted_anew() {
+    for (trigger, limit) in [(Trigger::Rejects, "2"), (Trigger::Fees, "20")] {
+        let mut bench = watching(trigger, limit, TripAction::Latch, WatchStart::default());
+        bench.ledger(&update(100, 1, vec![], Some(vec![])));
+        let intents = bench.acknowledge();
+        let failed = intents.iter().map(|intent| included(intent, 101, "tecUNFUNDED_OFFER", vec![])).collect();
+        bench.ledger(&update(101, 3, failed, None));
+        assert_eq!(told(&mut bench).0, [format!("{trigger} latch at 101")]);
+        bench.on(OrdersInput::Command(OrdersCommand::Resume));
+        assert_eq!(told(&mut bench).0, [format!("{trigger} cleared by operator at 101")]);
+        bench.ledger(&update(102, 3, vec![], None));
+        assert_eq!(told(&mut bench).0, [""; 0], "{trigger}");
+    }
+}
+
+#[test]
+fn who_holds_is_watched_and_who_leaves_is_not() {
+    let start = || WatchStart { ledgers_come: true, ..WatchStart::default() };
+    let tick = |bench: &mut Bench| {
+        let effects = bench.core.on(OrdersInput::Tick, now() + TimeDelta::seconds(60)).unwrap();
+        bench.effects.extend(effects);
+    };
+    let mut bench = watching(Trigger::DayLoss, "2", TripAction::Latch, start());
+    begun(&mut bench);
+    bench.on(OrdersInput::Command(OrdersCommand::Quiesce));
+    bench.ledger(&at_price(102, 3, "2.29", "2.31"));
+    assert_eq!(told(&mut bench).0, ["day_loss_pct latch at 102"], "the next session must know");
+    for command in [OrdersCommand::Quiesce, OrdersCommand::Withdraw] {
+        let mut bench = watching(Trigger::Silence, "30", TripAction::Pause, start());
+        begun(&mut bench);
+        bench.on(OrdersInput::Command(command));
+        bench.acknowledge();
+        tick(&mut bench);
+        assert_eq!(told(&mut bench).0, [""; 0]);
+    }
+}
+
+#[test]
+fn transactions_of_an_earlier_session_whose_fate_is_open_are_unknown() {
+    let mut config =
+        watching(Trigger::UnknownIntents, "2", TripAction::Pause, WatchStart::default()).core.config.clone();
+    config.unsettled = vec![(Hash([7; 32]), 104), (Hash([8; 32]), 104)];
+    let mut bench = Bench { core: OrdersCore::new(config, key()), effects: Vec::new() };
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    assert_eq!(told(&mut bench).0, ["unknown_intents pause at 100"]);
+}
+
+#[test]
 fn transactions_without_a_fate_are_counted_when_they_are_late() {
     let mut bench = watching(Trigger::UnknownIntents, "2", TripAction::Pause, WatchStart::default());
     bench.ledger(&update(100, 1, vec![], Some(vec![])));

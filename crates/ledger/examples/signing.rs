@@ -165,7 +165,6 @@ fn transaction(random: &mut Random, account: &str, peer: &str) -> (Value, bool) 
         7 => {
             put("TransactionType", json!("TicketCreate"));
             put("TicketCount", json!(1 + random.below(250)));
-            typed = false;
         }
         8 => {
             put("TransactionType", json!("Payment"));

@@ -7,7 +7,7 @@
 //!
 //! - `{"t":T,"m":M,"conn":C,"dir":"recv","msg":{...}}`: a message. `t` is when, in milliseconds since 1970 UTC by this
 //!   machine's clock; `m` in microseconds since `started_at` by a clock that never goes back; `conn` counts connections.
-//!   `dir` is `recv` or `sent`. `msg` is the text itself, line breaks between its tokens made blanks; a text that is no
+//!   `dir` is `recv` or `sent`. A connection to another node than the header's `url` has its address under `node`. `msg` is the text itself, line breaks between its tokens made blanks; a text that is no
 //!   JSON stands as a string under `text` instead.
 //! - `{"t":T,"m":M,"gap":"why","dropped":N}`: here something may be missing, after a lost connection, a refusing disk or a
 //!   queue that was full (then so many messages). On a new connection the book is read afresh after it.
@@ -25,7 +25,7 @@ use thiserror::Error;
 
 use crate::types::{Address, Token};
 
-pub use line::{Direction, Line, Payload, What};
+pub use line::{Direction, Line, Payload, Source, What};
 pub use reader::{Cut, Reader};
 pub use series::{Rotation, Series, part_path, parts};
 pub use writer::Writer;
@@ -46,7 +46,7 @@ pub struct Header {
     pub part: u32,
     /// The network that the node was expected to belong to.
     pub network_id: u32,
-    /// The node's address without credentials, path and query.
+    /// The node's address without credentials, path and query; of several the first. Messages of the others name theirs.
     pub url: String,
     /// The account that was followed, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -48,6 +48,19 @@ fn trips_at_its_limit(risk: &RiskConfig, trigger: Trigger, below: &Measured, at:
 }
 
 #[test]
+fn a_trigger_that_is_off_never_trips_and_a_latch_keeps_its_first_reason() {
+    let reading = |text: &str| Reading { trigger: Trigger::Fees, condition: Condition::Holds(text.to_string()) };
+    let off = only(Trigger::Fees, "0", TripAction::Stop, 0);
+    assert_eq!(Triggers::new(off.triggers, &[]).on(&[reading("first")], 1), []);
+    for (action, shown) in [(TripAction::Pause, "second"), (TripAction::Latch, "first"), (TripAction::Stop, "first")] {
+        let mut triggers = Triggers::new(only(Trigger::Fees, "1", action, 0).triggers, &[]);
+        assert_eq!(triggers.on(&[reading("first")], 1).len(), 1);
+        assert_eq!(triggers.on(&[reading("second")], 2), []);
+        assert_eq!(triggers.deciding().unwrap().reason, shown, "{action}");
+    }
+}
+
+#[test]
 fn each_trigger_trips_at_its_limit_and_clears_below_it() {
     let ok = Measured { xrp: xrp("100"), spendable_xrp: xrp("90"), ..Measured::default() };
     let pause = |trigger: Trigger, limit: &str| only(trigger, limit, TripAction::Pause, 10);

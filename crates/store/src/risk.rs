@@ -1,6 +1,8 @@
 //! Refusals and trips read back, and what a loss is counted from over restarts.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use neo_market::{ClearedBy, Dec, Drops, Rounding, Side, Trigger, TripAction};
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -66,6 +68,63 @@ impl Store {
             .map_err(sqlite(&self.path, "reading the triggers that are latched"))
     }
 
+    /// When the operator last ended what this trigger did, in ledger time; `None` where nobody did.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`], also for a row that this version cannot read.
+    pub fn resumed_from(&self, trigger: Trigger) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let sql = "SELECT cleared_close_time FROM trips WHERE cleared_by = ?1 AND trigger = ?2
+                   ORDER BY cleared_close_time DESC LIMIT 1";
+        let by = ClearedBy::Operator.as_str();
+        let times = query(&self.conn, sql, [by, trigger.as_str()], |row| row.time("cleared_close_time"));
+        let times = times.map_err(sqlite(&self.path, "reading when the operator resumed"))?;
+        Ok(times.first().copied())
+    }
+
+    /// Transactions of ours that failed or died within `window_s` seconds of ledger time before the newest ledger in the
+    /// record, each with its ledger's close time; what the operator has resumed from since is none of them. They are what a
+    /// restart within the window goes on counting from.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`], also for a row that this version cannot read.
+    pub fn rejects(&self, window_s: u32) -> Result<Vec<DateTime<Utc>>, StoreError> {
+        let failed = sqlite(&self.path, "reading the transactions that failed");
+        let Some(ledgers) = self.newest_ledgers(window_s).map_err(&failed)? else { return Ok(Vec::new()) };
+        let resumed = self.resumed_from(Trigger::Rejects)?;
+        // An intent knows its ledger by number, and numbers of another simulated world may be the same ones: the time of
+        // recording keeps those apart.
+        let sql = "SELECT settled_ledger_index FROM intents WHERE settled_ledger_index >= ?1 AND updated_at >= ?2
+                   AND (state = 'dead' OR state = 'validated' AND engine_result <> 'tesSUCCESS') ORDER BY seq";
+        let since = crate::columns::time(ledgers.recorded_from);
+        let settled = query(&self.conn, sql, params![ledgers.first, since], |row| row.get::<_, u32>(0));
+        let time_of = |index: u32| ledgers.close_times.range(..=index).next_back().map(|(_, at)| *at);
+        let times = settled.map_err(failed)?.into_iter().filter_map(time_of);
+        Ok(times.filter(|at| resumed.is_none_or(|resumed| *at > resumed)).collect())
+    }
+
+    /// The ledgers of the last `window_s` seconds; `None` in a record without a snapshot. A snapshot is taken of each.
+    fn newest_ledgers(&self, window_s: u32) -> rusqlite::Result<Option<Ledgers>> {
+        let sql = "SELECT ledger_index, close_time, recorded_at FROM valuation_snapshots ORDER BY seq DESC";
+        let mut statement = self.conn.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        let mut found: Option<(DateTime<Utc>, Ledgers)> = None;
+        while let Some(row) = rows.next()? {
+            let (index, close_time) = (row.get("ledger_index")?, row.time("close_time")?);
+            let (newest, ledgers) = found.get_or_insert_with(|| {
+                let close_times = BTreeMap::new();
+                (close_time, Ledgers { first: index, recorded_from: DateTime::<Utc>::MAX_UTC, close_times })
+            });
+            // A number that goes up on the way back is another world's.
+            if close_time + TimeDelta::seconds(i64::from(window_s)) <= *newest || index > ledgers.first {
+                break;
+            }
+            ledgers.first = index;
+            ledgers.recorded_from = ledgers.recorded_from.min(row.time("recorded_at")?);
+            ledgers.close_times.insert(index, close_time);
+        }
+        Ok(found.map(|(_, ledgers)| ledgers))
+    }
+
     /// The values of the last `days` days (UTC) of ledger time, as far as a loss is counted from them: what was before an
     /// operator resumed from a loss is none of it.
     ///
@@ -92,16 +151,20 @@ impl Store {
             .optional()
             .map_err(&failed)?;
         let Some(begin) = begin.flatten() else { return Ok(()) };
+        // Weeks of rows from before are not even looked at: the newest of them is found from behind.
+        let before = "SELECT coalesce(max(seq), 0) FROM (SELECT seq FROM valuation_snapshots
+                      WHERE close_time < ?1 OR close_time <= ?2 ORDER BY seq DESC LIMIT 1)";
+        let before: i64 = self.conn.query_row(before, params![begin, resumed], |row| row.get(0)).map_err(&failed)?;
         let rows =
             "SELECT seq, close_time, xrp_drops, rlusd, best_bid, best_ask, NULL AS tx_hash FROM valuation_snapshots
-                    WHERE close_time >= ?1 AND (?2 IS NULL OR close_time > ?2)
+                    WHERE seq > ?3 AND close_time >= ?1 AND (?2 IS NULL OR close_time > ?2)
                         AND best_bid IS NOT NULL AND best_ask IS NOT NULL
                     UNION ALL SELECT seq, close_time, xrp_drops, rlusd, NULL, NULL, tx_hash FROM flows
-                    WHERE close_time >= ?1 AND (?2 IS NULL OR close_time > ?2) AND cause IN ('deposit', 'withdrawal')
+                    WHERE seq > ?3 AND close_time >= ?1 AND (?2 IS NULL OR close_time > ?2) AND cause IN ('deposit', 'withdrawal')
                     ORDER BY seq";
         let mut read = || -> rusqlite::Result<()> {
             let mut statement = self.conn.prepare(rows)?;
-            let mut rows = statement.query(params![begin, resumed])?;
+            let mut rows = statement.query(params![begin, resumed, before])?;
             while let Some(row) = rows.next()? {
                 each(worth(row)?);
             }
@@ -109,6 +172,14 @@ impl Store {
         };
         read().map_err(failed)
     }
+}
+
+/// Ledgers of one world, without a break between them that matters.
+struct Ledgers {
+    first: u32,
+    /// When the snapshot of the first was recorded, in real time.
+    recorded_from: DateTime<Utc>,
+    close_times: BTreeMap<u32, DateTime<Utc>>,
 }
 
 fn worth(row: &Row<'_>) -> rusqlite::Result<WorthRow> {

@@ -175,6 +175,90 @@ fn what_a_loss_is_counted_from_is_read_back_and_ends_where_the_operator_resumed(
     assert_eq!(worths(&place, 7), ["held 9"]);
 }
 
+/// Signed, and settled in a ledger: without a result it died.
+fn settled(n: u32, ledger_index: u32, result: Option<&str>) -> Vec<Record> {
+    let update = IntentUpdate {
+        tx_hash: hash(n),
+        state: if result.is_some() { IntentState::Validated } else { IntentState::Dead },
+        engine_result: result.map(str::to_string),
+        ledger_index: Some(ledger_index),
+        recorded_at: closed_at(ledger_index),
+    };
+    vec![Record::Intent(intent(n)), Record::IntentUpdate(update)]
+}
+
+fn shown(ledger_index: u32) -> Record {
+    let at = closed_at(ledger_index);
+    let snapshot = snapshot(SnapshotKind::Ledger, ledger_index, 1, "1", None);
+    Record::Valuation(ValuationSnapshot { close_time: at, recorded_at: at, ..snapshot })
+}
+
+fn ledgers(place: &Place, window_s: u32) -> Vec<i64> {
+    let rejects = place.open().rejects(window_s).unwrap();
+    rejects.into_iter().map(|close_time| (close_time - at(0)).num_seconds() / 4).collect()
+}
+
+#[test]
+fn what_failed_or_died_lately_is_read_back_with_its_ledgers_time_and_ends_where_the_operator_resumed() {
+    let place = Place::new();
+    assert_eq!(ledgers(&place, 300), [0; 0]);
+    let running = place.start();
+    let mut records: Vec<Record> = [10, 11, 12, 14, 20].map(shown).into();
+    records.extend(settled(1, 10, Some("tecUNFUNDED_OFFER")));
+    records.extend(settled(2, 11, None));
+    records.extend(settled(3, 12, Some("tesSUCCESS")));
+    // Nobody recorded ledger 13: the one before it is the nearest. 21 is newer than any that was valued.
+    records.extend(settled(4, 13, None));
+    records.extend(settled(5, 21, Some("tecKILLED")));
+    records.push(Record::Intent(intent(6)));
+    running.durably(records).unwrap();
+    running.close(clean_end(), Vec::new()).unwrap();
+    running.seal();
+    assert_eq!(ledgers(&place, 300), [10, 11, 12, 20]);
+    // Of 20 it is 36 s to 11: what is as old as the window is gone.
+    assert_eq!((ledgers(&place, 37), ledgers(&place, 36)), (vec![11, 12, 20], vec![12, 20]));
+
+    let mut store = place.open();
+    let second = store.begin_session(&new_session(at(100))).unwrap();
+    let (writer, thread) = store.start_writer(second).unwrap();
+    let running = Running { writer, thread, session: second };
+    running
+        .durably(vec![
+            Record::Trip(trip(Trigger::Rejects, TripAction::Latch, 11)),
+            cleared(Trigger::Rejects, 12, ClearedBy::Operator),
+            Record::Trip(trip(Trigger::Rejects, TripAction::Pause, 20)),
+            cleared(Trigger::Rejects, 21, ClearedBy::Itself),
+        ])
+        .unwrap();
+    running.close(clean_end(), Vec::new()).unwrap();
+    running.seal();
+    assert_eq!(ledgers(&place, 300), [20]);
+    assert_eq!(place.open().resumed_from(Trigger::Rejects).unwrap(), Some(closed_at(12)));
+    assert_eq!(place.open().resumed_from(Trigger::Fees).unwrap(), None);
+}
+
+#[test]
+fn another_world_with_the_same_numbers_has_no_part_in_what_failed_lately() {
+    let place = Place::new();
+    let running = place.start();
+    let mut records = vec![shown(30), shown(31)];
+    records.extend(settled(1, 31, None));
+    let later = |record| match record {
+        Record::Valuation(snapshot) => Record::Valuation(ValuationSnapshot { recorded_at: closed_at(40), ..snapshot }),
+        other => other,
+    };
+    records.extend([later(shown(25)), later(shown(31))]);
+    let Record::IntentUpdate(update) = settled(2, 31, None).remove(1) else { panic!("an update") };
+    records.extend([
+        Record::Intent(intent(2)),
+        Record::IntentUpdate(IntentUpdate { recorded_at: closed_at(40), ledger_index: Some(25), ..update }),
+    ]);
+    running.durably(records).unwrap();
+    running.close(clean_end(), Vec::new()).unwrap();
+    running.seal();
+    assert_eq!(ledgers(&place, 300), [25]);
+}
+
 #[test]
 fn a_backup_from_before_these_tables_is_a_good_one() {
     let place = Place::new();

@@ -1,5 +1,8 @@
 //! One line of a recording, as text and back.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -15,6 +18,22 @@ pub enum Direction {
     Recv,
     /// To the node.
     Sent,
+}
+
+/// Whom a message was exchanged with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The connection, counted from 1.
+    pub conn: u64,
+    /// The node's address, without credentials, path and query; `None`: the one that the header names.
+    pub node: Option<Arc<str>>,
+}
+
+impl From<u64> for Source {
+    /// A connection to the node that the header names.
+    fn from(conn: u64) -> Source {
+        Source { conn, node: None }
+    }
 }
 
 /// A message's text.
@@ -43,6 +62,8 @@ pub enum What {
     Message {
         /// The connection, counted from 1.
         conn: u64,
+        /// The node's address, where it is another one than the header's.
+        node: Option<String>,
         /// Which way it went.
         dir: Direction,
         /// Its text.
@@ -72,6 +93,8 @@ struct Raw<'a> {
     m: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     conn: Option<u64>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    node: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dir: Option<Direction>,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
@@ -87,23 +110,29 @@ struct Raw<'a> {
 impl Raw<'_> {
     fn at(at: Moment) -> Raw<'static> {
         let (t, m) = (at.unix_ms, at.monotonic_us);
-        Raw { t, m, conn: None, dir: None, msg: None, text: None, gap: None, dropped: None }
+        Raw { t, m, conn: None, node: None, dir: None, msg: None, text: None, gap: None, dropped: None }
     }
 }
 
 /// A message's line, without its end.
-pub(super) fn message(at: Moment, conn: u64, dir: Direction, text: &str) -> Result<String, serde_json::Error> {
+pub(super) fn message(at: Moment, source: &Source, dir: Direction, text: &str) -> Result<String, serde_json::Error> {
+    let head = || Raw {
+        conn: Some(source.conn),
+        node: source.node.as_deref().map(Cow::Borrowed),
+        dir: Some(dir),
+        ..Raw::at(at)
+    };
     let named = (dir == Direction::Sent).then(|| blob_named(text)).flatten();
     let text = named.as_deref().unwrap_or(text);
     // Inside of JSON's strings there are no line breaks: what is replaced stands between two tokens.
     let flat = text.contains(['\n', '\r']).then(|| text.replace(['\n', '\r'], " "));
     match serde_json::from_str::<&RawValue>(flat.as_deref().unwrap_or(text)) {
         Ok(msg) if serde_json::from_str::<&RawValue>(text).is_ok() => {
-            let raw = Raw { conn: Some(conn), dir: Some(dir), msg: Some(msg), ..Raw::at(at) };
+            let raw = Raw { msg: Some(msg), ..head() };
             serde_json::to_string(&raw)
         }
         _ => {
-            let raw = Raw { conn: Some(conn), dir: Some(dir), text: Some(text.to_string()), ..Raw::at(at) };
+            let raw = Raw { text: Some(text.to_string()), ..head() };
             serde_json::to_string(&raw)
         }
     }
@@ -149,5 +178,6 @@ pub(super) fn parse(text: &str) -> Result<Line, String> {
         (None, Some(text)) => Payload::Text(text),
         _ => return Err("a message has either msg or text".to_string()),
     };
-    Ok(Line { at, what: What::Message { conn, dir, payload } })
+    let node = raw.node.map(Cow::into_owned);
+    Ok(Line { at, what: What::Message { conn, node, dir, payload } })
 }

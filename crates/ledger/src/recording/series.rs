@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::line::Direction;
+use super::line::{Direction, Source};
 use super::writer::Writer;
 use super::{Header, Moment};
 
@@ -98,8 +98,9 @@ impl Series {
     ///
     /// # Errors
     /// What the system said; the part is over then, and the next line tries a new one.
-    pub fn message(&mut self, at: Moment, conn: u64, dir: Direction, text: &str) -> io::Result<()> {
-        self.with(|writer| writer.message(at, conn, dir, text))
+    pub fn message(&mut self, at: Moment, source: impl Into<Source>, dir: Direction, text: &str) -> io::Result<()> {
+        let source = source.into();
+        self.with(|writer| writer.message(at, source, dir, text))
     }
 
     /// Says that something may be missing here.

@@ -55,11 +55,31 @@ fn what_is_written_is_read_and_the_header_tells_no_secret() {
     assert_eq!(lines.len(), 7);
     let first = What::Message {
         conn: 1,
+        node: None,
         dir: Direction::Recv,
         payload: Payload::Json("{\"type\":\"ledgerClosed\",\"ledger_index\":0}".to_string()),
     };
     assert_eq!(lines[0], Line { at: at(0), what: first });
     assert_eq!(lines[6].what, What::Gap { reason: "the disk refused".to_string(), dropped: 3 });
+}
+
+#[test]
+fn messages_of_another_node_than_the_headers_name_it() {
+    let mut writer = Writer::new(Vec::new(), &header()).unwrap();
+    let of = |conn, node: &str| Source { conn, node: Some(node.into()) };
+    writer.message(at(0), of(1, "wss://node.example/..."), Direction::Recv, "[1]").unwrap();
+    writer.message(at(1), of(2, "wss://other.example:51233"), Direction::Recv, "[2]").unwrap();
+    writer.message(at(2), of(2, "a \"quoted\" name"), Direction::Sent, "no JSON").unwrap();
+    writer.message(at(3), 3, Direction::Recv, "[4]").unwrap();
+    let (lines, ..) = read(&writer.finish().unwrap()).unwrap();
+    let node = |line: &Line| match &line.what {
+        What::Message { conn, node, .. } => (*conn, node.clone()),
+        What::Gap { .. } => panic!("{line:?}"),
+    };
+    let named = |name: &str| Some(name.to_string());
+    let nodes: Vec<_> = lines.iter().map(node).collect();
+    let other = (2, named("wss://other.example:51233"));
+    assert_eq!(nodes, [(1, None), other, (2, named("a \"quoted\" name")), (3, None)]);
 }
 
 #[test]

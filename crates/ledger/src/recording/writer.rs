@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::line::{self, Direction};
+use super::line::{self, Direction, Source};
 use super::{Header, Moment};
 
 /// A member is closed when its first line is so old, so that a kill costs little more than that.
@@ -17,6 +17,8 @@ const MEMBER_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Writer<W: Write> {
     sink: W,
+    /// The header's node, which no message names.
+    home: String,
     member: GzEncoder<Vec<u8>>,
     /// Bytes of lines in the open member.
     open_bytes: usize,
@@ -32,7 +34,8 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// What the sink said.
     pub fn new(sink: W, header: &Header) -> io::Result<Writer<W>> {
-        let mut writer = Writer { sink, member: empty(), open_bytes: 0, open_since_us: 0, bytes: 0 };
+        let mut writer =
+            Writer { sink, home: header.url.clone(), member: empty(), open_bytes: 0, open_since_us: 0, bytes: 0 };
         writer.line(0, &serde_json::to_string(header)?)?;
         writer.flush()?;
         Ok(writer)
@@ -42,8 +45,10 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// What the sink said; then the part is over.
-    pub fn message(&mut self, at: Moment, conn: u64, dir: Direction, text: &str) -> io::Result<()> {
-        self.line(at.monotonic_us, &line::message(at, conn, dir, text)?)
+    pub fn message(&mut self, at: Moment, source: impl Into<Source>, dir: Direction, text: &str) -> io::Result<()> {
+        let mut source = source.into();
+        source.node = source.node.filter(|node| **node != *self.home);
+        self.line(at.monotonic_us, &line::message(at, &source, dir, text)?)
     }
 
     /// Says that something may be missing here: why, and how many messages if that is known.

@@ -103,6 +103,15 @@ impl Worth {
     /// # Errors
     /// [`AmountError`] for absurd amounts.
     pub fn sample(&mut self, sample: &Sample) -> Result<Option<Losses>, AmountError> {
+        let value = self.remember(sample)?;
+        self.losses(value, sample.mark)
+    }
+
+    /// The same for a ledger that is past: what is lost by then is not asked, which is most of the work. Gives the value.
+    ///
+    /// # Errors
+    /// As for [`Worth::sample`].
+    pub fn remember(&mut self, sample: &Sample) -> Result<Dec, AmountError> {
         if self.newest_s.is_some_and(|newest_s| sample.at_s < newest_s) {
             self.restart();
         }
@@ -125,7 +134,7 @@ impl Worth {
         if let Some(today) = self.days.back_mut() {
             today.highest_value = today.highest_value.max(value);
         }
-        self.losses(value, sample.mark)
+        Ok(value)
     }
 
     fn take_flow(&mut self, mark: Dec) -> Result<(), AmountError> {

@@ -157,10 +157,10 @@ impl Assembler {
         match item {
             Item::Run => self.restart(),
             Item::Line(Line { what: What::Gap { .. }, .. }) => self.gap(),
-            Item::Line(Line { what: What::Message { conn, dir: Direction::Sent, payload }, .. }) => {
+            Item::Line(Line { what: What::Message { conn, dir: Direction::Sent, payload, .. }, .. }) => {
                 self.sent(conn, payload.as_str());
             }
-            Item::Line(Line { what: What::Message { conn, dir: Direction::Recv, payload }, .. }) => {
+            Item::Line(Line { what: What::Message { conn, dir: Direction::Recv, payload, .. }, .. }) => {
                 self.received(conn, payload.as_str());
             }
         }
