@@ -17,7 +17,7 @@ use neo_store::open::Store;
 use neo_store::record::{CheckpointOwner, Mode};
 use neo_store::{OpenOrder, WorthRow};
 
-use crate::config::{Config, NetworkKind, Orphans, Speed};
+use crate::config::{Config, Orphans, Speed};
 use crate::pause::latch;
 use crate::supervisor::crew::CrewConfig;
 use crate::venue::{Venue, is_simulated};
@@ -119,7 +119,7 @@ fn watch(config: &Config, venue: &Venue, store: &Store) -> Result<WatchStart> {
 /// Whether a ledger comes by itself, and often enough for its absence to mean something: a stand-alone node closes one when
 /// somebody asks it to, and a simulated one as slowly as it is told to.
 fn ledgers_come(config: &Config, venue: &Venue) -> bool {
-    let network = venue.closes == Closes::Network && config.network.kind != NetworkKind::Standalone;
+    let network = venue.closes == Closes::Network;
     let real_time = match config.session.speed {
         Speed::Times(times) => times >= Dec::one() && config.sim.close_interval_ms <= 10_000,
         Speed::Max => true,

@@ -76,6 +76,8 @@ pub enum Closes {
     WhenDone,
     /// The engine, at a pace of so many milliseconds, while a node is followed. Others may close some too.
     Every(u64),
+    /// Others, when they like: a stand-alone node that the engine leaves to them. Its ledger may be of any age.
+    ByOthers,
 }
 
 /// What happens to the feed.
@@ -398,17 +400,9 @@ impl FeedCore {
         } else {
             self.close_at_own_pace(now_ms, effects);
             self.send_held_back(now_ms, effects);
+            self.ask_the_quiet(now_ms, effects);
         }
         Ok(())
-    }
-
-    /// Since when the node owes a word. One that closes ledgers when it is asked to owes a live feed none before.
-    fn waits_since_ms(&self) -> Option<u64> {
-        if self.config.closes == Closes::WhenDone && self.is_live() {
-            self.expecting_since_ms
-        } else {
-            Some(self.heard_ms)
-        }
     }
 
     /// Asks a stand-alone node for the next ledger when it is due. While a picture is being read the ledger stands still,
@@ -562,3 +556,7 @@ mod tests;
 #[cfg(test)]
 #[path = "market_tests.rs"]
 mod market_tests;
+
+#[cfg(test)]
+#[path = "worlds_tests.rs"]
+mod worlds_tests;

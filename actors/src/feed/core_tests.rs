@@ -89,6 +89,14 @@ pub(super) struct FakeNode {
     pub(super) cuts_short: bool,
     /// False when it is blocked by an amendment.
     pub(super) fit: bool,
+    /// How old its newest ledger is, in seconds.
+    pub(super) age_s: u64,
+    /// What the hashes of its ledgers are made of: another letter is another chain.
+    pub(super) chain: char,
+    /// Accounts that are not on its ledger.
+    pub(super) missing: Vec<Address>,
+    /// Numbers of ledgers that it does not have, or does not have any more.
+    pub(super) lacks: std::ops::Range<u64>,
     /// What it says of the pool, or the error.
     pub(super) pool: Result<Value, &'static str>,
     /// Offers of the book: asks, bids.
@@ -105,14 +113,28 @@ impl FakeNode {
         if let (Some("amm_info"), Err(error)) = (request["command"].as_str(), &self.pool) {
             return json!({"id": request["id"], "type": "response", "status": "error", "error": error});
         }
+        let asked_of = request["account"].as_str().and_then(|account| account.parse().ok());
+        let absent = asked_of.is_some_and(|account| self.missing.contains(&account));
+        if request["command"] == "account_info" && absent {
+            return json!({"id": request["id"], "type": "response", "status": "error", "error": "actNotFound"});
+        }
+        if request["command"] == "ledger" {
+            let index = request["ledger_index"].as_u64().unwrap();
+            if index > u64::from(self.index) || self.lacks.contains(&index) {
+                return json!({"id": request["id"], "type": "response", "status": "error", "error": "lgrNotFound"});
+            }
+            let result = json!({"ledger_index": index, "ledger_hash": hash(self.chain), "validated": true});
+            return json!({"id": request["id"], "type": "response", "status": "success", "result": result});
+        }
         let result = match request["command"].as_str().unwrap() {
             "amm_info" => self.pool.clone().unwrap(),
             "subscribe" if request["streams"].is_null() => json!({}),
             "server_info" => json!({"info": {"network_id": 65_001, "build_version": "2.6.1", "complete_ledgers": "1-9",
-                "server_state": "full", "amendment_blocked": !self.fit, "validated_ledger": {"seq": self.index, "hash": hash('9'), "age": 1,
+                "server_state": "full", "amendment_blocked": !self.fit, "validated_ledger": {"seq": self.index, "hash": hash(self.chain), "age": self.age_s,
                 "base_fee_xrp": 0.00001, "reserve_base_xrp": 1, "reserve_inc_xrp": 0.2}}}),
             "subscribe" => {
                 let mut result = closed(self.index);
+                result["ledger_hash"] = json!(hash(self.chain));
                 result.as_object_mut().unwrap().remove("type");
                 result
             }
@@ -169,6 +191,10 @@ impl Bench {
             objects: vec![],
             cuts_short: false,
             fit: true,
+            age_s: 1,
+            chain: '9',
+            missing: vec![],
+            lacks: 0..0,
             pool: Err("actNotFound"),
             book: [vec![], vec![]],
         };

@@ -200,6 +200,26 @@ impl FeedCore {
     pub(super) fn closes_by_itself(&self) -> bool {
         self.config.closes == Closes::Network
     }
+
+    /// Since when the node owes a word. One that closes ledgers when it is asked to owes a live feed none before; one that
+    /// stands alone owes none at all: it is asked when it is quiet, and that answer it owes.
+    pub(super) fn waits_since_ms(&self) -> Option<u64> {
+        match self.config.closes {
+            Closes::WhenDone if self.is_live() => self.expecting_since_ms,
+            Closes::Every(_) | Closes::ByOthers => None,
+            Closes::WhenDone | Closes::Network => Some(self.heard_ms),
+        }
+    }
+
+    /// A stand-alone node that has said nothing for half of the time that a word may take is asked how it is: without a
+    /// close it says nothing by itself, and a connection that broke without a word would never be noticed.
+    pub(super) fn ask_the_quiet(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let stands_alone = matches!(self.config.closes, Closes::Every(_) | Closes::ByOthers);
+        let quiet = now_ms.saturating_sub(self.heard_ms) > self.config.silence_ms / 2;
+        if stands_alone && quiet && self.asked.is_empty() {
+            self.ask(Asked::Health, now_ms, effects, request::server_info);
+        }
+    }
 }
 
 /// The second node's answer to a submission says nothing that the first one's does not.
