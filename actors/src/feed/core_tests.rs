@@ -32,6 +32,7 @@ fn core(last_processed: Option<u32>) -> FeedCore {
         request_timeout_ms: 10_000,
         audit_ledgers: 1_000,
         last_processed,
+        last_hash: None,
         refetch_from: None,
     })
 }
@@ -93,6 +94,8 @@ pub(super) struct FakeNode {
     pub(super) age_s: u64,
     /// What the hashes of its ledgers are made of: another letter is another chain.
     pub(super) chain: char,
+    /// What it says of a range that it does not have.
+    pub(super) range_error: &'static str,
     /// Accounts that are not on its ledger.
     pub(super) missing: Vec<Address>,
     /// Numbers of ledgers that it does not have, or does not have any more.
@@ -104,10 +107,10 @@ pub(super) struct FakeNode {
 }
 
 impl FakeNode {
-    fn answer(&self, request: &Value) -> Value {
+    pub(super) fn answer(&self, request: &Value) -> Value {
         let too_early = request["ledger_index_min"].as_u64().is_some_and(|from| from < self.history_from);
         if request["command"] == "account_tx" && (!self.has_history || (too_early && !self.cuts_short)) {
-            return json!({"id": request["id"], "type": "response", "status": "error", "error": "invalidLgrRange",
+            return json!({"id": request["id"], "type": "response", "status": "error", "error": self.range_error,
                 "error_code": 79, "error_message": "Ledger range is invalid."});
         }
         if let (Some("amm_info"), Err(error)) = (request["command"].as_str(), &self.pool) {
@@ -193,6 +196,7 @@ impl Bench {
             fit: true,
             age_s: 1,
             chain: '9',
+            range_error: "invalidLgrRange",
             missing: vec![],
             lacks: 0..0,
             pool: Err("actNotFound"),

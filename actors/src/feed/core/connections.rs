@@ -76,6 +76,9 @@ impl FeedCore {
 
     /// Connects where no connection is, and the time for it has come.
     pub(super) fn connect_when_due(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        if self.world.is_gone() {
+            return;
+        }
         if matches!(self.phase, Phase::Down)
             && let Some(node) = self.nodes.next(Some(self.node), self.second_node, now_ms)
         {
@@ -214,9 +217,8 @@ impl FeedCore {
     /// A stand-alone node that has said nothing for half of the time that a word may take is asked how it is: without a
     /// close it says nothing by itself, and a connection that broke without a word would never be noticed.
     pub(super) fn ask_the_quiet(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
-        let stands_alone = matches!(self.config.closes, Closes::Every(_) | Closes::ByOthers);
         let quiet = now_ms.saturating_sub(self.heard_ms) > self.config.silence_ms / 2;
-        if stands_alone && quiet && self.asked.is_empty() {
+        if self.stands_alone() && quiet && self.asked.is_empty() {
             self.ask(Asked::Health, now_ms, effects, request::server_info);
         }
     }
