@@ -217,7 +217,7 @@ impl<S: FnMut(Record)> Bench<S> {
                 FeedEffect::Send(text) => self.queue.push_back(Event::ToNode(text)),
                 FeedEffect::Update(update) => self.queue.push_back(Event::Update(update)),
                 FeedEffect::Reply(reply) => self.queue.push_back(Event::Reply(reply)),
-                FeedEffect::Warn(reason) => tracing::debug!(%reason, "the feed warns"),
+                FeedEffect::Warn(reason) | FeedEffect::OtherWorld(reason) => tracing::debug!(%reason, "the feed warns"),
             }
         }
         Ok(())
@@ -282,6 +282,7 @@ fn feed_config(node: &Node, config: &Config, key: &Keypair) -> Result<FeedConfig
         request_timeout_ms: config.feed.silence_ms,
         audit_ledgers: config.orders.audit_ledgers,
         last_processed: None,
+        last_hash: None,
         refetch_from: None,
     })
 }

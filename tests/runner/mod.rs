@@ -240,6 +240,7 @@ impl Runner {
             request_timeout_ms: 20_000,
             audit_ledgers: 16,
             last_processed: known.last_processed,
+            last_hash: None,
             refetch_from: None,
         });
         let maker = key.address();
@@ -500,7 +501,7 @@ impl Runner {
                 FeedEffect::Send(text) => self.queue.push_back(Event::ToNode(text)),
                 FeedEffect::Update(update) => self.queue.push_back(Event::Update(update)),
                 FeedEffect::Reply(reply) => self.queue.push_back(Event::Reply(reply)),
-                FeedEffect::Warn(reason) => self.note("warning", &reason),
+                FeedEffect::Warn(reason) | FeedEffect::OtherWorld(reason) => self.note("warning", &reason),
             }
         }
     }
