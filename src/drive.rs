@@ -267,7 +267,7 @@ impl Driver {
                 FeedEffect::Send(text) => self.queue.push_back(Event::ToNode(text)),
                 FeedEffect::Update(update) => self.queue.push_back(Event::Update(update)),
                 FeedEffect::Reply(reply) => self.queue.push_back(Event::Reply(reply)),
-                FeedEffect::Warn(reason) => hooks.warned(self.moment(), &reason),
+                FeedEffect::Warn(reason) | FeedEffect::OtherWorld(reason) => hooks.warned(self.moment(), &reason),
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ pub mod harden;
 pub mod key;
 pub mod link;
 pub mod signer;
+pub mod world;
 
 use std::path::Path;
 use std::time::Duration;

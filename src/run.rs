@@ -31,6 +31,7 @@ use crate::control::{ControlServer, Outcome};
 use crate::dashboard::{Dashboard, Look};
 use crate::exit::ExitCode;
 use crate::live::Refusal;
+use crate::live::world::World;
 use crate::logging::{self, StderrStyle};
 use crate::notify::Notify;
 use crate::output::{Out, last_words};
@@ -134,6 +135,7 @@ struct Prepared {
     store: Store,
     events: (Sender<SupervisorEvent>, Receiver<SupervisorEvent>),
     venue: Venue,
+    world: World,
     key: Keypair,
     metrics: Option<TcpListener>,
     // Held while the session lives: another engine on this account is refused.
@@ -169,16 +171,17 @@ impl Prepared {
         crate::backup::before_session(&mut store, &config.store)?;
         crate::thin::before_session(&mut store);
         let account_lock = venue::lock_account(db, &identity)?;
+        let world = World::look(config, &store)?;
         let venue = Venue::open(config, &store)?;
-        Ok(Prepared { store, events, venue, key, metrics, _account_lock: account_lock })
+        Ok(Prepared { store, events, venue, world, key, metrics, _account_lock: account_lock })
     }
 
     /// Begins the session, trades until something ends it, and closes it.
     fn trade(self, config: &Config, look: Look) -> Result<ExitCode> {
-        let Prepared { mut store, events: (tell, hear), venue, key, metrics, _account_lock } = self;
+        let Prepared { mut store, events: (tell, hear), venue, world, key, metrics, _account_lock } = self;
         let db = store.path().to_path_buf();
-        let mut crew_config = crew_config::of(config, &venue, &key, &store)?;
-        let lost = lost::records(&venue, &store)?;
+        let mut crew_config = crew_config::of(config, &venue, &world, &key, &store)?;
+        let mut lost = lost::records(&venue, &store)?;
         // A source of today says nothing of a market of another day, or of one that is faster than time.
         let outside = match (config.session.mode, config.session.speed) {
             (Mode::Replay, _) | (_, Speed::Max) => None,
@@ -189,6 +192,15 @@ impl Prepared {
         signals::listen(&tell, &bell)?;
         let new = new_session(config)?;
         let session = store.begin_session(&new)?;
+        match world.begin(&mut store, session) {
+            Ok(fault) => lost.extend(fault),
+            Err(error) => {
+                let error = anyhow!(error);
+                close_unstarted(&db, session, &error);
+                venue.end();
+                return Err(error);
+            }
+        }
         crew_config.session = session;
         crew_config.recorder = crate::record::of_session(config, &venue, key.address())?;
         let recorder = crew_config.recorder.clone();
@@ -255,7 +267,7 @@ impl Parts<'_> {
         let Parts { config, crew_config, key, session, started_at, db, look, bell, outage, lost } = self;
         let (writer, thread) = store.start_writer(session)?;
         for record in lost {
-            writer.record(record).context("what stood in a mirror that is gone")?;
+            writer.record(record).context("what stood in a world that is gone")?;
         }
         let status: SharedStatus = Arc::new(Mutex::new(Status {
             session,

@@ -117,9 +117,10 @@ impl Venue {
             Mode::Sim | Mode::Replay => return Venue::simulated(config, store.path()),
             Mode::Live => {}
         }
-        let closes = match config.network.ledger_accept {
-            true => Closes::Every(config.network.ledger_accept_ms),
-            false => Closes::Network,
+        let closes = match (config.network.ledger_accept, config.network.kind) {
+            (true, _) => Closes::Every(config.network.ledger_accept_ms),
+            (false, NetworkKind::Standalone) => Closes::ByOthers,
+            (false, _) => Closes::Network,
         };
         Ok(Venue {
             nodes: live::nodes(config)?,

@@ -17,7 +17,7 @@ use neo_ledger::recording::{Direction, Source};
 
 use crate::clock::monotonic_ms;
 use crate::guard::{Guard, SupervisorEvent};
-use crate::messages::{Beat, LedgerDone, ListAgain, Submission};
+use crate::messages::{Beat, CloseSoon, LedgerDone, ListAgain, Submission};
 use crate::outside::OutsideSlot;
 use crate::recording::Recorder;
 use crate::socket::{self, SocketTask};
@@ -169,6 +169,10 @@ impl Feed {
             FeedEffect::Update(update) => self.listeners.update(*update, &self.guard),
             FeedEffect::Reply(reply) => self.listeners.reply(reply, &self.guard),
             FeedEffect::Warn(reason) => tracing::warn!(actor = "feed", reason, url = self.url()),
+            FeedEffect::OtherWorld(cause) => {
+                tracing::error!(actor = "feed", cause, url = self.url());
+                self.guard.tell(SupervisorEvent::OtherWorld { cause });
+            }
         }
     }
 
@@ -328,6 +332,14 @@ impl Handler<ListAgain> for Feed {
 
     fn handle(&mut self, _: ListAgain, ctx: &mut Self::Context) {
         self.feed(FeedInput::ListAgain, ctx);
+    }
+}
+
+impl Handler<CloseSoon> for Feed {
+    type Result = ();
+
+    fn handle(&mut self, _: CloseSoon, ctx: &mut Self::Context) {
+        self.feed(FeedInput::CloseSoon, ctx);
     }
 }
 

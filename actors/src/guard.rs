@@ -92,6 +92,11 @@ pub enum SupervisorEvent {
     },
     /// The session's trading time is over; the orders are being withdrawn.
     Elapsed,
+    /// The node's ledger is another than the one that this session trades on: nothing of the session is on it.
+    OtherWorld {
+        /// What was seen and what to do.
+        cause: String,
+    },
     /// Another program trades on the account; the orders are being withdrawn.
     Stranger {
         /// What was seen and what to do.

@@ -11,6 +11,8 @@ use neo_market::{AmountError, Balances, Dec, Drops, MarketView, NoReference, Ref
 pub struct LedgerHeader {
     /// Index.
     pub index: u32,
+    /// Hash, by which its chain is known.
+    pub hash: Hash,
     /// Close time; trading time is this, not the wall clock.
     pub close_time: LedgerTime,
     /// The reference transaction's fee.
@@ -128,6 +130,11 @@ pub struct LedgerDone(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct ListAgain;
+
+/// Offers are being withdrawn: a stand-alone node's ledgers are to close as soon as they may, whatever the engine's pace is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct CloseSoon;
 
 /// The supervisor's orders to the orders actor.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]

@@ -112,6 +112,7 @@ fn feed_config(node: &Node, config: &Config, key: &Keypair) -> Result<FeedConfig
         request_timeout_ms: config.feed.silence_ms,
         audit_ledgers: config.orders.audit_ledgers,
         last_processed: None,
+        last_hash: None,
         refetch_from: None,
     })
 }

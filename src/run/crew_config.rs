@@ -18,24 +18,32 @@ use neo_store::open::Store;
 use neo_store::record::{CheckpointOwner, Mode};
 use neo_store::{OpenOrder, WorthRow};
 
-use crate::config::{Config, NetworkKind, Orphans, Speed};
+use crate::config::{Config, Orphans, Speed};
+use crate::live::world::World;
 use crate::pause::latch;
 use crate::supervisor::crew::CrewConfig;
 use crate::venue::{Venue, is_simulated};
 
-pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -> Result<CrewConfig> {
+pub(super) fn of(config: &Config, venue: &Venue, world: &World, key: &Keypair, store: &Store) -> Result<CrewConfig> {
     // Ledger time is whole seconds: any part of one is a whole one.
     let seconds = |duration: Duration| u32::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
-    let unsettled = store.unsettled_intents()?.into_iter().map(|row| -> Result<(Hash, u32)> {
+    // Nothing of another world is looked for in this one.
+    let another = world.is_another();
+    let unsettled = store.unsettled_intents()?.into_iter().filter(|_| !another).map(|row| -> Result<(Hash, u32)> {
         Ok((row.intent.tx_hash.parse().context("an intent's hash in the record")?, row.intent.last_ledger_sequence))
     });
     // A new mirror has nothing of an earlier one, though its indexes may overlap: history begins with its first ledger. What
     // was open in the earlier one is told of by [`lost`](super::lost).
-    let begins_anew = venue.is_new_mirror();
-    let last_processed = store.last_processed_ledger()?.filter(|_| !begins_anew);
+    let begins_anew = another || venue.is_new_mirror();
+    let last = store.last_ledger()?.filter(|_| !begins_anew);
+    let last_processed = last.as_ref().map(|last| last.index);
+    // A simulated world is the engine's own, and one that was killed goes on from what it had saved.
+    let is_live = config.session.mode == Mode::Live;
+    let last_hash = last.filter(|_| is_live).and_then(|last| last.hash).map(|hash| hash.parse()).transpose();
     let settled = store
         .settled_since(last_processed.unwrap_or(0))?
         .into_iter()
+        .filter(|_| !another)
         .map(|hash| -> Result<Hash> { hash.parse().context("a settled intent's hash in the record") });
     let (token, network_id) = (venue.token, venue.network_id);
     let (depth, dust) = (config.feed.depth, Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?);
@@ -56,6 +64,7 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
             request_timeout_ms: config.feed.silence_ms,
             audit_ledgers: config.orders.audit_ledgers,
             last_processed,
+            last_hash: last_hash.context("the hash of the last ledger in the record")?,
             refetch_from: store.refetch_from()?.filter(|_| !begins_anew),
         },
         outside: OutsideSlot::default(),
@@ -68,15 +77,15 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
             max_fee: config.orders.max_fee_drops,
             cancel_max_fee: config.orders.cancel_max_fee_drops,
             fee_budget: config.orders.fee_budget_drops_per_day,
-            fees_paid: fees_paid(store)?,
+            fees_paid: if another { Vec::new() } else { fees_paid(store)? },
             trade_for_s: config.session.duration.map(seconds),
             unsettled: unsettled.collect::<Result<_>>()?,
             settled: settled.collect::<Result<_>>()?,
-            adoptable: adoptable(config, store)?,
+            adoptable: if another { Vec::new() } else { adoptable(config, store)? },
             orphan_reads: config.orders.orphan_reads,
             cancel_tickets: config.orders.cancel_tickets,
             paused: crate::pause::wanted(store.path()),
-            watch: watch(config, venue, store)?,
+            watch: watch(config, venue, world, store)?,
         },
         checkpoint_every: (config.store.checkpoint == CheckpointOwner::Own)
             .then(|| Duration::from_secs(u64::from(config.store.checkpoint_s))),
@@ -90,12 +99,13 @@ pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -
 }
 
 /// What the triggers begin with. Where the operator resumed from a loss while no engine ran, it is counted from now on.
-fn watch(config: &Config, venue: &Venue, store: &Store) -> Result<WatchStart> {
+fn watch(config: &Config, venue: &Venue, world: &World, store: &Store) -> Result<WatchStart> {
     let latched = latch::held(store.path()).context("the latch of the triggers cannot be read")?;
     let held = |trigger: &Trigger| latched.iter().any(|(other, _)| other == trigger);
     let released: Vec<Trigger> = store.standing_latches()?.into_iter().filter(|trigger| !held(trigger)).collect();
     let triggers = &config.risk.triggers;
-    let remembers = triggers.measures_loss() && !released.iter().any(|trigger| trigger.is_loss());
+    let remembers =
+        !world.is_another() && triggers.measures_loss() && !released.iter().any(|trigger| trigger.is_loss());
     let mut worth = Worth::new(triggers.loss_days);
     let mut told_flows = Vec::new();
     if remembers {
@@ -138,7 +148,7 @@ fn ledger_time(at: DateTime<Utc>) -> Option<LedgerTime> {
 /// Whether a ledger comes by itself, and often enough for its absence to mean something: a stand-alone node closes one when
 /// somebody asks it to, and a simulated one as slowly as it is told to.
 fn ledgers_come(config: &Config, venue: &Venue) -> bool {
-    let network = venue.closes == Closes::Network && config.network.kind != NetworkKind::Standalone;
+    let network = venue.closes == Closes::Network;
     let real_time = match config.session.speed {
         Speed::Times(times) => times >= Dec::one() && config.sim.close_interval_ms <= 10_000,
         Speed::Max => true,

@@ -12,7 +12,7 @@ use neo_actors::clock::monotonic_ms;
 use neo_actors::feed::core::{FeedConfig, FeedCore};
 use neo_actors::feed::{Feed, Listeners, OrdersLink, Relink, ValuerLink};
 use neo_actors::guard::Pulse;
-use neo_actors::messages::Beat;
+use neo_actors::messages::{Beat, CloseSoon};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore};
 use neo_actors::orders::{FeedLink, Orders, SharedOrders};
 use neo_actors::outside::OutsideSlot;
@@ -143,6 +143,14 @@ impl Crew {
         }
     }
 
+    /// What is withdrawn is not to wait for the pace at which the engine closes a stand-alone node's ledgers.
+    pub fn close_soon(&self) {
+        if let Err(error) = self.feed.address.try_send(CloseSoon) {
+            // A feed that is started again is told with the next stage; until then its own pace holds.
+            tracing::debug!(%error, "the feed does not take that ledgers are to close soon");
+        }
+    }
+
     /// Gives the orders the feed's address.
     fn link_orders(&self) {
         if self.orders.pulse.is_abandoned() {
@@ -178,6 +186,8 @@ impl Crew {
         let mut config = self.config.feed.clone();
         // From the last ledger that both have worked through: the gap is repaired before anybody quotes.
         if let Some(last) = self.last_ledger() {
+            // Of a ledger since the start the hash is not known here: the chain is compared from the next one on.
+            config.last_hash = config.last_hash.filter(|_| config.last_processed == Some(last));
             (config.last_processed, config.refetch_from) = (Some(last), None);
         }
         let listeners = Listeners::new(self.orders_link.clone(), valuer_link(&self.valuer));

@@ -59,6 +59,7 @@ pub struct Keeper {
     writer_told: bool,
     orders_lost: bool,
     record_lost: bool,
+    world_gone: bool,
     retired: bool,
     /// Since the record was lost: they are added when the session is closed.
     unrecorded: Vec<Fault>,
@@ -86,6 +87,7 @@ impl Keeper {
             writer_told: false,
             orders_lost: false,
             record_lost: false,
+            world_gone: false,
             retired: false,
             unrecorded: Vec::new(),
         }
@@ -101,6 +103,12 @@ impl Keeper {
     #[must_use]
     pub fn record_lost(&self) -> bool {
         self.record_lost
+    }
+
+    /// True once the ledger that the session traded on is gone: what it had there went with it.
+    #[must_use]
+    pub fn world_gone(&self) -> bool {
+        self.world_gone
     }
 
     /// True while the writer's thread neither ended nor stands still.
@@ -207,6 +215,7 @@ impl Keeper {
             self.risk(note);
         }
         self.orders_lost |= loser(event) == Some(ActorName::Orders);
+        self.world_gone |= matches!(event, SupervisorEvent::OtherWorld { .. });
         match &decision {
             Decision::Restart { actor, wait_ms } => {
                 self.fault_of(event, &format!("restarted after {wait_ms} ms"));
@@ -362,6 +371,7 @@ impl Keeper {
                 (actor.as_str(), format!("no sign of life for {} ms: it is frozen", self.frozen_ms))
             }
             SupervisorEvent::Fault { actor, cause } => (actor.as_str(), cause.clone()),
+            SupervisorEvent::OtherWorld { cause } => ("feed", cause.clone()),
             SupervisorEvent::WriterLost { cause } => (WRITER_THREAD, cause.clone()),
             SupervisorEvent::StorageRefuses { error, .. } => (WRITER_THREAD, error.clone()),
             // Nobody's fault: the operator, the clock or the market ends the session.

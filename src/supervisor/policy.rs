@@ -169,6 +169,7 @@ impl Policy {
             | SupervisorEvent::Pause(_)
             | SupervisorEvent::Mended { .. } => Decision::GoOn,
             SupervisorEvent::Elapsed => self.stop(EndReason::Elapsed, None),
+            SupervisorEvent::OtherWorld { cause } => self.stop(EndReason::Fault, Some(cause.clone())),
             SupervisorEvent::Stranger { cause } => self.stop(EndReason::Risk, Some(cause.clone())),
             SupervisorEvent::Risk(note) => match &note.event {
                 TriggerEvent::Tripped(trip) if trip.action == TripAction::Stop => {
@@ -229,6 +230,10 @@ impl Policy {
         }
         let wait_ms = BACKOFF_MS << times.len();
         times.push(now_ms);
+        // The new one begins without a node and tells of it only when it has one: it may never come so far.
+        if actor == ActorName::Feed {
+            self.node_lost_ms.get_or_insert(now_ms);
+        }
         Decision::Restart { actor, wait_ms }
     }
 
@@ -257,6 +262,30 @@ mod tests {
         assert_eq!(waits[0], Decision::Restart { actor: ActorName::Feed, wait_ms: 100 });
         assert_eq!(waits[4], Decision::Restart { actor: ActorName::Feed, wait_ms: 1_600 });
         assert!(matches!(waits[5], Decision::Stop { reason: EndReason::Fault, .. }));
+    }
+
+    #[test]
+    fn a_node_that_a_new_feed_never_reaches_is_missed_like_any_other() {
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
+        policy.on(&SupervisorEvent::NodeSeen(true), 0);
+        policy.on(&SupervisorEvent::Gone(ActorName::Valuer), 500);
+        assert_eq!(policy.node_lost_ms(), None, "only the feed has a node");
+        policy.on(&SupervisorEvent::Gone(ActorName::Feed), 1_000);
+        assert_eq!(policy.tick(61_000), Decision::GoOn);
+        policy.on(&SupervisorEvent::Gone(ActorName::Feed), 50_000);
+        assert!(matches!(policy.tick(61_001), Decision::Stop { reason: EndReason::Fault, .. }));
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
+        policy.on(&SupervisorEvent::Gone(ActorName::Feed), 1_000);
+        policy.on(&SupervisorEvent::NodeSeen(true), 2_000);
+        assert_eq!(policy.tick(900_000), Decision::GoOn);
+    }
+
+    #[test]
+    fn another_world_ends_the_session_as_a_fault_and_says_why() {
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
+        let cause = "its ledger 45 is another".to_string();
+        let decision = policy.on(&SupervisorEvent::OtherWorld { cause: cause.clone() }, 0);
+        assert_eq!(decision, Decision::Stop { reason: EndReason::Fault, cause: Some(cause) });
     }
 
     #[test]

@@ -127,6 +127,7 @@ impl EngineStages<'_> {
     /// after it: both end when validated ledgers prove every outcome.
     fn settle(&mut self, budget: Duration) -> Result<(), StageError> {
         self.withdraw()?;
+        self.on_a_ledger()?;
         let patience = if self.urgent { URGENT_SEND.min(budget) } else { budget };
         self.wait_flat(patience, |stages| matches!(stages.orders(|core| core.is_settled()), Ok(true)));
         let (settled, in_flight) = self.orders(|core| (core.is_settled(), core.in_flight()))?;
@@ -139,6 +140,7 @@ impl EngineStages<'_> {
 
     fn cancel(&mut self, budget: Duration) -> Result<(), StageError> {
         self.withdraw()?;
+        self.on_a_ledger()?;
         if !self.urgent {
             self.wait_flat(budget, |_| false);
         }

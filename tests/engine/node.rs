@@ -33,6 +33,21 @@ pub struct StandAlone {
 impl StandAlone {
     /// A node whose ledgers close when somebody asks (`--manual`) or by themselves (`--speed N`). RLUSD's issuer is ours.
     pub fn start(engine: &Engine, how: &[&str], network_id: u32, more: &str) -> StandAlone {
+        StandAlone::start_at(engine, how, network_id, more, "127.0.0.1:0")
+    }
+
+    /// Kills the node, and another begins its ledger anew at the same address.
+    pub fn reset(&mut self, engine: &Engine, how: &[&str], more: &str) {
+        let address = self.url.strip_prefix("ws://").unwrap().to_string();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::fs::remove_file(self.folder.join("endpoint.json")).unwrap();
+        let new = StandAlone::start_at(engine, how, self.network_id, more, &address);
+        // The one before is dead already, and dropping it kills it again, which does no harm.
+        drop(std::mem::replace(self, new));
+    }
+
+    fn start_at(engine: &Engine, how: &[&str], network_id: u32, more: &str, address: &str) -> StandAlone {
         let folder = engine.folder().join("node");
         std::fs::create_dir_all(&folder).unwrap();
         let issuer = Keypair::from_entropy([2; 16], Algorithm::Secp256k1).unwrap();
@@ -44,7 +59,7 @@ impl StandAlone {
         let endpoint = folder.join("endpoint.json");
         let log = std::fs::File::create(folder.join("log.txt")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_neo"));
-        command.args(["sim-ledger", "--listen", "127.0.0.1:0", "--linger", "60s", "--seed", "5"]).args(how);
+        command.args(["sim-ledger", "--listen", address, "--linger", "60s", "--seed", "5"]).args(how);
         command.arg("--scenario").arg(folder.join("scenario.toml")).arg("--endpoint").arg(&endpoint);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let url = until(|| {

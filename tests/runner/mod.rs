@@ -305,6 +305,7 @@ impl Runner {
             request_timeout_ms: 20_000,
             audit_ledgers: 16,
             last_processed: known.last_processed,
+            last_hash: None,
             refetch_from: None,
         };
         let orders_config = OrdersConfig {

@@ -26,10 +26,12 @@ use crate::messages::{AccountState, LedgerUpdate, Submission, SubmissionReply};
 use crate::outside::OutsideNews;
 pub use connections::{SecondEffect, SecondInput};
 use sync::Snapshot;
+use world::World;
 
 mod connections;
 mod ledgers;
 mod sync;
+mod world;
 
 /// What the feed must know.
 #[derive(Clone, Debug)]
@@ -62,6 +64,8 @@ pub struct FeedConfig {
     pub audit_ledgers: u32,
     /// The last ledger whose transactions are in the record; history is asked for from the next one.
     pub last_processed: Option<u32>,
+    /// That ledger's hash, where it is known: a node whose ledger of that number is another is on another chain.
+    pub last_hash: Option<Hash>,
     /// After a repair: an earlier ledger, from which the history is asked for again. What is in the record already is
     /// recorded once; where the node does not have it, history begins at `last_processed` as ever.
     pub refetch_from: Option<u32>,
@@ -76,6 +80,8 @@ pub enum Closes {
     WhenDone,
     /// The engine, at a pace of so many milliseconds, while a node is followed. Others may close some too.
     Every(u64),
+    /// Others, when they like: a stand-alone node that the engine leaves to them. Its ledger may be of any age.
+    ByOthers,
 }
 
 /// What happens to the feed.
@@ -97,6 +103,8 @@ pub enum FeedInput<'a> {
     LedgerDone(u32),
     /// The next ledger is to bring a fresh picture.
     ListAgain,
+    /// Offers are being withdrawn: where the engine closes the ledgers, they are to come as soon as they may.
+    CloseSoon,
 }
 
 /// What the shell must do.
@@ -116,6 +124,9 @@ pub enum FeedEffect {
     Reply(SubmissionReply),
     /// Say why the node is left; it is tried again.
     Warn(String),
+    /// The node's ledger is another than the one that was followed: this session is over, and no node is connected to
+    /// any more.
+    OtherWorld(String),
 }
 
 /// What the feed cannot mend by trying again.
@@ -167,6 +178,8 @@ pub enum FeedError {
     },
 }
 
+/// While offers are withdrawn, a stand-alone node is asked for a ledger so often: what was signed must have arrived.
+const CLOSE_SOON_MS: u64 = 250;
 /// A transaction that is not understood is read again so often before the session ends.
 const MAX_READS: u32 = 4;
 /// A `ledgerClosed` further ahead than this is a node's mistake.
@@ -199,6 +212,8 @@ enum Asked {
     History,
     Submit(Hash),
     LedgerAccept,
+    /// The ledger that was told of last, to see whether the node is on its chain.
+    World(u32, Hash),
 }
 
 #[derive(Debug)]
@@ -209,6 +224,8 @@ enum Phase {
     Connecting,
     /// Asking who the node is, subscribing.
     Greeting,
+    /// The account or the issuer is not on the ledger: each ledger is looked at again.
+    Absent,
     /// Reading a fresh picture.
     Syncing(Box<Snapshot>),
     /// Following.
@@ -257,12 +274,16 @@ pub struct FeedCore {
     history_lost: Option<String>,
     /// When the next ledger is to be asked for, at the engine's own pace.
     close_at_ms: u64,
+    /// The longest that it waits for one, whatever its pace is.
+    pace_limit_ms: u64,
     /// Nodes that do not have our history from the last processed ledger on.
     without_history: BTreeSet<usize>,
     /// The newest ledger that the followed node has told of.
     node_at: u32,
     /// The node has not reached the last processed ledger; a picture is read when it has.
     catching_up: bool,
+    /// Of which chain the ledgers are that were told of.
+    world: World,
 }
 
 impl FeedCore {
@@ -271,6 +292,7 @@ impl FeedCore {
     pub fn new(config: FeedConfig) -> FeedCore {
         let book = Book::new(config.token, config.account);
         FeedCore {
+            world: World::of(config.last_processed.zip(config.last_hash)),
             processed: match (config.refetch_from, config.last_processed) {
                 (Some(refetch), Some(last)) => Some(refetch.min(last)),
                 (refetch, last) => refetch.or(last),
@@ -305,6 +327,7 @@ impl FeedCore {
             unreadable: BTreeMap::new(),
             history_lost: None,
             close_at_ms: 0,
+            pace_limit_ms: u64::MAX,
             without_history: BTreeSet::new(),
             node_at: 0,
             catching_up: false,
@@ -345,6 +368,7 @@ impl FeedCore {
                 self.heard_ms = now_ms;
                 self.phase = Phase::Greeting;
                 self.pool.connected();
+                self.world.connected();
                 self.ask(Asked::ServerInfo, now_ms, &mut effects, request::server_info);
             }
             FeedInput::Disconnected(parting, reason) => self.disconnected(parting, reason, now_ms, &mut effects),
@@ -358,6 +382,10 @@ impl FeedCore {
                 }
             }
             FeedInput::ListAgain => self.list_again = true,
+            FeedInput::CloseSoon => {
+                self.pace_limit_ms = CLOSE_SOON_MS;
+                self.close_at_ms = self.close_at_ms.min(now_ms.saturating_add(CLOSE_SOON_MS));
+            }
             FeedInput::Text(text) => {
                 self.heard_ms = now_ms;
                 match message::parse(text) {
@@ -382,7 +410,7 @@ impl FeedCore {
     fn tick(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) -> Result<(), FeedError> {
         self.connect_when_due(now_ms, effects);
         self.tick_second(now_ms, effects)?;
-        if !matches!(self.phase, Phase::Greeting | Phase::Syncing(_) | Phase::Live) {
+        if !matches!(self.phase, Phase::Greeting | Phase::Absent | Phase::Syncing(_) | Phase::Live) {
             return Ok(());
         }
         let late = |since_ms: u64, limit_ms: u64| now_ms.saturating_sub(since_ms) > limit_ms;
@@ -398,17 +426,9 @@ impl FeedCore {
         } else {
             self.close_at_own_pace(now_ms, effects);
             self.send_held_back(now_ms, effects);
+            self.ask_the_quiet(now_ms, effects);
         }
         Ok(())
-    }
-
-    /// Since when the node owes a word. One that closes ledgers when it is asked to owes a live feed none before.
-    fn waits_since_ms(&self) -> Option<u64> {
-        if self.config.closes == Closes::WhenDone && self.is_live() {
-            self.expecting_since_ms
-        } else {
-            Some(self.heard_ms)
-        }
     }
 
     /// Asks a stand-alone node for the next ledger when it is due. While a picture is being read the ledger stands still,
@@ -416,8 +436,9 @@ impl FeedCore {
     fn close_at_own_pace(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
         let Closes::Every(interval_ms) = self.config.closes else { return };
         let reading = self.asked.values().any(|(asked, _)| !matches!(asked, Asked::Submit(_)));
-        if self.is_following() && !reading && now_ms >= self.close_at_ms {
-            self.close_at_ms = now_ms.saturating_add(interval_ms);
+        let connected = self.is_following() || matches!(self.phase, Phase::Absent);
+        if connected && !reading && now_ms >= self.close_at_ms {
+            self.close_at_ms = now_ms.saturating_add(interval_ms.min(self.pace_limit_ms));
             self.ask(Asked::LedgerAccept, now_ms, effects, request::ledger_accept);
         }
     }
@@ -441,12 +462,17 @@ impl FeedCore {
         if response.warning.as_deref() == Some("load") {
             self.budget.warned(now_ms);
         }
+        let asked_of_account = asked == Asked::Account;
         let outcome = match (asked, response.result) {
             (Asked::Submit(hash), result) => {
                 if result.as_ref().is_err_and(|error| parting_of(&error.error) == Parting::Overloaded) {
                     self.budget.warned(now_ms);
                 }
                 effects.push(FeedEffect::Reply(submission_reply(hash, result)));
+                return Ok(());
+            }
+            (Asked::Account | Asked::Issuer, Err(error)) if error.error == "actNotFound" && self.was_there() => {
+                self.absent(asked_of_account, effects);
                 return Ok(());
             }
             (Asked::Account, Err(error)) if error.error == "actNotFound" => {
@@ -469,9 +495,16 @@ impl FeedCore {
                 effects.push(FeedEffect::Warn(format!("the pool's transactions are not told: {error}")));
                 return Ok(());
             }
+            (Asked::World(index, hash), result) => {
+                return self.world_answered((index, hash), result, now_ms, effects);
+            }
             // A ledger that the node no longer has: ask for a newer picture.
             (_, Err(error)) if error.error == "lgrNotFound" => {
                 self.start_sync(now_ms, effects);
+                return Ok(());
+            }
+            (Asked::History, Err(error)) if error.error == "lgrIdxMalformed" && self.begins_with_the_next() => {
+                self.ask_history_of_the_next(now_ms, effects);
                 return Ok(());
             }
             (Asked::History, Err(error)) if HISTORY_LOST.contains(&error.error.as_str()) => {
@@ -562,3 +595,7 @@ mod tests;
 #[cfg(test)]
 #[path = "market_tests.rs"]
 mod market_tests;
+
+#[cfg(test)]
+#[path = "worlds_tests.rs"]
+mod worlds_tests;

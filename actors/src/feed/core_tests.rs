@@ -32,6 +32,7 @@ fn core(last_processed: Option<u32>) -> FeedCore {
         request_timeout_ms: 10_000,
         audit_ledgers: 1_000,
         last_processed,
+        last_hash: None,
         refetch_from: None,
     })
 }
@@ -89,6 +90,16 @@ pub(super) struct FakeNode {
     pub(super) cuts_short: bool,
     /// False when it is blocked by an amendment.
     pub(super) fit: bool,
+    /// How old its newest ledger is, in seconds.
+    pub(super) age_s: u64,
+    /// What the hashes of its ledgers are made of: another letter is another chain.
+    pub(super) chain: char,
+    /// What it says of a range that it does not have.
+    pub(super) range_error: &'static str,
+    /// Accounts that are not on its ledger.
+    pub(super) missing: Vec<Address>,
+    /// Numbers of ledgers that it does not have, or does not have any more.
+    pub(super) lacks: std::ops::Range<u64>,
     /// What it says of the pool, or the error.
     pub(super) pool: Result<Value, &'static str>,
     /// Offers of the book: asks, bids.
@@ -96,23 +107,37 @@ pub(super) struct FakeNode {
 }
 
 impl FakeNode {
-    fn answer(&self, request: &Value) -> Value {
+    pub(super) fn answer(&self, request: &Value) -> Value {
         let too_early = request["ledger_index_min"].as_u64().is_some_and(|from| from < self.history_from);
         if request["command"] == "account_tx" && (!self.has_history || (too_early && !self.cuts_short)) {
-            return json!({"id": request["id"], "type": "response", "status": "error", "error": "invalidLgrRange",
+            return json!({"id": request["id"], "type": "response", "status": "error", "error": self.range_error,
                 "error_code": 79, "error_message": "Ledger range is invalid."});
         }
         if let (Some("amm_info"), Err(error)) = (request["command"].as_str(), &self.pool) {
             return json!({"id": request["id"], "type": "response", "status": "error", "error": error});
         }
+        let asked_of = request["account"].as_str().and_then(|account| account.parse().ok());
+        let absent = asked_of.is_some_and(|account| self.missing.contains(&account));
+        if request["command"] == "account_info" && absent {
+            return json!({"id": request["id"], "type": "response", "status": "error", "error": "actNotFound"});
+        }
+        if request["command"] == "ledger" {
+            let index = request["ledger_index"].as_u64().unwrap();
+            if index > u64::from(self.index) || self.lacks.contains(&index) {
+                return json!({"id": request["id"], "type": "response", "status": "error", "error": "lgrNotFound"});
+            }
+            let result = json!({"ledger_index": index, "ledger_hash": hash(self.chain), "validated": true});
+            return json!({"id": request["id"], "type": "response", "status": "success", "result": result});
+        }
         let result = match request["command"].as_str().unwrap() {
             "amm_info" => self.pool.clone().unwrap(),
             "subscribe" if request["streams"].is_null() => json!({}),
             "server_info" => json!({"info": {"network_id": 65_001, "build_version": "2.6.1", "complete_ledgers": "1-9",
-                "server_state": "full", "amendment_blocked": !self.fit, "validated_ledger": {"seq": self.index, "hash": hash('9'), "age": 1,
+                "server_state": "full", "amendment_blocked": !self.fit, "validated_ledger": {"seq": self.index, "hash": hash(self.chain), "age": self.age_s,
                 "base_fee_xrp": 0.00001, "reserve_base_xrp": 1, "reserve_inc_xrp": 0.2}}}),
             "subscribe" => {
                 let mut result = closed(self.index);
+                result["ledger_hash"] = json!(hash(self.chain));
                 result.as_object_mut().unwrap().remove("type");
                 result
             }
@@ -169,6 +194,11 @@ impl Bench {
             objects: vec![],
             cuts_short: false,
             fit: true,
+            age_s: 1,
+            chain: '9',
+            range_error: "invalidLgrRange",
+            missing: vec![],
+            lacks: 0..0,
             pool: Err("actNotFound"),
             book: [vec![], vec![]],
         };

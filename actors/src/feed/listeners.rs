@@ -167,6 +167,7 @@ mod tests {
         LedgerUpdate {
             ledger: LedgerHeader {
                 index,
+                hash: neo_ledger::types::Hash([7; 32]),
                 close_time: LedgerTime(index * 4),
                 base_fee: Drops::new(10),
                 reserve_base: Drops::new(0),

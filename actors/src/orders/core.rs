@@ -242,6 +242,8 @@ pub struct OrdersCore {
     pub(super) first_close: Option<LedgerTime>,
     pub(super) elapsed_told: bool,
     pub(super) open_ledger_cost: Option<Drops>,
+    /// Of the newest ledger.
+    pub(super) base_fee: Drops,
     /// The last signature that was asked for did not come from where the key is.
     pub(super) signer_away: bool,
     pub(super) mid: Option<Dec>,
@@ -311,6 +313,7 @@ impl OrdersCore {
             first_close: None,
             elapsed_told: false,
             open_ledger_cost: None,
+            base_fee: Drops::ZERO,
             signer_away: false,
             mid: None,
             withheld: Some("waiting for the first validated ledger".to_string()),
@@ -607,6 +610,7 @@ impl OrdersCore {
         }
         self.ledger_index = update.ledger.index;
         self.close_time = update.ledger.close_time;
+        self.base_fee = update.ledger.base_fee;
         // What the first update brings happened before this session: offers are swept, nobody is accused.
         let is_history = self.first_close.is_none();
         self.first_close.get_or_insert(update.ledger.close_time);
@@ -648,6 +652,7 @@ impl OrdersCore {
         records.extend(changes);
         records.push(Record::LedgerProcessed {
             ledger_index: self.ledger_index,
+            ledger_hash: Some(update.ledger.hash.0),
             close_time: to_utc(self.close_time),
             by: Processor::Orders,
         });

@@ -63,6 +63,7 @@ fn update(
     LedgerUpdate {
         ledger: LedgerHeader {
             index,
+            hash: Hash([7; 32]),
             close_time: LedgerTime(800_000_000 + index * 4),
             base_fee: Drops::new(10),
             reserve_base: Drops::new(1_000_000),
@@ -973,3 +974,19 @@ fn a_used_up_fee_budget_stops_quotes_lets_cancels_go_and_ends_by_itself() {
 }
 #[path = "watch_tests.rs"]
 mod watch;
+
+#[test]
+fn the_first_fee_is_the_ledgers_base_fee_and_not_a_networks() {
+    let mut bench = Bench::new(1);
+    let mut first = update(100, 50, vec![], Some(vec![]));
+    first.ledger.base_fee = Drops::new(200);
+    bench.ledger(&first);
+    let fees: Vec<i64> = bench.acknowledge().iter().map(|intent| intent.fee.get()).collect();
+    assert_eq!(fees, [200, 200]);
+    // A ceiling stays one.
+    let mut bench = Bench::new(1);
+    first.ledger.base_fee = Drops::new(6_000);
+    bench.ledger(&first);
+    let fees: Vec<i64> = bench.acknowledge().iter().map(|intent| intent.fee.get()).collect();
+    assert_eq!(fees, [5_000, 5_000]);
+}

@@ -189,7 +189,9 @@ impl OrdersCore {
     }
 
     pub(super) fn fee(&self, purpose: Purpose) -> Drops {
-        let asked = self.open_ledger_cost.unwrap_or(Drops::new(10)).max(Drops::new(10));
+        // Until a node has said what the open ledger costs, no less than the ledger's base fee, which is not 10 everywhere.
+        let least = self.base_fee.max(Drops::new(10));
+        let asked = self.open_ledger_cost.map_or(least, |cost| cost.max(least));
         let ceiling = if purpose == Purpose::Cancel { self.config.cancel_max_fee } else { self.config.max_fee };
         asked.min(ceiling)
     }

@@ -194,6 +194,7 @@ impl ValuerCore {
         }
         records.push(Record::LedgerProcessed {
             ledger_index: update.ledger.index,
+            ledger_hash: Some(update.ledger.hash.0),
             close_time: to_utc(update.ledger.close_time),
             by: Processor::Valuer,
         });

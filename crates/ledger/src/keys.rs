@@ -477,7 +477,7 @@ mod tests {
         let intended = tx(10, 3);
         let blob = keys.sign(&intended).unwrap().blob;
         let json = codec::decode(&blob).unwrap();
-        assert_eq!(check_intended(&intended, &json, &blob), Ok(()));
+        assert_eq!(check_intended(&intended, &json, &blob), Ok(json.clone()));
         for other in [tx(11, 3), tx(10, 4)] {
             assert!(matches!(check_intended(&other, &json, &blob), Err(SignError::NotIntended { .. })));
         }

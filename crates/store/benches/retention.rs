@@ -128,6 +128,7 @@ fn session(mut store: Store, first: u32, last: u32) {
     }
     records.push(Record::Valuation(snapshot(last, SnapshotKind::Closing)));
     records.extend([Processor::Orders, Processor::Valuer].map(|by| Record::LedgerProcessed {
+        ledger_hash: None,
         ledger_index: last,
         close_time: time(last),
         by,

@@ -52,8 +52,8 @@ pub(crate) fn is_storage(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// A ledger that was marked, with its close time.
-pub(crate) type Mark = (u32, DateTime<Utc>);
+/// A ledger that was marked, with its close time and its hash.
+pub(crate) type Mark = (u32, DateTime<Utc>, Option<[u8; 32]>);
 
 /// The newest mark of each processor in the session.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,7 +69,7 @@ impl Processed {
             Processor::Orders => &mut self.orders,
             Processor::Valuer => &mut self.valuer,
         };
-        if newest.is_none_or(|(index, _)| index < mark.0) {
+        if newest.is_none_or(|(index, ..)| index < mark.0) {
             *newest = Some(mark);
         }
     }
@@ -141,8 +141,8 @@ impl<'a> Rows<'a> {
             Record::Refusal(refusal) => self.refusal(refusal),
             Record::Trip(trip) => self.trip(trip),
             Record::TripCleared { trigger, cleared } => self.trip_cleared(*trigger, cleared),
-            Record::LedgerProcessed { ledger_index, close_time, by } => {
-                self.marks.processed.mark(*by, (*ledger_index, *close_time));
+            Record::LedgerProcessed { ledger_index, ledger_hash, close_time, by } => {
+                self.marks.processed.mark(*by, (*ledger_index, *close_time, *ledger_hash));
                 Ok(())
             }
         }
@@ -280,9 +280,9 @@ impl<'a> Rows<'a> {
     fn order_event(&mut self, e: &OrderEvent) -> Result<(), ApplyError> {
         let added = self.insert(
             "INSERT INTO order_events (seq, session, offer_sequence, state, remaining_drops, tx_hash, detail,
-                 ledger_index, close_time, recorded_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-             ON CONFLICT (offer_sequence, ledger_index, state, coalesce(tx_hash, '')) DO NOTHING",
+                 ledger_index, close_time, recorded_at, era)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, (SELECT era FROM sessions WHERE number = ?2))
+             ON CONFLICT (offer_sequence, ledger_index, state, coalesce(tx_hash, ''), era) DO NOTHING",
             params![
                 e.offer_sequence,
                 e.state.as_str(),
@@ -295,16 +295,24 @@ impl<'a> Rows<'a> {
             ],
         )?;
         if added {
-            // The newest order of that number: a new simulated world counts its sequences from the start again. An event
-            // that comes late, from history that a repair fetched again, does not undo what came after it.
+            // The newest order of that number, in this world: another one counts its sequences from the start again. An
+            // event that comes late, from history that a repair fetched again, does not undo what came after it.
             self.conn
                 .prepare_cached(
                     "UPDATE orders SET state = ?2, remaining_drops = ?3
                      WHERE seq = (SELECT max(seq) FROM orders WHERE offer_sequence = ?1)
+                         AND (SELECT era FROM sessions WHERE number = orders.session)
+                             = (SELECT era FROM sessions WHERE number = ?5)
                          AND NOT EXISTS (SELECT 1 FROM order_events AS later
                              WHERE later.offer_sequence = ?1 AND later.ledger_index > ?4 AND later.seq > orders.seq)",
                 )?
-                .execute(params![e.offer_sequence, e.state.as_str(), e.remaining.get(), e.ledger_index])?;
+                .execute(params![
+                    e.offer_sequence,
+                    e.state.as_str(),
+                    e.remaining.get(),
+                    e.ledger_index,
+                    self.session
+                ])?;
         }
         Ok(())
     }
@@ -312,9 +320,9 @@ impl<'a> Rows<'a> {
     fn fill(&mut self, f: &Fill) -> Result<(), ApplyError> {
         self.insert(
             "INSERT INTO fills (seq, session, tx_hash, offer_sequence, role, side, xrp_drops, rlusd, price, mid_price,
-                 ledger_index, transaction_index, close_time, recorded_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-             ON CONFLICT (tx_hash, offer_sequence, role) DO NOTHING",
+                 ledger_index, transaction_index, close_time, recorded_at, era)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, (SELECT era FROM sessions WHERE number = ?2))
+             ON CONFLICT (tx_hash, offer_sequence, role, era) DO NOTHING",
             params![
                 f.tx_hash,
                 f.offer_sequence,
@@ -336,8 +344,9 @@ impl<'a> Rows<'a> {
     fn flow(&mut self, f: &Flow) -> Result<(), ApplyError> {
         self.insert(
             "INSERT INTO flows (seq, session, tx_hash, cause, xrp_drops, rlusd, detail, ledger_index, close_time,
-                 recorded_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (tx_hash, cause) DO NOTHING",
+                 recorded_at, era)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, (SELECT era FROM sessions WHERE number = ?2))
+             ON CONFLICT (tx_hash, cause, era) DO NOTHING",
             params![
                 f.tx_hash,
                 f.cause.as_str(),

@@ -40,6 +40,7 @@ mod thread;
 mod untouched;
 pub mod verify;
 mod wal;
+pub mod world;
 pub mod writer;
 
 pub use backup::{BackupError, Retention};
@@ -59,4 +60,5 @@ pub use rows::{FaultRow, IntentRow, OpenOrder, OrderRow, Recorded, RecordedFee, 
 pub use stop_note::StopNote;
 pub use thin::Thinned;
 pub use verify::verify;
+pub use world::{Forsaken, LastLedger};
 pub use writer::{Ack, CheckpointReply, Refused, Writer, WriterFault, WriterThread};

@@ -19,8 +19,9 @@ pub(crate) fn insert(conn: &Connection, session: SessionNumber, m: &MarkOut) -> 
         Err(reason) => (None, Some(reason.as_str())),
     };
     conn.prepare_cached(
-        "INSERT INTO markouts (session, tx_hash, offer_sequence, role, ledgers, ledger_index, mid_price, reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (tx_hash, offer_sequence, role, ledgers) DO NOTHING",
+        "INSERT INTO markouts (session, tx_hash, offer_sequence, role, ledgers, ledger_index, mid_price, reason, era)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, (SELECT era FROM sessions WHERE number = ?1))
+         ON CONFLICT (tx_hash, offer_sequence, role, ledgers, era) DO NOTHING",
     )?
     .execute(params![
         session,
@@ -52,11 +53,12 @@ fn fill_in(conn: &Connection, sessions: &str, reason: &str, number: SessionNumbe
         neo_market::result::mark_out::HORIZONS_LEDGERS.iter().map(|ledgers| format!("({ledgers})")).collect();
     let sql = format!(
         "WITH after (ledgers) AS (VALUES {})
-         INSERT INTO markouts (session, tx_hash, offer_sequence, role, ledgers, ledger_index, reason)
-         SELECT session, tx_hash, offer_sequence, role, ledgers, ledger_index + ledgers, ?1
+         INSERT INTO markouts (session, tx_hash, offer_sequence, role, ledgers, ledger_index, reason, era)
+         SELECT session, tx_hash, offer_sequence, role, ledgers, ledger_index + ledgers, ?1, era
          FROM fills CROSS JOIN after
          WHERE session IN ({sessions}) AND NOT EXISTS (SELECT 1 FROM markouts AS m WHERE m.tx_hash = fills.tx_hash
-             AND m.offer_sequence = fills.offer_sequence AND m.role = fills.role AND m.ledgers = after.ledgers)
+             AND m.offer_sequence = fills.offer_sequence AND m.role = fills.role AND m.ledgers = after.ledgers
+             AND m.era = fills.era)
          ORDER BY seq, ledgers",
         horizons.join(", ")
     );

@@ -58,17 +58,17 @@ pub(crate) struct Book {
     snapshots: BTreeMap<SessionNumber, Vec<Snapshot>>,
     /// By ledger.
     moved: Vec<Moved>,
-    /// Sessions of this engine: number, first ledger, last ledger that is wholly recorded.
-    sessions: Vec<(SessionNumber, Option<u32>, Option<u32>)>,
+    /// Sessions of this engine: number, first ledger, last ledger that is wholly recorded, era.
+    sessions: Vec<(SessionNumber, Option<u32>, Option<u32>, i64)>,
 }
 
 impl Book {
     /// Reads the sessions from `first` to `last`.
     pub(crate) fn read(conn: &Connection, first: SessionNumber, last: SessionNumber) -> rusqlite::Result<Book> {
         let mut book = Book::default();
-        let sql = "SELECT number, starting_ledger_index, last_ledger_index FROM sessions
+        let sql = "SELECT number, starting_ledger_index, last_ledger_index, era FROM sessions
                    WHERE imported = 0 AND number >= ?1 ORDER BY number";
-        book.sessions = query(conn, sql, [first], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        book.sessions = query(conn, sql, [first], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         let sql = "SELECT session, kind, ledger_index, xrp_drops, rlusd, mark_price FROM valuation_snapshots
                    WHERE session BETWEEN ?1 AND ?2 ORDER BY seq";
         for (session, snapshot) in query(conn, sql, [first, last], snapshot)? {
@@ -86,12 +86,16 @@ impl Book {
     /// What a session's result is made of, or why that is not known.
     pub(crate) fn session(&self, number: SessionNumber) -> Result<SessionMoves, String> {
         let snapshots = self.snapshots.get(&number).map_or(&[][..], Vec::as_slice);
-        let whole = self.sessions.iter().find(|(session, ..)| *session == number).and_then(|(_, _, last)| *last);
+        let this = self.sessions.iter().find(|(session, ..)| *session == number);
+        let (whole, era) = this.map_or((None, None), |(_, _, last, era)| (*last, Some(*era)));
         let opening = snapshots.iter().find(|snapshot| snapshot.kind == SnapshotKind::Opening);
         let opening = opening.ok_or("no validated ledger was valued")?;
         let closing = closing(snapshots, whole).ok_or("no ledger is wholly recorded")?;
         let (from, to) = (opening.ledger, closing.ledger);
-        let anew = self.sessions.iter().find(|(session, first, _)| *session > number && first.is_some_and(|f| f < to));
+        // From there on the ledger is another: its world began anew.
+        let anew = self.sessions.iter().find(|(session, first, _, of)| {
+            *session > number && (era.is_some_and(|era| era != *of) || first.is_some_and(|first| first < to))
+        });
         let before = anew.map_or(SessionNumber::MAX, |(session, ..)| *session);
         let begin = self.moved.partition_point(|moved| moved.ledger <= from);
         let end = self.moved.partition_point(|moved| moved.ledger <= to);

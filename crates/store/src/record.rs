@@ -658,6 +658,8 @@ pub enum Record {
     LedgerProcessed {
         /// Its index.
         ledger_index: u32,
+        /// Its hash, by which its chain is known; `None` where the caller does not know it.
+        ledger_hash: Option<[u8; 32]>,
         /// Its close time.
         close_time: DateTime<Utc>,
         /// Who says so.

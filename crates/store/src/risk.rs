@@ -144,6 +144,7 @@ impl Store {
             .conn
             .query_row(
                 "SELECT strftime('%Y-%m-%dT00:00:00.000Z', close_time, ?1) FROM valuation_snapshots
+                 WHERE session >= (SELECT min(number) FROM sessions WHERE era = (SELECT max(era) FROM sessions))
                  ORDER BY seq DESC LIMIT 1",
                 [format!("-{} days", days.saturating_sub(1))],
                 |row| row.get(0),
@@ -159,8 +160,10 @@ impl Store {
             "SELECT seq, close_time, xrp_drops, rlusd, best_bid, best_ask, NULL AS tx_hash FROM valuation_snapshots
                     WHERE seq > ?3 AND close_time >= ?1 AND (?2 IS NULL OR close_time > ?2)
                         AND best_bid IS NOT NULL AND best_ask IS NOT NULL
+                        AND session >= (SELECT min(number) FROM sessions WHERE era = (SELECT max(era) FROM sessions))
                     UNION ALL SELECT seq, close_time, xrp_drops, rlusd, NULL, NULL, tx_hash FROM flows
                     WHERE seq > ?3 AND close_time >= ?1 AND (?2 IS NULL OR close_time > ?2) AND cause IN ('deposit', 'withdrawal')
+                        AND session >= (SELECT min(number) FROM sessions WHERE era = (SELECT max(era) FROM sessions))
                     ORDER BY seq";
         let mut read = || -> rusqlite::Result<()> {
             let mut statement = self.conn.prepare(rows)?;

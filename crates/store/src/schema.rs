@@ -15,7 +15,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub const APPLICATION_ID: i64 = 0x4E45_4F31;
 
 /// One step of `user_version` each; a step that was ever released is never changed again.
-const MIGRATIONS: [&str; 7] = [INITIAL, IMPORTED, REPAIRS, THINNED, MARK_SOURCES, RISK, MARKOUTS];
+const MIGRATIONS: [&str; 8] = [INITIAL, IMPORTED, REPAIRS, THINNED, MARK_SOURCES, RISK, MARKOUTS, ERAS];
 
 /// The `user_version` that this engine writes and reads.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -468,6 +468,96 @@ INSERT INTO markouts (session, tx_hash, offer_sequence, role, ledgers, ledger_in
     SELECT session, tx_hash, offer_sequence, role, after.ledgers, ledger_index + after.ledgers,
            'recorded by a version that did not look'
     FROM fills, (SELECT 1 AS ledgers UNION ALL SELECT 5 UNION ALL SELECT 30) AS after ORDER BY seq, after.ledgers;
+";
+
+/// The worlds that a record has seen: a stand-alone node that is reset begins its ledger anew, and a script that runs there
+/// again makes the same transactions, hash for hash. Each is another row in another era. Which chain a session followed, the
+/// hash of its last processed ledger tells.
+const ERAS: &str = "
+ALTER TABLE sessions ADD COLUMN era INTEGER NOT NULL DEFAULT 0 CHECK (era >= 0);
+ALTER TABLE sessions ADD COLUMN last_ledger_hash TEXT;
+
+DROP VIEW session_list;
+DROP VIEW fills_plot;
+
+CREATE TABLE fills_of_eras (
+    seq               INTEGER PRIMARY KEY,
+    session           INTEGER NOT NULL REFERENCES sessions (number),
+    tx_hash           TEXT NOT NULL,
+    offer_sequence    INTEGER NOT NULL,
+    role              TEXT NOT NULL,
+    side              TEXT NOT NULL,
+    xrp_drops         INTEGER NOT NULL CHECK (xrp_drops >= 0),
+    rlusd             TEXT NOT NULL,
+    price             TEXT NOT NULL,
+    mid_price         TEXT,
+    ledger_index      INTEGER NOT NULL,
+    transaction_index INTEGER NOT NULL,
+    close_time        TEXT NOT NULL,
+    recorded_at       TEXT NOT NULL,
+    era               INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (tx_hash, offer_sequence, role, era)
+) STRICT;
+INSERT INTO fills_of_eras SELECT *, 0 FROM fills;
+DROP TABLE fills;
+ALTER TABLE fills_of_eras RENAME TO fills;
+CREATE INDEX fills_session ON fills (session);
+CREATE INDEX fills_ledger ON fills (ledger_index);
+
+CREATE TABLE flows_of_eras (
+    seq          INTEGER PRIMARY KEY,
+    session      INTEGER NOT NULL REFERENCES sessions (number),
+    tx_hash      TEXT,
+    cause        TEXT NOT NULL,
+    xrp_drops    INTEGER NOT NULL,
+    rlusd        TEXT NOT NULL,
+    detail       TEXT,
+    ledger_index INTEGER NOT NULL,
+    close_time   TEXT NOT NULL,
+    recorded_at  TEXT NOT NULL,
+    era          INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (tx_hash, cause, era)
+) STRICT;
+INSERT INTO flows_of_eras SELECT *, 0 FROM flows;
+DROP TABLE flows;
+ALTER TABLE flows_of_eras RENAME TO flows;
+CREATE INDEX flows_moved ON flows (ledger_index) WHERE cause <> 'fee';
+
+CREATE TABLE markouts_of_eras (
+    id             INTEGER PRIMARY KEY,
+    session        INTEGER NOT NULL REFERENCES sessions (number),
+    tx_hash        TEXT NOT NULL,
+    offer_sequence INTEGER NOT NULL,
+    role           TEXT NOT NULL,
+    ledgers        INTEGER NOT NULL CHECK (ledgers > 0),
+    ledger_index   INTEGER NOT NULL,
+    mid_price      TEXT,
+    reason         TEXT,
+    era            INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (tx_hash, offer_sequence, role, ledgers, era),
+    CHECK ((mid_price IS NULL) = (reason IS NOT NULL))
+) STRICT;
+INSERT INTO markouts_of_eras SELECT *, 0 FROM markouts;
+DROP TABLE markouts;
+ALTER TABLE markouts_of_eras RENAME TO markouts;
+CREATE INDEX markouts_session ON markouts (session);
+
+ALTER TABLE order_events ADD COLUMN era INTEGER NOT NULL DEFAULT 0;
+DROP INDEX order_events_once;
+CREATE UNIQUE INDEX order_events_once
+    ON order_events (offer_sequence, ledger_index, state, coalesce(tx_hash, ''), era);
+
+CREATE VIEW session_list AS
+    SELECT 'S' || number AS session, mode, network, account, started_at, ended_at, ended_at_source, end_reason,
+           (SELECT count(*) FROM fills WHERE fills.session = sessions.number)
+               + (SELECT count(*) FROM imported_fills WHERE imported_fills.session = sessions.number) AS fills,
+           starting_value_rlusd, ending_value_rlusd, ending_value_reason, imported
+    FROM sessions ORDER BY number;
+
+CREATE VIEW fills_plot AS
+    SELECT seq, session, close_time, ledger_index, side, role, xrp_drops / 1e6 AS xrp,
+           CAST(rlusd AS REAL) AS rlusd, CAST(price AS REAL) AS price, CAST(mid_price AS REAL) AS mid_price
+    FROM fills;
 ";
 
 #[cfg(test)]

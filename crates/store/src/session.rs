@@ -37,8 +37,9 @@ impl Store {
         let number = tx
             .query_row(
                 "INSERT INTO sessions (number, mode, network, account, started_at, last_seen_at, config, config_hash,
-                     version, seed, resumed_from)
+                     version, seed, era, resumed_from)
                  VALUES ((SELECT coalesce(max(number), 0) + 1 FROM sessions), ?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8,
+                     (SELECT coalesce(max(era), 0) FROM sessions),
                      (SELECT number FROM sessions
                       WHERE number = (SELECT max(number) FROM sessions WHERE imported = 0)
                           AND end_reason IN ('crash', 'fault', 'deadline')))
@@ -69,7 +70,7 @@ impl Store {
         self.conn
             .query_row(
                 "SELECT last_ledger_index FROM sessions WHERE last_ledger_index IS NOT NULL
-                 ORDER BY number DESC LIMIT 1",
+                     AND era = (SELECT max(era) FROM sessions) ORDER BY number DESC LIMIT 1",
                 [],
                 |row| row.get(0),
             )
@@ -116,7 +117,8 @@ impl Store {
             &self.conn,
             "SELECT session, offer_sequence, tx_hash, side, level, price, size_drops, remaining_drops,
                  expiration, ledger_index, state
-             FROM orders WHERE state IN ('pending', 'resting', 'partly_filled', 'unknown') ORDER BY seq",
+             FROM orders WHERE state IN ('pending', 'resting', 'partly_filled', 'unknown')
+                 AND session IN (SELECT number FROM sessions WHERE era = (SELECT max(era) FROM sessions)) ORDER BY seq",
             [],
             |row| {
                 Ok(OpenOrder {
@@ -145,7 +147,8 @@ impl Store {
     pub fn settled_since(&self, ledger_index: u32) -> Result<Vec<String>, StoreError> {
         query(
             &self.conn,
-            "SELECT tx_hash FROM intents WHERE state IN ('validated', 'dead', 'unknown') AND settled_ledger_index >= ?1",
+            "SELECT tx_hash FROM intents WHERE state IN ('validated', 'dead', 'unknown') AND settled_ledger_index >= ?1
+                 AND session IN (SELECT number FROM sessions WHERE era = (SELECT max(era) FROM sessions))",
             [ledger_index],
             |row| row.get(0),
         )
@@ -160,8 +163,9 @@ impl Store {
         query(
             &self.conn,
             "SELECT tx_hash, close_time, -xrp_drops AS fee_drops FROM flows
-             WHERE cause = 'fee' AND tx_hash IS NOT NULL AND close_time > (
-                 SELECT strftime('%Y-%m-%dT%H:%M:%fZ', max(close_time), '-1 day') FROM flows WHERE cause = 'fee')
+             WHERE cause = 'fee' AND tx_hash IS NOT NULL AND era = (SELECT max(era) FROM sessions) AND close_time > (
+                 SELECT strftime('%Y-%m-%dT%H:%M:%fZ', max(close_time), '-1 day') FROM flows WHERE cause = 'fee'
+                     AND era = (SELECT max(era) FROM sessions))
              ORDER BY seq",
             [],
             |row| {

@@ -320,12 +320,15 @@ impl Engine {
     /// Moves `last_seen_at`, the processed ledger, the count of dropped rows and the watermark with every commit, so
     /// that a killed session's end is known.
     fn heartbeat(&self, marks: &Marks) -> Result<(), ApplyError> {
-        let (index, close_time) =
-            marks.processed.by_all().map_or((None, None), |(index, at)| (Some(index), Some(time(at))));
+        let marked = marks.processed.by_all();
+        let index = marked.map(|(index, ..)| index);
+        let close_time = marked.map(|(_, at, _)| time(at));
+        let hash = marked.and_then(|(.., hash)| hash).map(crate::world::hash_text);
         self.conn
             .prepare_cached(
                 "UPDATE sessions SET last_seen_at = max(last_seen_at, ?2), coalesced_rows = ?5,
                      last_close_time = CASE WHEN ?3 > coalesce(last_ledger_index, 0) THEN ?4 ELSE last_close_time END,
+                     last_ledger_hash = CASE WHEN ?3 > coalesce(last_ledger_index, 0) THEN ?6 ELSE last_ledger_hash END,
                      last_ledger_index = max(coalesce(last_ledger_index, ?3), coalesce(?3, last_ledger_index))
                  WHERE number = ?1",
             )?
@@ -334,7 +337,8 @@ impl Engine {
                 time((self.options.clock)()),
                 index,
                 close_time,
-                count(self.shared.coalesced.load(Ordering::Relaxed))
+                count(self.shared.coalesced.load(Ordering::Relaxed)),
+                hash
             ])?;
         self.conn.prepare_cached("UPDATE meta SET durable_seq = ?1 WHERE id = 1")?.execute([count(marks.seq)])?;
         Ok(())

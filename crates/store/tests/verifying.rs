@@ -199,7 +199,7 @@ fn a_fill_that_is_recorded_twice_is_found_whatever_its_role_or_the_case_of_its_h
              UPDATE markouts SET tx_hash = 'A' || substr(tx_hash, 2);
              UPDATE meta SET durable_seq = durable_seq + 1;
              INSERT INTO fills SELECT (SELECT durable_seq FROM meta), session, {hash}, offer_sequence, {role}, side,
-                 xrp_drops, rlusd, price, mid_price, ledger_index, transaction_index, close_time, recorded_at
+                 xrp_drops, rlusd, price, mid_price, ledger_index, transaction_index, close_time, recorded_at, era
              FROM fills WHERE ledger_index = 5"
         );
         tamper(&place, &sql);

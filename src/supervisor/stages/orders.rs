@@ -85,12 +85,23 @@ impl EngineStages<'_> {
     /// Asks for the withdrawal; again does no harm. Before the first ledger there is nothing to withdraw and nothing
     /// to wait for.
     pub(super) fn withdraw(&mut self) -> Result<(), StageError> {
+        self.keeper.crew.close_soon();
         self.command(OrdersCommand::Withdraw)?;
         if self.orders(|core| core.has_seen_a_ledger())? {
             return Ok(());
         }
         let text = "no validated ledger was seen; offers of an earlier session stay until their Expiration";
         Err(StageError::Skipped(text.to_string()))
+    }
+
+    /// Where the session's ledger is gone, nothing of the session is to be waited for: it went with it.
+    pub(super) fn on_a_ledger(&self) -> Result<(), StageError> {
+        match self.keeper.world_gone() {
+            false => Ok(()),
+            true => Err(StageError::Skipped(
+                "the ledger that the session traded on is gone, and its offers with it".to_string(),
+            )),
+        }
     }
 
     /// Listens until `Flat`, a hurry, the loss of the orders' state, or `enough`.

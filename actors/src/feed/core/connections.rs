@@ -76,6 +76,9 @@ impl FeedCore {
 
     /// Connects where no connection is, and the time for it has come.
     pub(super) fn connect_when_due(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        if self.world.is_gone() {
+            return;
+        }
         if matches!(self.phase, Phase::Down)
             && let Some(node) = self.nodes.next(Some(self.node), self.second_node, now_ms)
         {
@@ -199,6 +202,25 @@ impl FeedCore {
     /// Only a node of a network closes ledgers by itself.
     pub(super) fn closes_by_itself(&self) -> bool {
         self.config.closes == Closes::Network
+    }
+
+    /// Since when the node owes a word. One that closes ledgers when it is asked to owes a live feed none before; one that
+    /// stands alone owes none at all: it is asked when it is quiet, and that answer it owes.
+    pub(super) fn waits_since_ms(&self) -> Option<u64> {
+        match self.config.closes {
+            Closes::WhenDone if self.is_live() => self.expecting_since_ms,
+            Closes::Every(_) | Closes::ByOthers => None,
+            Closes::WhenDone | Closes::Network => Some(self.heard_ms),
+        }
+    }
+
+    /// A stand-alone node that has said nothing for half of the time that a word may take is asked how it is: without a
+    /// close it says nothing by itself, and a connection that broke without a word would never be noticed.
+    pub(super) fn ask_the_quiet(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let quiet = now_ms.saturating_sub(self.heard_ms) > self.config.silence_ms / 2;
+        if self.stands_alone() && quiet && self.asked.is_empty() {
+            self.ask(Asked::Health, now_ms, effects, request::server_info);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use neo_market::{Dec, reference};
 use super::super::budget::REFERENCE;
 use super::super::nodes::Parting;
 use super::sync::Picture;
-use super::{Asked, FeedCore, FeedEffect, FeedError, MAX_LEDGERS_AHEAD, MAX_READS};
+use super::{Asked, FeedCore, FeedEffect, FeedError, MAX_LEDGERS_AHEAD, MAX_READS, Phase};
 use crate::messages::{AccountState, LedgerHeader, LedgerUpdate};
 
 impl FeedCore {
@@ -46,6 +46,10 @@ impl FeedCore {
         self.send_held_back(now_ms, effects);
         if self.catching_up {
             self.sync_or_wait(now_ms, effects);
+            return Ok(());
+        }
+        if matches!(self.phase, Phase::Absent) {
+            self.start_sync(now_ms, effects);
             return Ok(());
         }
         if !self.is_live() {
@@ -107,6 +111,7 @@ impl FeedCore {
         let closed = self.closed.get(&index)?;
         Some(LedgerHeader {
             index,
+            hash: closed.ledger_hash,
             close_time: closed.ledger_time,
             base_fee: closed.fee_base,
             reserve_base: closed.reserve_base,
@@ -192,6 +197,7 @@ impl FeedCore {
         self.terms.line = line;
         self.pending = self.pending.split_off(&(ledger.index.saturating_add(1), 0));
         self.processed = Some(ledger.index);
+        self.world.told(ledger.index, ledger.hash);
         self.last_close_time = Some(ledger.close_time);
         self.closed.retain(|index, _| *index >= ledger.index);
         // Duplicates come within a ledger or two; two generations of hashes are remembered, the older is dropped.

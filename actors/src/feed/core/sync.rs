@@ -31,6 +31,8 @@ pub(super) struct Snapshot {
     /// The issuer's settings and the ledger that they were read from.
     pub(super) issuer: Option<(u32, IssuerTerms)>,
     pub(super) history_done: bool,
+    /// The ledger that history is asked for from.
+    pub(super) history_from: u32,
 }
 
 /// A fit node is a few ledgers behind at most; one whose world is farther back than this began anew.
@@ -96,8 +98,10 @@ impl FeedCore {
         self.asked.retain(|_, (asked, _)| matches!(asked, Asked::Submit(_) | Asked::LedgerAccept | Asked::Health));
         self.charge_picture(now_ms);
         self.proof = None;
-        let snapshot = Snapshot { history_done: self.processed.is_none(), ..Snapshot::default() };
+        let (history_done, history_from) = (self.processed.is_none(), self.processed.unwrap_or(0));
+        let snapshot = Snapshot { history_done, history_from, ..Snapshot::default() };
         self.phase = Phase::Syncing(Box::new(snapshot));
+        self.ask_world(now_ms, effects);
         self.ask_pool(now_ms, effects);
         let account = self.config.account;
         self.ask(Asked::Account, now_ms, effects, |id| request::account_info(id, account, Index::Validated));
@@ -278,7 +282,8 @@ impl FeedCore {
             return Ok(());
         }
         if let Some(marker) = page.marker {
-            let (account, from) = (self.config.account, self.processed.unwrap_or(0));
+            let account = self.config.account;
+            let from = if let Phase::Syncing(snapshot) = &self.phase { snapshot.history_from } else { processed };
             self.ask(Asked::History, now_ms, effects, |id| {
                 request::account_tx(id, account, from, None, Some(&marker), true)
             });
@@ -298,6 +303,9 @@ impl FeedCore {
 
     /// When all parts are there and of one ledger, goes live with them; parts of different ledgers are read again.
     pub(super) fn complete_sync(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) -> Result<(), FeedError> {
+        if self.world.is_unsure() {
+            return Ok(());
+        }
         let Phase::Syncing(snapshot) = &mut self.phase else { return Ok(()) };
         let (
             Some(info),

@@ -82,6 +82,8 @@ fn rules(table: &str) -> Rules {
                 "starting_value_rlusd",
                 "last_ledger_index",
                 "last_close_time",
+                "last_ledger_hash",
+                "era",
                 "coalesced_rows",
                 "ended_at",
                 "ended_at_source",
@@ -102,7 +104,7 @@ fn rules(table: &str) -> Rules {
         "imported_fills" | "imported_valuations" => Rules { id: &["key"], mutable: &[] },
         "repairs" => Rules { id: &["id"], mutable: &[] },
         "repair_tables" => Rules { id: &["repair", "table_name"], mutable: &[] },
-        "markouts" => Rules { id: &["tx_hash", "offer_sequence", "role", "ledgers"], mutable: &[] },
+        "markouts" => Rules { id: &["tx_hash", "offer_sequence", "role", "ledgers", "era"], mutable: &[] },
         "repair_gaps" | "thinned" => Rules { id: &["first_seq"], mutable: &[] },
         _ => Rules { id: &["seq"], mutable: &[] },
     }
@@ -210,7 +212,12 @@ impl<'a> Merge<'a> {
 
     fn present(&self, table: &str, columns: &[String], fields: &Fields) -> rusqlite::Result<Option<Fields>> {
         let id = rules(table).id;
-        let test: Vec<String> = id.iter().enumerate().map(|(n, column)| format!("{column} = ?{}", n + 1)).collect();
+        // A file of an older version knows one era.
+        let equals = |(n, column): (usize, &&str)| match *column {
+            "era" => format!("era = coalesce(?{}, 0)", n + 1),
+            column => format!("{column} = ?{}", n + 1),
+        };
+        let test: Vec<String> = id.iter().enumerate().map(equals).collect();
         let mut statement =
             self.target.prepare_cached(&format!("SELECT * FROM {table} WHERE {}", test.join(" AND ")))?;
         let values = id.iter().map(|column| fields.get(*column).cloned().unwrap_or(Value::Null));
@@ -236,14 +243,16 @@ impl<'a> Merge<'a> {
 
     fn update(&self, table: &str, fields: &Fields) -> rusqlite::Result<bool> {
         let rules = rules(table);
-        let columns: Vec<&str> = rules.mutable.iter().chain(rules.id).copied().collect();
+        // What a file of an older version does not have stays as it is.
+        let mutable: Vec<&str> = rules.mutable.iter().copied().filter(|column| fields.contains_key(*column)).collect();
+        let columns: Vec<&str> = mutable.iter().chain(rules.id).copied().collect();
         let part = |columns: &[&str], from: usize, between: &str| {
             let parts: Vec<String> =
                 columns.iter().enumerate().map(|(n, column)| format!("{column} = ?{}", n + from)).collect();
             parts.join(between)
         };
-        let set = part(rules.mutable, 1, ", ");
-        let test = part(rules.id, rules.mutable.len() + 1, " AND ");
+        let set = part(&mutable, 1, ", ");
+        let test = part(rules.id, mutable.len() + 1, " AND ");
         let values = columns.iter().map(|column| fields.get(*column).cloned().unwrap_or(Value::Null));
         let sql = format!("UPDATE {table} SET {set} WHERE {test}");
         accepted(self.target.prepare_cached(&sql)?.execute(params_from_iter(values)))

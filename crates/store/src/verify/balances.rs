@@ -181,8 +181,18 @@ fn eras_of(sessions: &[Session], snapshots: &[Snapshot], report: &mut Report) ->
         last.insert(snapshot.session, snapshot.ledger_index);
     }
     let (mut era, mut newest, mut era_of) = (0_usize, None, BTreeMap::new());
+    let mut world = None;
     for session in sessions.iter().filter(|session| !session.is_history) {
         let number = session.number;
+        if world.is_some_and(|world| world != session.era) {
+            let text = format!(
+                "S{number} traded on another ledger than the sessions before: the node had begun its world anew; balances \
+                 are not compared across it"
+            );
+            report.note(Check::Balances, Some(number), text);
+            (era, newest) = (era.saturating_add(1), None);
+        }
+        world = Some(session.era);
         if let (Some(first), Some(newest_before)) = (first.get(&number), newest)
             && *first < newest_before
         {

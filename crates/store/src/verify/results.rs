@@ -39,7 +39,7 @@ fn results(book: &Book, sessions: &[Session], repairs: &Repairs, report: &mut Re
         // A session that valued no ledger has no result; why its values are not known is in its row.
         let Ok(moves) = book.session(session.number) else { continue };
         // Beyond this a dying engine recorded one half of a ledger, and nobody the other half yet.
-        let whole = sessions.iter().filter(|since| since.number >= session.number);
+        let whole = sessions.iter().filter(|since| since.number >= session.number && since.era == session.era);
         if whole.filter_map(|since| since.last_ledger_index).max() < Some(i64::from(moves.closing_ledger)) {
             continue;
         }
@@ -82,7 +82,7 @@ fn result(number: SessionNumber, session: &SessionMoves, repairs: &Repairs, repo
 /// Each row is one that this version understands, and of the ledger that it says.
 fn forms(conn: &Connection, report: &mut Report) -> rusqlite::Result<()> {
     let sql = "SELECT m.*, f.ledger_index AS filled_in FROM markouts AS m LEFT JOIN fills AS f ON f.tx_hash = m.tx_hash
-                   AND f.offer_sequence = m.offer_sequence AND f.role = m.role ORDER BY m.id";
+                   AND f.offer_sequence = m.offer_sequence AND f.role = m.role AND f.era = m.era ORDER BY m.id";
     let mut statement = conn.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -111,7 +111,7 @@ fn unmeasured(conn: &Connection, sessions: &[Session], report: &mut Report) -> r
     let horizons = neo_market::result::mark_out::HORIZONS_LEDGERS;
     let sql = format!(
         "SELECT session, count(*), min(seq) FROM fills WHERE (SELECT count(*) FROM markouts AS m
-             WHERE m.tx_hash = fills.tx_hash AND m.offer_sequence = fills.offer_sequence AND m.role = fills.role) < {}
+             WHERE m.tx_hash = fills.tx_hash AND m.offer_sequence = fills.offer_sequence AND m.role = fills.role AND m.era = fills.era) < {}
          GROUP BY session ORDER BY session",
         horizons.len()
     );
@@ -144,8 +144,8 @@ fn without_fill(
 ) -> rusqlite::Result<()> {
     let sql = "SELECT min(id), session, tx_hash, ledger_index - ledgers FROM markouts AS m
                WHERE NOT EXISTS (SELECT 1 FROM fills AS f WHERE f.tx_hash = m.tx_hash
-                   AND f.offer_sequence = m.offer_sequence AND f.role = m.role)
-               GROUP BY tx_hash, offer_sequence, role ORDER BY 1";
+                   AND f.offer_sequence = m.offer_sequence AND f.role = m.role AND f.era = m.era)
+               GROUP BY tx_hash, offer_sequence, role, era ORDER BY 1";
     let mut statement = conn.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

@@ -18,6 +18,8 @@ pub(super) struct Session {
     pub(super) is_history: bool,
     /// The last ledger that was wholly recorded.
     pub(super) last_ledger_index: Option<i64>,
+    /// The world that it traded in: another number is another ledger.
+    pub(super) era: i64,
     pub(super) starting_value: Option<String>,
     pub(super) ending_value: Option<String>,
     started_at: String,
@@ -56,7 +58,7 @@ pub(super) fn check(
 
 fn read(conn: &Connection) -> rusqlite::Result<Vec<Session>> {
     let sql = "SELECT number, started_at, ended_at, ended_at_source, end_reason, ending_value_rlusd,
-                   ending_value_reason, starting_value_rlusd, last_ledger_index, imported FROM sessions ORDER BY number";
+                   ending_value_reason, starting_value_rlusd, last_ledger_index, imported, era FROM sessions ORDER BY number";
     let mut statement = conn.prepare(sql)?;
     let rows = statement.query_map([], |row| {
         let (ended_at, source) = (text_opt(row, 2)?, text_opt(row, 3)?);
@@ -67,6 +69,7 @@ fn read(conn: &Connection) -> rusqlite::Result<Vec<Session>> {
             is_clean: source.as_deref() == Some(EndedAtSource::Clean.as_str()),
             is_history,
             last_ledger_index: row.get(8)?,
+            era: row.get(10)?,
             starting_value: text_opt(row, 7)?,
             ending_value: text_opt(row, 5)?,
             started_at: text(row, 1)?,

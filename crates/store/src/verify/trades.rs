@@ -23,7 +23,7 @@ pub(super) fn check(
 /// Without the index that keeps them apart, and whatever the case of the hash: one transaction fills an offer once.
 fn fills_twice(conn: &Connection, report: &mut Report) -> rusqlite::Result<()> {
     let sql = "SELECT upper(tx_hash), offer_sequence, count(*), max(session) FROM fills NOT INDEXED
-               GROUP BY 1, 2 HAVING count(*) > 1 ORDER BY min(seq)";
+               GROUP BY 1, 2, era HAVING count(*) > 1 ORDER BY min(seq)";
     let mut statement = conn.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

@@ -299,7 +299,7 @@ pub fn snapshot(
 }
 
 pub fn processed(by: Processor, ledger_index: u32) -> Record {
-    Record::LedgerProcessed { ledger_index, close_time: closed_at(ledger_index), by }
+    Record::LedgerProcessed { ledger_index, ledger_hash: None, close_time: closed_at(ledger_index), by }
 }
 
 /// The close time of a ledger that [`processed`] marks.
