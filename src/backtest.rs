@@ -193,6 +193,7 @@ fn ground(args: &BacktestArgs, base: &Base<'_>) -> Result<(Option<Market>, Groun
     if let Some(why) = market.cut() {
         Out::stderr().line(&format!("warning: the recording cannot be read to its end: {why}"))?;
     }
+    replay::tell_holes(market.holes())?;
     let span = market.span(replay::tail(&base.config)?);
     let trade_for_s = seconds(replay::trading_time(asked, &span)?);
     let Span { ledgers, transactions, gaps, .. } = span;

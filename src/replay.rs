@@ -46,7 +46,8 @@ pub fn run(args: &ReplayArgs, out: &mut Out) -> Result<ExitCode> {
     };
     let origin = Origin::of(&config.sim).context("a replay has a market")?;
     belongs(&mut config, &origin)?;
-    let span = Span::of(&origin, tail(&config)?)?;
+    let (span, holes) = Span::with_holes(&origin, tail(&config)?)?;
+    tell_holes(&holes)?;
     config.session.duration = Some(trading_time(args.duration.or(config.session.duration), &span)?);
     let look = if args.json { Look::Nothing } else { Look::Bar { first: span.first, last: span.last } };
     let ended = run::begin(&config, &run::Begin { fresh: true, yes: args.yes, repair: None, look })?;
@@ -75,6 +76,14 @@ pub(crate) fn belongs(config: &mut Config, origin: &Origin) -> Result<()> {
     config.sim.issuer = Some(token.issuer);
     (config.account.issuer, config.account.address) = (None, None);
     config.network = Network::default();
+    Ok(())
+}
+
+/// Says what is missing of a recording.
+pub(crate) fn tell_holes(holes: &[String]) -> Result<()> {
+    for hole in holes {
+        Out::stderr().line(&format!("warning: {hole}"))?;
+    }
     Ok(())
 }
 

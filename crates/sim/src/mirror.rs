@@ -114,7 +114,7 @@ impl Mirror {
         scenario: &Scenario,
         opened: Opened,
     ) -> Result<(Scenario, Mirror, Vec<MirrorLedger>), MirrorError> {
-        let Opened { token, account, founded, ledgers } = opened;
+        let Opened { token, account, founded, ledgers, .. } = opened;
         Mirror::refuse_other(scenario, token)?;
         let Founded { before, ledger } = founded;
         let founding: Vec<MirrorLedger> = before.into_iter().chain([ledger]).collect();

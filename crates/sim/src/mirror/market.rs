@@ -6,7 +6,7 @@ use neo_ledger::{Address, LedgerTime, Token};
 
 use super::MirrorError;
 use super::read::MirrorLedger;
-use super::source::{Founded, Opened, Origin};
+use super::source::{Founded, Holes, Opened, Origin};
 
 /// What a recording holds, for whoever wants to know before it is replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +35,18 @@ impl Span {
     /// # Errors
     /// [`MirrorError`].
     pub fn of(origin: &Origin, tail: usize) -> Result<Span, MirrorError> {
-        let Opened { founded, ledgers, .. } = origin.open()?;
+        Span::with_holes(origin, tail).map(|(span, _)| span)
+    }
+
+    /// The same, and what is missing between the recording's first part and its last, in words.
+    ///
+    /// # Errors
+    /// [`MirrorError`].
+    pub fn with_holes(origin: &Origin, tail: usize) -> Result<(Span, Vec<String>), MirrorError> {
+        let Opened { holes, founded, ledgers, .. } = origin.open()?;
         // What cannot be read is the end, as it is for the replay.
-        Ok(Span::over(&founded.ledger, ledgers.map_while(Result::ok), tail))
+        let span = Span::over(&founded.ledger, ledgers.map_while(Result::ok), tail);
+        Ok((span, holes.all()))
     }
 
     fn over<L>(first: &MirrorLedger, ledgers: impl Iterator<Item = L>, tail: usize) -> Span
@@ -77,6 +86,7 @@ pub struct Market {
     founded: Arc<Founded>,
     ledgers: Arc<[MirrorLedger]>,
     cut: Option<String>,
+    holes: Vec<String>,
 }
 
 impl Market {
@@ -85,11 +95,11 @@ impl Market {
     /// # Errors
     /// [`MirrorError`]. What cannot be read after the beginning is the end: [`Market::cut`] says why.
     pub fn read(origin: &Origin) -> Result<Market, MirrorError> {
-        let Opened { token, account, founded, ledgers } = origin.open()?;
+        let Opened { holes, token, account, founded, ledgers } = origin.open()?;
         let mut cut = None;
         let whole = ledgers.map_while(|ledger| ledger.map_err(|error| cut = Some(error.to_string())).ok());
         let ledgers: Arc<[MirrorLedger]> = whole.collect::<Vec<_>>().into();
-        Ok(Market { token, account, founded: Arc::new(founded), ledgers, cut })
+        Ok(Market { token, account, founded: Arc::new(founded), ledgers, cut, holes: holes.all() })
     }
 
     /// The token that it is of.
@@ -102,6 +112,12 @@ impl Market {
     #[must_use]
     pub fn cut(&self) -> Option<&str> {
         self.cut.as_deref()
+    }
+
+    /// What is missing between its first part and its last, in words.
+    #[must_use]
+    pub fn holes(&self) -> &[String] {
+        &self.holes
     }
 
     /// What it holds. `tail`: see [`Span::of`].
@@ -123,6 +139,12 @@ impl Market {
             all.get(at - 1).cloned().map(Ok)
         });
         let founded = Founded::clone(&self.founded);
-        Opened { token: self.token, account: self.account, founded, ledgers: Box::new(ledgers) }
+        Opened {
+            holes: Holes::default(),
+            token: self.token,
+            account: self.account,
+            founded,
+            ledgers: Box::new(ledgers),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use neo_ledger::recording::{self, Header, Reader, RecordingError};
 use neo_ledger::{Address, Token};
@@ -27,6 +28,8 @@ pub struct Origin {
 
 /// A source that has been begun.
 pub(crate) struct Opened {
+    /// What is missing of its parts: filled in as it is read.
+    pub(crate) holes: Holes,
     pub(crate) token: Token,
     /// Whose offers in it are not mirrored.
     pub(crate) account: Option<Address>,
@@ -71,6 +74,7 @@ impl Origin {
 
     pub(crate) fn open(&self) -> Result<Opened, MirrorError> {
         let file = &self.file;
+        let holes = Holes::default();
         let (token, account, mut ledgers) = if self.is_trades()? {
             let text = |path: &Path| fs::read_to_string(path).map_err(|error| failed(path, error));
             let quotes = self.quotes.as_deref().map(text).transpose()?;
@@ -81,10 +85,11 @@ impl Origin {
             return Err(MirrorError::QuotesToo { path: file.clone() });
         } else {
             let (header, parts) = Parts::open(file)?;
+            let parts = parts.telling(&holes);
             (header.token, header.account, Box::new(Assembled::new(parts, header.token)) as Ledgers)
         };
         let founded = found(&mut ledgers, file)?;
-        Ok(Opened { token, account, founded, ledgers })
+        Ok(Opened { holes, token, account, founded, ledgers })
     }
 }
 
@@ -104,9 +109,28 @@ fn found(ledgers: &mut Ledgers, file: &Path) -> Result<Founded, MirrorError> {
     Err(MirrorError::NoBook { after: FOUNDING })
 }
 
+/// What is missing between the first part of a recording and its last, in words, in the order in which it was found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holes(Arc<Mutex<Vec<String>>>);
+
+impl Holes {
+    fn add(&self, what: String) {
+        tracing::warn!("{what}");
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// All so far.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// The lines of all parts of a recording, in order.
 struct Parts {
-    paths: std::vec::IntoIter<PathBuf>,
+    parts: std::vec::IntoIter<(u32, PathBuf)>,
+    /// The part that is read or was last.
+    at: Option<(u32, PathBuf)>,
+    holes: Holes,
     open: Option<Reader<BufReader<File>>>,
     run: Option<String>,
 }
@@ -114,11 +138,31 @@ struct Parts {
 impl Parts {
     fn open(file: &Path) -> Result<(Header, Parts), MirrorError> {
         let failed = |source: std::io::Error| MirrorError::Part { path: file.to_path_buf(), source: source.into() };
-        let paths: Vec<PathBuf> = recording::parts(file).map_err(failed)?.into_iter().map(|(_, path)| path).collect();
-        let first = paths.first().ok_or_else(|| MirrorError::None { path: file.to_path_buf() })?;
+        let parts = recording::parts(file).map_err(failed)?;
+        let (_, first) = parts.first().ok_or_else(|| MirrorError::None { path: file.to_path_buf() })?;
         let header =
             read_part(first).map_err(|source| MirrorError::Part { path: first.clone(), source })?.header().clone();
-        Ok((header, Parts { paths: paths.into_iter(), open: None, run: None }))
+        let holes = Holes::default();
+        Ok((header, Parts { parts: parts.into_iter(), at: None, holes, open: None, run: None }))
+    }
+
+    fn telling(self, holes: &Holes) -> Parts {
+        Parts { holes: holes.clone(), ..self }
+    }
+
+    /// The parts that are missing before the one that comes now; the oldest may have made room for the newest.
+    fn told_missing(&self, number: u32) -> bool {
+        let Some((before, _)) = &self.at else { return false };
+        let (first, last) = (before.saturating_add(1), number.saturating_sub(1));
+        if first > last {
+            return false;
+        }
+        let which = if first == last { format!("part {first}") } else { format!("parts {first} to {last}") };
+        self.holes.add(format!(
+            "{which} of the recording is missing: nothing trades from there until both sides of the book are known again; \
+             put it beside the others, or go without"
+        ));
+        true
     }
 }
 
@@ -134,23 +178,37 @@ impl Iterator for Parts {
             if let Some(reader) = &mut self.open {
                 match reader.next() {
                     Some(line) => return Some(line.map(Item::Line)),
-                    // The end of a part that was cut is lost.
-                    None if reader.cut().is_some() => {
+                    None => {
+                        let cut = reader.cut();
                         self.open = None;
-                        return Some(Ok(Item::Run));
+                        // The end of a part that was cut is lost.
+                        if let (Some(cut), Some((_, path))) = (cut, &self.at) {
+                            self.holes.add(format!(
+                                "{} ends in the middle of a frame, after {} lines and {} bytes: what came behind is lost, as \
+                                 its recorder was killed or the disk was full",
+                                path.display(),
+                                cut.lines,
+                                cut.at
+                            ));
+                            return Some(Ok(Item::Run));
+                        }
                     }
-                    None => self.open = None,
                 }
             }
-            let reader = match read_part(&self.paths.next()?) {
+            let (number, path) = self.parts.next()?;
+            let is_missing = self.told_missing(number);
+            let read = read_part(&path);
+            self.at = Some((number, path));
+            let reader = match read {
                 Ok(reader) => reader,
                 // A recorder that was killed as it began left nothing.
+                Err(RecordingError::Empty) if is_missing => return Some(Ok(Item::Run)),
                 Err(RecordingError::Empty) => continue,
                 Err(error) => return Some(Err(error)),
             };
             let run = reader.header().started_at.clone();
             self.open = Some(reader);
-            if self.run.replace(run.clone()).is_some_and(|before| before != run) {
+            if self.run.replace(run.clone()).is_some_and(|before| before != run) || is_missing {
                 return Some(Ok(Item::Run));
             }
         }
