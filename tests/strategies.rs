@@ -61,6 +61,8 @@ fn session(name: &str, seed: u64, quote: QuoteConfig, world: &Scenario, place: i
     let (mut keys, mut fills) = (BTreeSet::new(), 0);
     for record in &runner.records {
         match record {
+            // A node that forgets may take a fill with it, which only the balances tell of.
+            Record::Flow(flow) if flow.cause == FlowCause::Unexplained && world.faults.forgets.per_ledger > 0.0 => {}
             Record::Flow(flow) => assert_eq!(flow.cause, FlowCause::Fee, "{name}, seed {seed}: {flow:?}"),
             Record::Fill(fill) => {
                 keys.insert((fill.tx_hash.clone(), fill.offer_sequence));
@@ -125,6 +127,8 @@ fn a_thin_book_and_a_pool() {
     let mut pool = Scenario::default();
     (pool.amm.xrp, pool.amm.trading_fee) = (d("500000"), 50);
     all(&pool, |runner| runner);
+    // A margin has room in the band of a dear pool only.
+    pool.amm.trading_fee = 300;
     for (name, quote) in strategies() {
         let quote = QuoteConfig { amm_min_edge_bps: Some(d("1")), ..quote };
         for seed in seeds() {
