@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use neo_actors::feed::core::{Closes, FeedConfig, FeedCore, FeedEffect, FeedError, FeedInput};
+use neo_actors::feed::looks::Looks;
 use neo_actors::feed::nodes::Parting;
 use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, Submission, SubmissionReply};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersError, OrdersInput};
@@ -275,6 +276,7 @@ fn feed_config(node: &Node, config: &Config, key: &Keypair) -> Result<FeedConfig
         nodes: 1,
         seed: config.session.seed,
         is_public: false,
+        looks: Looks::EXACT,
         depth: config.feed.depth,
         price: config.price.clone(),
         dust: Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?,

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use invariants::Invariants;
 use neo_actors::feed::core::{Closes, FeedConfig, FeedCore, FeedEffect, FeedInput};
+use neo_actors::feed::looks::Looks;
 use neo_actors::feed::nodes::Parting;
 use neo_actors::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, RiskNote, Submission, SubmissionReply};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore, OrdersEffect, OrdersInput};
@@ -232,6 +233,7 @@ impl Runner {
             nodes: 1,
             seed: 1,
             is_public: false,
+            looks: Looks::OWN_NODE,
             closes: Closes::WhenDone,
             depth: 20,
             price: neo_market::ReferenceConfig::default(),
