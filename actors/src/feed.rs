@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod core;
 mod listeners;
+pub mod looks;
 pub mod market;
 pub mod nodes;
 pub mod standby;

@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod feed;
 pub mod guard;
+pub mod heard;
 pub mod messages;
 mod moved;
 pub mod orders;

@@ -2,6 +2,7 @@
 
 use chrono::DateTime;
 use neo_actors::feed::core::{Closes, FeedConfig};
+use neo_actors::feed::looks::Looks;
 use neo_actors::messages::{OrdersCommand, RiskNote};
 use neo_actors::orders::core::OrdersConfig;
 use neo_actors::orders::watch::WatchStart;
@@ -105,6 +106,7 @@ fn feed_config(node: &Node, config: &Config, key: &Keypair) -> Result<FeedConfig
         nodes: 1,
         seed: config.session.seed,
         is_public: false,
+        looks: Looks::EXACT,
         depth: config.feed.depth,
         price: config.price.clone(),
         dust: Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?,

@@ -390,6 +390,8 @@ impl Checks<'_> {
         let depth = (1..=400).contains(&feed.depth);
         let reason = "the middle needs a level, and nodes answer with 400 offers a side at most";
         self.require(depth, "feed.depth", feed.depth, reason, "use 1 to 400, such as 20");
+        let (book, reason) = (feed.book_ledgers <= 10_000, "between two readings only what the stream tells is known");
+        self.require(book, "feed.book_ledgers", feed.book_ledgers, reason, "use 0 to 10000, such as 4");
         let rotate_mb = feed.record_rotate_mb;
         let range = (1..=1_000_000).contains(&rotate_mb);
         let reason = "a part of a recording has some size, and at most a terabyte";

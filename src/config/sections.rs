@@ -402,6 +402,9 @@ pub struct Feed {
     pub dust_xrp: Dec,
     /// Book levels a side that are kept.
     pub depth: usize,
+    /// A public node is asked for both sides of the book every so many ledgers; 0: every `orders.audit_ledgers` alone. A node
+    /// of one's own is asked with every ledger.
+    pub book_ledgers: u32,
     /// The file that the node's messages are recorded into; none where it is absent.
     pub record: Option<PathBuf>,
     /// Compressed megabytes after which a recording goes on in its next part.
@@ -417,6 +420,7 @@ impl Default for Feed {
             outage_ms: 60_000,
             dust_xrp: Dec::one(),
             depth: 20,
+            book_ledgers: 4,
             record: None,
             record_rotate_mb: 256,
             record_keep: 0,

@@ -292,8 +292,8 @@ fn settings_that_do_not_go_together_are_mistakes() {
     );
     assert_eq!(keys("[stop]\nurgent_deadline_ms = 4000\ndeadline_ms = 3000\n"), ["stop.urgent_deadline_ms"]);
     assert_eq!(
-        keys("[feed]\nsilence_ms = 1\ndust_xrp = -1\ndepth = 0\n"),
-        ["feed.silence_ms", "feed.dust_xrp", "feed.depth"]
+        keys("[feed]\nsilence_ms = 1\ndust_xrp = -1\ndepth = 0\nbook_ledgers = 10001\n"),
+        ["feed.silence_ms", "feed.dust_xrp", "feed.depth", "feed.book_ledgers"]
     );
     assert_eq!(keys("[session]\nspeed = 0\nfor = \"1ms\"\n"), ["session.for", "session.speed"]);
     assert_eq!(keys("[sim]\ntick_size = 2\n[sim.takers]\nlimit_bps = -1\n"), ["sim.tick_size", "sim.takers.limit_bps"]);

@@ -1,7 +1,7 @@
 //! What a node says that the checks judge.
 
 use neo_ledger::request::{self, Index};
-use neo_ledger::result::{AccountInfo, AccountLines, FeeResult, ProtocolError, ServerInfo, TrustLine};
+use neo_ledger::result::{AccountInfo, AccountLines, FeeResult, ProtocolError, ServerInfo, TrustLine, close_time};
 use neo_ledger::types::{Address, LedgerTime, Token};
 use serde_json::Value;
 
@@ -102,12 +102,4 @@ pub fn trust_line(link: &mut Link, account: Address, token: Token) -> Result<Opt
         }
         marker = page.marker;
     }
-}
-
-/// Close time of the ledger in an answer of `ledger`.
-fn close_time(value: &Value) -> Result<LedgerTime, ProtocolError> {
-    let (what, field) = ("ledger", "close_time".to_string());
-    let time = value.get("ledger").and_then(|ledger| ledger.get("close_time")).and_then(Value::as_u64);
-    let time = time.and_then(|time| u32::try_from(time).ok());
-    time.map(LedgerTime).ok_or(ProtocolError::Missing { what, field })
 }

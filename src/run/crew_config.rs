@@ -1,10 +1,12 @@
 //! What the actors start with: from the configuration, and from what earlier sessions left in the record.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use neo_actors::feed::core::{Closes, FeedConfig};
+use neo_actors::feed::looks::Looks;
 use neo_actors::orders::adopt::Adoptable;
 use neo_actors::orders::core::OrdersConfig;
 use neo_actors::orders::fees::FeePaid;
@@ -46,6 +48,7 @@ pub(super) fn of(config: &Config, venue: &Venue, world: &World, key: &Keypair, s
         .filter(|_| !another)
         .map(|hash| -> Result<Hash> { hash.parse().context("a settled intent's hash in the record") });
     let (token, network_id) = (venue.token, venue.network_id);
+    let is_public = !is_simulated(config.session.mode) && config.network.kind.network_id().is_some();
     let (depth, dust) = (config.feed.depth, Drops::from_xrp(config.feed.dust_xrp, Rounding::Down)?);
     Ok(CrewConfig {
         nodes: venue.nodes().to_vec(),
@@ -56,7 +59,8 @@ pub(super) fn of(config: &Config, venue: &Venue, world: &World, key: &Keypair, s
             closes: venue.closes,
             nodes: venue.nodes().len(),
             seed: config.session.seed ^ u64::from(std::process::id()),
-            is_public: !is_simulated(config.session.mode) && config.network.kind.network_id().is_some(),
+            is_public,
+            looks: looks(config, venue, is_public),
             depth,
             dust,
             price: config.price.clone(),
@@ -96,6 +100,32 @@ pub(super) fn of(config: &Config, venue: &Venue, world: &World, key: &Keypair, s
         session: 0,
         recorder: None,
     })
+}
+
+/// What is asked for with a ledger. The mirror of a market hands over its ledgers whole, and its book is exact.
+fn looks(config: &Config, venue: &Venue, is_public: bool) -> Looks {
+    let shared = || venue.nodes().iter().any(|node| !is_private(&node.url));
+    match config.session.mode {
+        Mode::Replay | Mode::Paper => Looks::EXACT,
+        _ if is_public && shared() => Looks::public(config.feed.book_ledgers),
+        _ => Looks::OWN_NODE,
+    }
+}
+
+/// Whether an address is of this machine or of a private network: such a node is nobody else's.
+fn is_private(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or(rest);
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or(bracketed),
+        None => authority.split(':').next().unwrap_or(authority),
+    };
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_private(),
+        Ok(IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
 }
 
 /// What the triggers begin with. Where the operator resumed from a loss while no engine ran, it is counted from now on.
@@ -202,4 +232,27 @@ fn adoptable(config: &Config, store: &Store) -> Result<Vec<Adoptable>> {
     };
     // A new simulated world counts its numbers from the start again: the newest order of a number is the one meant.
     Ok(store.open_orders()?.into_iter().rev().filter_map(known).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_in_a_private_network_is_ones_own() {
+        for url in [
+            "ws://127.0.0.1:6006",
+            "wss://user:word@10.1.2.3/x",
+            "ws://[::1]:6006",
+            "ws://LocalHost",
+            "ws://[fd00::1]/",
+        ] {
+            assert!(is_private(url), "{url}");
+        }
+        for url in
+            ["wss://xrplcluster.com", "wss://s1.ripple.com:51233/", "ws://8.8.8.8:1", "ws://localhost.example.com"]
+        {
+            assert!(!is_private(url), "{url}");
+        }
+    }
 }

@@ -25,6 +25,7 @@ use invariants::Invariants;
 use neo::drive::{DriveError, Driver, Hooks, Moment};
 pub use neo::drive::{Event, Fate};
 use neo_actors::feed::core::{Closes, FeedConfig, FeedCore};
+use neo_actors::feed::looks::Looks;
 use neo_actors::messages::{LedgerUpdate, OrdersCommand, RiskNote, Submission};
 use neo_actors::orders::core::{OrdersConfig, OrdersCore};
 use neo_actors::orders::watch::WatchStart;
@@ -297,6 +298,7 @@ impl Runner {
             nodes: 1,
             seed: 1,
             is_public: false,
+            looks: Looks::OWN_NODE,
             closes: Closes::WhenDone,
             depth: 20,
             price: neo_market::ReferenceConfig::default(),

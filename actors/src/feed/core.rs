@@ -11,26 +11,32 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use neo_ledger::TokenTerms;
 use neo_ledger::book::Book;
+use neo_ledger::line::NO_ENTRY;
 use neo_ledger::message::{self, LedgerClosed, Message, NodeError, Response, ValidatedTransaction};
 use neo_ledger::request;
-use neo_ledger::result::{AccountInfo, ServerInfo, SubmitResult};
+use neo_ledger::result::{ServerInfo, SubmitResult};
 use neo_ledger::types::{Address, Hash, LedgerTime, Token};
 use neo_market::{AmountError, Drops, ReferenceConfig};
 use thiserror::Error;
 
 use super::budget::Budget;
+use super::looks::Looks;
 use super::market::{Pool, Trades};
 use super::nodes::{Nodes, Parting};
 use super::standby::{Standby, parting_of, unfitness};
+use crate::heard::Heard;
 use crate::messages::{AccountState, LedgerUpdate, Submission, SubmissionReply};
 use crate::outside::OutsideNews;
 pub use connections::{SecondEffect, SecondInput};
+use proof::{LineAt, NO_LEDGER, Proofs};
 use sync::Snapshot;
 use world::World;
 
 mod connections;
 mod ledgers;
+mod proof;
 mod sync;
+mod times;
 mod world;
 
 /// What the feed must know.
@@ -50,6 +56,8 @@ pub struct FeedConfig {
     pub seed: u64,
     /// The nodes are shared with strangers and limit what one client may ask.
     pub is_public: bool,
+    /// What is asked for between two fresh pictures.
+    pub looks: Looks,
     /// Levels of the book that are passed on.
     pub depth: usize,
     /// Offers of others smaller than this do not make a price.
@@ -199,7 +207,12 @@ enum Asked {
     Health,
     Subscribe,
     Account,
-    Lines,
+    /// Our account at a ledger that is to be proven.
+    Proof(u32),
+    /// Our trust line at a ledger.
+    Line(u32),
+    /// When a ledger closed.
+    Header(u32),
     Offers,
     Owned,
     Issuer,
@@ -252,6 +265,8 @@ pub struct FeedCore {
     trades: Trades,
     outside: OutsideNews,
     closed: BTreeMap<u32, LedgerClosed>,
+    /// When ledgers closed that no message told of, as the node said, or could not say.
+    headers: BTreeMap<u32, Option<LedgerTime>>,
     /// Transactions by ledger and place that no update has carried yet.
     pending: BTreeMap<(u32, u32), ValidatedTransaction>,
     seen: BTreeSet<Hash>,
@@ -261,10 +276,18 @@ pub struct FeedCore {
     account: Option<AccountState>,
     terms: TokenTerms,
     root_txn: Option<Hash>,
+    /// Our trust line by the transactions up to the last ledger proven; `None` before the first.
+    line: Option<LineAt>,
+    /// The ledger that `root_txn` and `line` are of.
+    proven: u32,
+    /// How often a history that lacks a transaction of ours was read.
+    unjoined: u32,
+    /// Transactions that an update has carried.
+    told: Heard,
     /// Since when a ledger is to come that the node was asked to close.
     expecting_since_ms: Option<u64>,
-    /// Account state read for the proof, waiting for its ledger.
-    proof: Option<AccountInfo>,
+    /// What closed ledgers state, on its way.
+    proofs: Proofs,
     audited_at: u32,
     /// An audit is wanted before it is due.
     list_again: bool,
@@ -290,13 +313,14 @@ impl FeedCore {
     /// A feed that has not connected yet.
     #[must_use]
     pub fn new(config: FeedConfig) -> FeedCore {
-        let book = Book::new(config.token, config.account);
+        let book = Book::new(config.token, config.account).doubting(config.is_public && config.looks.book_every > 0);
+        let processed = match (config.refetch_from, config.last_processed) {
+            (Some(refetch), Some(last)) => Some(refetch.min(last)),
+            (refetch, last) => refetch.or(last),
+        };
         FeedCore {
             world: World::of(config.last_processed.zip(config.last_hash)),
-            processed: match (config.refetch_from, config.last_processed) {
-                (Some(refetch), Some(last)) => Some(refetch.min(last)),
-                (refetch, last) => refetch.or(last),
-            },
+            processed,
             phase: Phase::Down,
             nodes: Nodes::new(config.nodes, config.seed),
             node: 0,
@@ -313,6 +337,7 @@ impl FeedCore {
             trades: Trades::default(),
             outside: OutsideNews::default(),
             closed: BTreeMap::new(),
+            headers: BTreeMap::new(),
             pending: BTreeMap::new(),
             seen: BTreeSet::new(),
             seen_before: BTreeSet::new(),
@@ -320,8 +345,12 @@ impl FeedCore {
             account: None,
             terms: TokenTerms::default(),
             root_txn: None,
+            line: None,
+            proven: 0,
+            unjoined: 0,
+            told: Heard::up_to(processed.unwrap_or(0)),
             expecting_since_ms: None,
-            proof: None,
+            proofs: Proofs::new(),
             audited_at: 0,
             list_again: false,
             unreadable: BTreeMap::new(),
@@ -424,6 +453,7 @@ impl FeedCore {
             let silent = format!("the node has been silent for {} ms", self.config.silence_ms);
             self.leave(Parting::Lost, &silent, effects);
         } else {
+            self.ask_again(now_ms, effects);
             self.close_at_own_pace(now_ms, effects);
             self.send_held_back(now_ms, effects);
             self.ask_the_quiet(now_ms, effects);
@@ -498,9 +528,24 @@ impl FeedCore {
             (Asked::World(index, hash), result) => {
                 return self.world_answered((index, hash), result, now_ms, effects);
             }
-            // A ledger that the node no longer has: ask for a newer picture.
-            (_, Err(error)) if error.error == "lgrNotFound" => {
-                self.start_sync(now_ms, effects);
+            (asked, Err(error)) if self.is_live() && self.proof_refused(&asked, &error) => match asked {
+                Asked::Line(index) if error.error == NO_ENTRY => {
+                    self.proof_line(index, None);
+                    Ok(())
+                }
+                _ => return Ok(()),
+            },
+            (Asked::Line(_), Err(error)) if error.error == NO_ENTRY => {
+                self.no_line();
+                Ok(())
+            }
+            (Asked::Header(index), Err(error)) if parting_of(&error.error) != Parting::Overloaded => {
+                self.read_header(index, None, effects);
+                Ok(())
+            }
+            // A ledger that the node does not have any more, or not yet.
+            (_, Err(error)) if error.error == NO_LEDGER => {
+                self.picture_not_there(now_ms, effects);
                 return Ok(());
             }
             (Asked::History, Err(error)) if error.error == "lgrIdxMalformed" && self.begins_with_the_next() => {
@@ -591,6 +636,14 @@ fn submission_reply(hash: Hash, result: Result<serde_json::Value, NodeError>) ->
 #[cfg(test)]
 #[path = "core_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "proof_tests.rs"]
+mod proof_tests;
+
+#[cfg(test)]
+#[path = "looks_tests.rs"]
+mod looks_tests;
 
 #[cfg(test)]
 #[path = "market_tests.rs"]

@@ -10,15 +10,15 @@ use super::*;
 const POOL: Address = Address([7; 20]);
 const THEM: Address = Address([8; 20]);
 
-fn d(text: &str) -> Dec {
+pub(super) fn d(text: &str) -> Dec {
     text.parse().unwrap()
 }
 
-fn rlusd(value: &str) -> Value {
+pub(super) fn rlusd(value: &str) -> Value {
     json!({"currency": token().currency, "issuer": token().issuer, "value": value})
 }
 
-fn pool(ledger_index: u32, xrp: &str, rlusd_held: &str) -> Value {
+pub(super) fn pool(ledger_index: u32, xrp: &str, rlusd_held: &str) -> Value {
     json!({"amm": {"account": POOL, "amount": xrp, "amount2": rlusd(rlusd_held), "trading_fee": 500,
         "asset2_frozen": false}, "ledger_index": ledger_index, "validated": true})
 }
@@ -28,7 +28,7 @@ fn view(ledger_index: u32, xrp: i64, token: &str) -> AmmView {
 }
 
 /// Somebody's offer in `book_offers`: an ask sells the XRP.
-fn listed(owner: Address, sequence: u32, gets: Value, pays: Value) -> Value {
+pub(super) fn listed(owner: Address, sequence: u32, gets: Value, pays: Value) -> Value {
     let funds = gets.get("value").unwrap_or(&gets).clone();
     json!({"Account": owner, "Sequence": sequence, "TakerGets": gets, "TakerPays": pays, "owner_funds": funds})
 }
@@ -49,7 +49,7 @@ fn book(bench: &mut Bench) {
     bench.core.config.dust = Drops::new(1_000_000);
 }
 
-fn start(prepare: impl FnOnce(&mut Bench)) -> Bench {
+pub(super) fn start(prepare: impl FnOnce(&mut Bench)) -> Bench {
     let mut bench = Bench::new(None);
     prepare(&mut bench);
     bench.on(FeedInput::Tick, 0);
@@ -58,11 +58,11 @@ fn start(prepare: impl FnOnce(&mut Bench)) -> Bench {
     bench
 }
 
-fn last(bench: &Bench) -> &LedgerUpdate {
+pub(super) fn last(bench: &Bench) -> &LedgerUpdate {
     bench.updates.last().unwrap()
 }
 
-fn next(bench: &mut Bench, index: u32) {
+pub(super) fn next(bench: &mut Bench, index: u32) {
     bench.node.index = index;
     bench.hear(&closed(index));
     assert_eq!(last(bench).ledger.index, index);

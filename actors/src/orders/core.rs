@@ -38,6 +38,7 @@ use super::tickets::Tickets;
 use super::token_rules::TokenRules;
 use super::watch::{Watch, WatchStart};
 use crate::clock::to_utc;
+use crate::heard::Heard;
 use crate::messages::{IntentsDurable, LedgerUpdate, OrdersCommand, RiskNote, Submission, SubmissionReply};
 use crate::status::{AuditStatus, QuoteStatus, TripStatus};
 
@@ -224,6 +225,10 @@ pub struct OrdersCore {
     pub(super) suspects: Suspects,
     /// By sequence number, or by ticket: the ledger gives no number twice.
     pub(super) in_flight: BTreeMap<u32, InFlight>,
+    /// The transactions of ledgers that were worked through.
+    heard: Heard,
+    /// Ours that were given up for dead, or lost: a ledger's proof that comes late finds them here.
+    pub(super) buried: BTreeSet<Hash>,
     pub(super) tickets: Tickets,
     pub(super) next_sequence: u32,
     /// A transaction died: later sequence numbers cannot apply until all in flight are settled.
@@ -300,6 +305,8 @@ impl OrdersCore {
             orphans: BTreeSet::new(),
             suspects: Suspects::default(),
             in_flight: BTreeMap::new(),
+            heard: Heard::default(),
+            buried: BTreeSet::new(),
             tickets,
             next_sequence: 0,
             hole: false,
@@ -603,9 +610,8 @@ impl OrdersCore {
     ) -> Result<(), OrdersError> {
         let mid_before = self.mid;
         // A feed that was started again may tell of what was told before. Lower numbers are another ledger's.
-        let goes_back = update.ledger.index < self.ledger_index;
-        let known = if goes_back { 0 } else { self.ledger_index };
-        if goes_back {
+        if update.ledger.index < self.ledger_index {
+            self.heard = Heard::default();
             self.forget_the_market();
         }
         self.ledger_index = update.ledger.index;
@@ -616,7 +622,7 @@ impl OrdersCore {
         self.first_close.get_or_insert(update.ledger.close_time);
         self.done = false;
         let mut records = Vec::new();
-        for transaction in update.transactions.iter().filter(|transaction| transaction.ledger_index > known) {
+        for transaction in self.heard.take(&update.transactions) {
             self.settle(transaction, is_history, now, &mut records);
             self.pay(transaction);
             self.watch_transaction(transaction)?;

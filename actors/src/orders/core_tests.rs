@@ -223,6 +223,8 @@ fn nothing_is_sent_before_it_is_durable() {
 
 #[path = "tickets_tests.rs"]
 mod cancel_tickets;
+#[path = "late_tests.rs"]
+mod late;
 #[path = "missing_tests.rs"]
 mod missing;
 #[path = "signing_tests.rs"]

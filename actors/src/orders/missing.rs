@@ -41,6 +41,7 @@ impl OrdersCore {
         for sequence in used {
             let Some(flight) = self.in_flight.remove(&sequence) else { continue };
             unknown.push(flight.hash);
+            self.buried.insert(flight.hash);
             self.tickets.spent(sequence);
             records.push(intent_update(&flight.hash, IntentState::Unknown, None, Some(self.ledger_index), now));
             self.see_in_list(sequence, update, now, records);

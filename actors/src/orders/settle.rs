@@ -30,12 +30,14 @@ impl OrdersCore {
         self.tickets.spent(transaction.sequence);
         // The record may know it from an earlier session even where this one does not.
         let inherited = self.inherited.remove(&transaction.hash).is_some();
-        if inherited || flight.as_ref().is_some_and(|flight| flight.hash == transaction.hash) {
+        // Given up for dead, and told of late: the ledger is right.
+        let raised = self.buried.remove(&transaction.hash);
+        if inherited || raised || flight.as_ref().is_some_and(|flight| flight.hash == transaction.hash) {
             let (result, index) = (Some(transaction.result.clone()), Some(transaction.ledger_index));
             records.push(intent_update(&transaction.hash, IntentState::Validated, result, index, now));
         }
         let signed_here = flight.as_ref().is_some_and(|flight| flight.hash == transaction.hash);
-        let signed_before = inherited || self.settled.contains(&transaction.hash);
+        let signed_before = inherited || raised || self.settled.contains(&transaction.hash);
         if !signed_here && !signed_before {
             records.push(self.foreign(transaction, is_history, now));
         }
@@ -231,6 +233,7 @@ impl OrdersCore {
                 self.hole = true;
             }
             self.failed_transactions += 1;
+            self.buried.insert(flight.hash);
             records.push(intent_update(&flight.hash, IntentState::Dead, None, index, now));
             if flight.purpose != Purpose::Cancel && self.offers.remove(&sequence).is_some() {
                 let detail = Some("no ledger included it up to its LastLedgerSequence".to_string());

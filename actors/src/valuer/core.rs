@@ -14,6 +14,7 @@ use neo_store::record::{
 
 use super::mark_outs::MarkOuts;
 use crate::clock::to_utc;
+use crate::heard::Heard;
 use crate::messages::{ClosingValue, LedgerUpdate};
 use crate::moved::beside_fills;
 
@@ -93,6 +94,8 @@ pub struct ValuerCore {
     unexplained: u64,
     /// Fills that wait for a later ledger's middle.
     mark_outs: MarkOuts,
+    /// The transactions that were worked through.
+    heard: Heard,
 }
 
 impl ValuerCore {
@@ -127,6 +130,7 @@ impl ValuerCore {
             starting_value: state.starting_value,
             unexplained: 0,
             mark_outs: MarkOuts::resume(&state.fills, &state.mark_outs, snapshot.ledger_index),
+            heard: Heard::up_to(snapshot.ledger_index),
         }
     }
 
@@ -148,21 +152,21 @@ impl ValuerCore {
     /// [`AmountError`] when the node states balances that do not add up.
     pub fn on(&mut self, update: &LedgerUpdate, now: DateTime<Utc>) -> Result<Records, AmountError> {
         // A feed that was started again may tell of what was told before. Lower numbers are another ledger's.
-        let known = if update.ledger.index < self.ledger_index() { 0 } else { self.ledger_index() };
-        if update.ledger.index == known {
+        if update.ledger.index == self.ledger_index() {
             return Ok(Records::new());
         }
-        let fresh = || update.transactions.iter().filter(|transaction| transaction.ledger_index > known);
         let mut records = Records::new();
-        if known < self.ledger_index() {
+        if update.ledger.index < self.ledger_index() {
+            self.heard = Heard::default();
             records.extend(self.mark_outs.begin_anew());
         }
-        for transaction in fresh() {
+        let fresh = self.heard.take(&update.transactions);
+        for transaction in &fresh {
             records.extend(self.flows_of(transaction, update, now)?);
             self.mark_outs.filled(transaction);
             self.follow_offers(transaction)?;
         }
-        if let Some(found) = self.unexplained(update, fresh(), now)? {
+        if let Some(found) = self.unexplained(update, fresh, now)? {
             self.unexplained = self.unexplained.saturating_add(1);
             records.extend(found);
         }
@@ -265,7 +269,7 @@ impl ValuerCore {
     fn unexplained<'a>(
         &self,
         update: &LedgerUpdate,
-        transactions: impl Iterator<Item = &'a OwnTransaction>,
+        transactions: impl IntoIterator<Item = &'a OwnTransaction>,
         now: DateTime<Utc>,
     ) -> Result<Option<[Record; 2]>, AmountError> {
         let Some((mut xrp, mut rlusd)) = self.account else { return Ok(None) };
@@ -348,6 +352,10 @@ impl ValuerCore {
         }))
     }
 }
+
+#[cfg(test)]
+#[path = "late_tests.rs"]
+mod late_tests;
 
 #[cfg(test)]
 #[path = "mark_tests.rs"]

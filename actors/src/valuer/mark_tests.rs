@@ -6,7 +6,7 @@ use neo_market::{BookLevel, MarketView, OutsideReading, ReferenceConfig};
 use super::*;
 use crate::messages::{AccountState, LedgerHeader};
 
-fn d(text: &str) -> Dec {
+pub(super) fn d(text: &str) -> Dec {
     text.parse().unwrap()
 }
 
@@ -16,7 +16,7 @@ fn market(index: u32, bid: &str, ask: Option<&str>) -> MarketView {
     MarketView { ledger_index: index, bids: vec![level(bid, 3_000_000)], asks, ..MarketView::default() }
 }
 
-fn update(view: MarketView, outside: &Outside, config: &ReferenceConfig) -> LedgerUpdate {
+pub(super) fn update(view: MarketView, outside: &Outside, config: &ReferenceConfig) -> LedgerUpdate {
     let index = view.ledger_index;
     LedgerUpdate {
         ledger: LedgerHeader {

@@ -15,6 +15,8 @@ use crate::meta::{Action, Entry, Node};
 use crate::own::{price, side_of, xrp_and_token};
 use crate::types::{Address, Amount, Hash, LedgerTime, Token, offer_index};
 
+mod passed;
+
 /// Digits of a price.
 const PRICE_DIGITS: usize = 16;
 const WHAT: &str = "book_offers";
@@ -33,10 +35,12 @@ pub struct Book {
     asks: BTreeMap<Key, Offer>,
     /// What owners can deliver, as far as the node told.
     funds: HashMap<(Address, Side), Funds>,
+    /// What a trade passed over is left out.
+    doubts: bool,
 }
 
 /// Place in a side: the ledger's rate (smaller is better for the taker), then arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Key {
     rate: u64,
     arrival: u64,
@@ -90,6 +94,7 @@ impl Book {
             bids: BTreeMap::new(),
             asks: BTreeMap::new(),
             funds: HashMap::new(),
+            doubts: false,
         }
     }
 
@@ -112,7 +117,7 @@ impl Book {
     /// # Errors
     /// [`ProtocolError`] with the field's name, also for an offer of another book.
     pub fn reset(&mut self, ledger_index: u32, asks: &[Value], bids: &[Value]) -> Result<(), ProtocolError> {
-        let mut fresh = Book { ledger_index, ..Book::new(self.token, self.own) };
+        let mut fresh = Book { ledger_index, doubts: self.doubts, ..Book::new(self.token, self.own) };
         for (side, offers) in [(Side::Ask, asks), (Side::Bid, bids)] {
             let listed = offers.iter().map(|offer| from_value(offer, WHAT)).collect::<Result<Vec<Listed>, _>>()?;
             let deliverable =
@@ -157,6 +162,7 @@ impl Book {
         if tx.ledger_index <= self.ledger_index {
             return Ok(());
         }
+        let taken = self.worst_taken(tx);
         for node in &tx.meta.nodes {
             match node.entry {
                 Entry::Offer => self.apply_offer(node)?,
@@ -166,6 +172,7 @@ impl Book {
                 _ => {}
             }
         }
+        self.leave_out_passed(tx, &taken);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod curve;
 pub mod error;
 pub mod hex;
 pub mod keys;
+pub mod line;
 pub mod message;
 pub mod meta;
 pub mod own;
@@ -32,6 +33,7 @@ pub use client::ClientEvent;
 pub use codec::CodecError;
 pub use error::ProtocolError;
 pub use keys::{Algorithm, KeyError, Keypair, RemoteKey, SignError, Signed, SigningRequest};
+pub use line::HeldLine;
 pub use message::{LedgerClosed, Message, NodeError, Response, StreamTransaction, ValidatedTransaction};
 pub use meta::Meta;
 pub use own::{

@@ -93,6 +93,14 @@ pub fn account_lines(id: u64, account: Address, peer: Option<Address>, index: In
     request(id, "account_lines", fields)
 }
 
+/// The entry of the trust line between `account` and the token's issuer.
+#[must_use]
+pub fn trust_line(id: u64, account: Address, token: Token, index: Index) -> String {
+    let accounts = [account.to_string(), token.issuer.to_string()];
+    let line = json!({"accounts": accounts, "currency": token.currency.to_string()});
+    request(id, "ledger_entry", json!({"ripple_state": line, "ledger_index": index.json()}))
+}
+
 /// An account's offers; `marker` asks for the next page.
 #[must_use]
 pub fn account_offers(id: u64, account: Address, index: Index, marker: Option<&Value>) -> String {
@@ -132,12 +140,24 @@ pub fn account_tx(
 /// Offers that give `gets` for `pays`, best first, in the newest validated ledger.
 #[must_use]
 pub fn book_offers(id: u64, gets: Asset, pays: Asset, taker: Option<Address>, limit: u32) -> String {
+    book_offers_at(id, (gets, pays), taker, Index::Validated, limit)
+}
+
+/// The same in a ledger of one's choice.
+#[must_use]
+pub fn book_offers_at(
+    id: u64,
+    (gets, pays): (Asset, Asset),
+    taker: Option<Address>,
+    index: Index,
+    limit: u32,
+) -> String {
     let fields = json!({
         "taker_gets": asset(gets),
         "taker_pays": asset(pays),
         "taker": taker.map(|t| t.to_string()),
         "limit": limit,
-        "ledger_index": "validated",
+        "ledger_index": index.json(),
     });
     request(id, "book_offers", fields)
 }
@@ -145,10 +165,16 @@ pub fn book_offers(id: u64, gets: Asset, pays: Asset, taker: Option<Address>, li
 /// The pool of the token against XRP, where there is one: what it holds, its account and its fee.
 #[must_use]
 pub fn amm_info(id: u64, token: Token) -> String {
+    amm_info_at(id, token, Index::Validated)
+}
+
+/// The same in a ledger of one's choice.
+#[must_use]
+pub fn amm_info_at(id: u64, token: Token, index: Index) -> String {
     let fields = json!({
         "asset": asset(Asset::Xrp),
         "asset2": asset(Asset::Token(token)),
-        "ledger_index": "validated",
+        "ledger_index": index.json(),
     });
     request(id, "amm_info", fields)
 }
@@ -224,6 +250,7 @@ mod tests {
             subscribe(7, account, token()),
             subscribe_market(7, token()),
             amm_info(7, token()),
+            trust_line(7, account, token(), Index::Ledger(5)),
             subscribe_accounts(7, &[account]),
             server_info(7),
             account_info(7, account, Index::Ledger(5)),

@@ -105,6 +105,17 @@ impl AccountInfo {
     }
 }
 
+/// When the ledger of a `ledger` answer closed.
+///
+/// # Errors
+/// [`ProtocolError`] with the field's name.
+pub fn close_time(value: &Value) -> Result<LedgerTime, ProtocolError> {
+    let (what, field) = ("ledger", "close_time".to_string());
+    let time = value.get("ledger").and_then(|ledger| ledger.get("close_time")).and_then(Value::as_u64);
+    let time = time.and_then(|time| u32::try_from(time).ok());
+    time.map(LedgerTime).ok_or(ProtocolError::Missing { what, field })
+}
+
 /// `server_info`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerInfo {

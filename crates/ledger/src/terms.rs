@@ -79,7 +79,7 @@ impl LineTerms {
     }
 }
 
-fn line_terms(node: &Node, account: Address, token: Token) -> Option<LineTerms> {
+pub(crate) fn line_terms(node: &Node, account: Address, token: Token) -> Option<LineTerms> {
     let (low, high) = node.line()?;
     let is_low = (low, high) == (account, token.issuer);
     if !is_low && (low, high) != (token.issuer, account) {

@@ -9,7 +9,8 @@ mod entry;
 mod load;
 mod locals;
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, VecDeque};
 
 use neo_ledger::{Address, Hash, LedgerTime, sha512_half};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use crate::apply::tx::Tx;
 use crate::apply::{Applied, Context, Metadata, Rules, apply};
 use crate::digest::StateDigest;
 use crate::queue::{Queue, QueueSetup};
-use crate::state::{Mark, State};
+use crate::state::{Entry, Key, Mark, State};
 use crate::ter::Ter;
 use locals::Locals;
 
@@ -97,7 +98,12 @@ pub struct Chain {
     slow: bool,
     /// Transactions that no closed ledger takes.
     never_in: BTreeSet<Hash>,
+    /// What takes the closed state back a ledger each, newest last.
+    past: VecDeque<Vec<(Key, Option<Entry>)>>,
 }
+
+/// So many ledgers before the last closed one can be asked about. A rippled with the standard configuration keeps more.
+const REMEMBERED: usize = 64;
 
 impl Chain {
     /// A chain whose first closed ledger holds `state`.
@@ -138,6 +144,7 @@ impl Chain {
             load_factor: 1,
             slow: false,
             never_in: BTreeSet::new(),
+            past: VecDeque::new(),
         }
     }
 
@@ -157,6 +164,18 @@ impl Chain {
     #[must_use]
     pub fn validated(&self) -> &State {
         &self.validated
+    }
+
+    /// The state of a closed ledger; `None` for one too long ago, or not closed yet.
+    pub(crate) fn state_at(&self, index: u32) -> Option<Cow<'_, State>> {
+        let back = usize::try_from(self.header.index.checked_sub(index)?).ok()?;
+        if back == 0 {
+            return Some(Cow::Borrowed(&self.validated));
+        }
+        let first = self.past.len().checked_sub(back)?;
+        let mut state = self.validated.clone();
+        self.past.iter().skip(first).rev().for_each(|journal| state.take_back(journal));
+        Some(Cow::Owned(state))
     }
 
     /// The open state.
@@ -251,7 +270,8 @@ impl Chain {
         let mut touched = self.open.touched(Mark::default());
         touched.extend(self.validated.touched(Mark::default()));
         self.open.copy_from(&self.validated, &touched);
-        self.validated.commit();
+        self.past.push_back(self.validated.commit_with_journal());
+        self.past.drain(..self.past.len().saturating_sub(REMEMBERED));
         let levels = closed.iter().map(|closed| self.level_paid(&self.validated, &closed.tx)).collect();
         self.queue.ledger_closed(self.header.index, levels, std::mem::take(&mut self.slow));
         self.reopen(left);

@@ -580,6 +580,18 @@ impl State {
         self.journal.clear();
     }
 
+    /// The same, with what would have taken it back: every write with the value it replaced, oldest first.
+    pub(crate) fn commit_with_journal(&mut self) -> Vec<(Key, Option<Entry>)> {
+        std::mem::take(&mut self.journal)
+    }
+
+    /// Takes back what [`State::commit_with_journal`] gave.
+    pub(crate) fn take_back(&mut self, journal: &[(Key, Option<Entry>)]) {
+        for (key, former) in journal.iter().rev() {
+            self.place(*key, former.clone());
+        }
+    }
+
     /// Makes these entries equal to another state's, and forgets the journal.
     pub fn copy_from(&mut self, other: &State, keys: &BTreeSet<Key>) {
         for key in keys {

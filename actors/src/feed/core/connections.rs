@@ -8,9 +8,9 @@ use crate::feed::nodes::Parting;
 use crate::feed::standby::{Finding, StandbyEffect};
 use crate::messages::{Submission, SubmissionReply};
 
-/// What a fresh picture costs: trust lines, offers, objects, both sides of the book, history; the account, the issuer and
-/// the pool.
-const PICTURE: u32 = 6 * MEDIUM + 3 * REFERENCE;
+/// What a fresh picture costs: offers, objects, both sides of the book, history; the account, the trust line, the issuer
+/// and the pool.
+const PICTURE: u32 = 5 * MEDIUM + 4 * REFERENCE;
 
 /// What happens on the second connection.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ impl FeedCore {
         }
         self.nodes.left(self.node, parting, now_ms);
         self.second.first_left();
-        self.proof = None;
+        self.proofs.clear();
         self.expecting_since_ms = None;
         self.catching_up = false;
         self.phase = Phase::Down;
@@ -190,6 +190,15 @@ impl FeedCore {
         let may = !self.config.is_public || self.budget.has_room(REFERENCE, now_ms);
         if may {
             self.budget.asks(REFERENCE, now_ms);
+        }
+        may
+    }
+
+    /// Whether both sides of the book may be read now; then they are charged.
+    pub(super) fn may_read_book(&mut self, now_ms: u64) -> bool {
+        let may = !self.config.is_public || self.budget.has_room(2 * MEDIUM, now_ms);
+        if may {
+            self.budget.asks(2 * MEDIUM, now_ms);
         }
         may
     }

@@ -3,15 +3,16 @@
 use neo_ledger::LineTerms;
 use neo_ledger::message::{LedgerClosed, ValidatedTransaction};
 use neo_ledger::meta::{self, OwnTransaction};
-use neo_ledger::request::{self, Index};
+use neo_ledger::request;
 use neo_ledger::traded::traded;
 use neo_ledger::types::Hash;
-use neo_market::{Dec, reference};
+use neo_market::reference;
 
-use super::super::budget::REFERENCE;
 use super::super::nodes::Parting;
+use super::proof::{LineAt, Stated};
 use super::sync::Picture;
 use super::{Asked, FeedCore, FeedEffect, FeedError, MAX_LEDGERS_AHEAD, MAX_READS, Phase};
+use crate::heard::Heard;
 use crate::messages::{AccountState, LedgerHeader, LedgerUpdate};
 
 impl FeedCore {
@@ -65,33 +66,31 @@ impl FeedCore {
         if self.may_look(now_ms) {
             self.ask_issuer(now_ms, effects);
         }
-        if self.pool.exists() && self.may_look(now_ms) {
-            self.ask_pool(now_ms, effects);
+        let looks = self.config.looks;
+        let due = |every: u32| index.checked_rem(every) == Some(0);
+        if (self.pool.exists() || due(looks.pool_every)) && self.may_look(now_ms) {
+            self.ask_pool(index, now_ms, effects);
         }
-        let account = self.config.account;
-        self.budget.asks(REFERENCE, now_ms);
-        self.ask(Asked::Account, now_ms, effects, |id| request::account_info(id, account, Index::Validated));
+        let reads_book = due(looks.book_every) && self.may_read_book(now_ms);
+        self.ask_proof(index, reads_book, now_ms, effects);
         self.complete_ledger(now_ms, effects)
     }
 
     /// When the newest closed ledger is proven complete, tells of it.
     pub(super) fn complete_ledger(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) -> Result<(), FeedError> {
-        let Some(info) = &self.proof else { return Ok(()) };
-        let index = info.ledger_index;
-        if self.processed.is_some_and(|processed| index <= processed) {
-            self.proof = None;
-            return Ok(());
-        }
+        let Some((index, Stated { account: info, line, book })) = self.stated() else { return Ok(()) };
         let Some(header) = self.header(index) else { return Ok(()) };
-        let (info, root) = (info.clone(), self.root_after(index));
-        if root != Some(info.previous_txn_id) {
-            effects.push(FeedEffect::Warn(format!("a transaction of our account up to ledger {index} was not seen")));
+        let line = line.map(|line| LineAt::of(line.as_ref()));
+        let line_told = self.line_after(index);
+        let whole = self.root_after(index) == Some(info.previous_txn_id);
+        if !whole || line.is_some() && line_told != line {
+            let what = if whole { "trust line" } else { "account" };
+            effects.push(FeedEffect::Warn(format!("a transaction of our {what} up to ledger {index} was not seen")));
             self.start_sync(now_ms, effects);
             return Ok(());
         }
-        self.proof = None;
-        self.root_txn = root;
-        let rlusd = self.token_after(index);
+        let rlusd = line.map_or_else(|| self.token_after(index), |line| line.balance);
+        (self.root_txn, self.line, self.proven) = (Some(info.previous_txn_id), line.or(line_told), index);
         self.account =
             Some(AccountState { xrp: info.balance, rlusd, sequence: info.sequence, owner_count: info.owner_count });
         let due = self.list_again
@@ -100,6 +99,12 @@ impl FeedCore {
             self.ask(Asked::Health, now_ms, effects, request::server_info);
             // An audit is a synchronisation from a live feed: same reads, same joining up, no quote lost meanwhile.
             self.start_sync(now_ms, effects);
+            return Ok(());
+        }
+        if let Some((asks, bids)) = book
+            && let Err(error) = self.book.reset(index, &asks.offers, &bids.offers)
+        {
+            self.leave(Parting::Unfit, &format!("the node's book is not understood: {error}"), effects);
             return Ok(());
         }
         self.emit(header, Picture::default(), now_ms, effects)
@@ -119,27 +124,10 @@ impl FeedCore {
         })
     }
 
-    /// Walks the transactions up to `index` that touched our account's root: each names the one before, so none is
-    /// missing when the chain holds from the last one told of. Gives the last, or `None` where the chain is broken.
-    fn root_after(&self, index: u32) -> Option<Hash> {
-        let mut last = self.root_txn?;
-        for transaction in self.pending.range(..=(index, u32::MAX)).map(|(_, transaction)| transaction) {
-            let Some(root) = transaction.meta.root(self.config.account) else { continue };
-            if root.previous_txn_id.is_some_and(|before| before != last) {
-                return None;
-            }
-            last = transaction.hash;
-        }
-        Some(last)
-    }
-
-    fn token_after(&self, index: u32) -> Dec {
-        let (account, token) = (self.config.account, self.config.token);
-        self.pending
-            .range(..=(index, u32::MAX))
-            .rev()
-            .find_map(|(_, transaction)| transaction.meta.token_balance_after(account, token))
-            .unwrap_or_else(|| self.account.map_or_else(Dec::zero, |state| state.rlusd))
+    /// The transactions up to `index` that the last proof did not cover.
+    pub(super) fn since_proven(&self, index: u32) -> impl Iterator<Item = &ValidatedTransaction> {
+        let upto = self.pending.range(..=(index, u32::MAX)).map(|(_, transaction)| transaction);
+        upto.filter(|transaction| transaction.ledger_index > self.proven)
     }
 
     /// Tells the others of a ledger and everything of ours since the one before. What is not understood is read again
@@ -154,7 +142,9 @@ impl FeedCore {
         let Some(account) = self.account else { return Ok(()) };
         let Picture { offers, owned, book_is_fresh } = picture;
         // Without a record of earlier ledgers, history begins with this one.
-        let processed = self.processed.unwrap_or(if book_is_fresh { ledger.index } else { 0 });
+        if self.processed.is_none() {
+            self.told = Heard::up_to(if book_is_fresh { ledger.index } else { 0 });
+        }
         let mut transactions: Vec<OwnTransaction> = Vec::new();
         let (mut problem, mut line) = (None, self.terms.line);
         let mut trades = Vec::new();
@@ -163,7 +153,8 @@ impl FeedCore {
                 problem = Some((transaction.hash, error.to_string()));
                 break;
             }
-            if !book_is_fresh {
+            // One that comes late says of the line what was so before.
+            if !book_is_fresh && self.processed.is_none_or(|processed| transaction.ledger_index > processed) {
                 line = LineTerms::after(&transaction.meta, self.config.account, self.config.token).or(line);
             }
             match traded(transaction, self.config.account, self.config.token) {
@@ -173,10 +164,12 @@ impl FeedCore {
                     break;
                 }
             }
-            if transaction.ledger_index <= processed {
+            // By what was told, not by the ledger's number: it may have come after its ledger was told of.
+            if !self.told.lacks(transaction.ledger_index, &transaction.hash) {
                 continue;
             }
-            match meta::own_transaction(transaction, self.config.account, self.config.token, self.last_close_time) {
+            let parent_close = self.parent_close(transaction);
+            match meta::own_transaction(transaction, self.config.account, self.config.token, parent_close) {
                 Ok(own) => transactions.extend(own),
                 Err(error) => {
                     problem = Some((transaction.hash, error.to_string()));
@@ -195,11 +188,13 @@ impl FeedCore {
         view.last_trade = self.trades.last(self.config.dust)?;
         let reference = reference::reference(&view, &self.outside.at(now_ms), &self.config.price);
         self.terms.line = line;
+        transactions.iter().for_each(|own| self.told.add(own.ledger_index, own.hash));
         self.pending = self.pending.split_off(&(ledger.index.saturating_add(1), 0));
         self.processed = Some(ledger.index);
         self.world.told(ledger.index, ledger.hash);
         self.last_close_time = Some(ledger.close_time);
         self.closed.retain(|index, _| *index >= ledger.index);
+        self.headers.clear();
         // Duplicates come within a ledger or two; two generations of hashes are remembered, the older is dropped.
         if self.seen.len() > 4_096 {
             self.seen_before = std::mem::take(&mut self.seen);

@@ -2,12 +2,13 @@
 
 use neo_ledger::pool::AmmInfo;
 use neo_ledger::request::{self, Index};
-use neo_ledger::result::{AccountInfo, AccountLines, AccountOffers, AccountTx, BookOffers};
-use neo_ledger::types::Asset;
-use neo_ledger::{IssuerTerms, LineTerms, NodeError, Owned, OwnedPage, ProtocolError, TokenTerms};
-use neo_market::Dec;
+use neo_ledger::result::{AccountInfo, AccountOffers, AccountTx, BookOffers};
+use neo_ledger::types::{Asset, Hash};
+use neo_ledger::{HeldLine, IssuerTerms, NodeError, Owned, OwnedPage, ProtocolError, TokenTerms};
+use serde_json::Value;
 
 use super::super::nodes::Parting;
+use super::proof::LineAt;
 use super::{Asked, FeedCore, FeedEffect, FeedError, Phase};
 use crate::messages::{AccountState, OpenOffer};
 
@@ -18,22 +19,40 @@ const MAX_LEDGERS_LATE: u32 = 1_000;
 /// A fresh picture of the ledger being put together. Each part says which ledger it is of.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
+    /// The ledger that it is of: every part is asked for by its number.
+    pub(super) at: u32,
+    /// Since when it is being read.
+    pub(super) since_ms: u64,
+    /// When it was asked for last.
+    pub(super) asked_ms: u64,
+    /// The node has told of the ledger and does not have it yet: it is asked again.
+    pub(super) again: bool,
     pub(super) account: Option<AccountInfo>,
-    pub(super) token: Option<(u32, Dec)>,
-    pub(super) token_pages: Dec,
+    /// Our trust line, or that there is none.
+    pub(super) line: Option<Option<HeldLine>>,
     pub(super) offers: Option<(u32, Vec<OpenOffer>)>,
     pub(super) offer_pages: Vec<OpenOffer>,
     pub(super) asks: Option<BookOffers>,
     pub(super) bids: Option<BookOffers>,
     pub(super) owned: Option<(u32, Owned)>,
     pub(super) owned_pages: Owned,
-    pub(super) line: Option<LineTerms>,
     /// The issuer's settings and the ledger that they were read from.
     pub(super) issuer: Option<(u32, IssuerTerms)>,
     pub(super) history_done: bool,
     /// The ledger that history is asked for from.
     pub(super) history_from: u32,
+    /// The node's history does not reach the ledger of the picture yet: it is asked again.
+    pub(super) history_short: bool,
 }
+
+/// A history that lacks a transaction of ours is read so often.
+const JOIN_READS: u32 = 4;
+
+/// A public node is asked for a picture again after so long.
+const PUBLIC_PACE_MS: u64 = 2_000;
+
+/// Offers of a side of the book that are asked for; nodes give fewer.
+const BOOK_OFFERS: u32 = 200;
 
 /// A fit node is a few ledgers behind at most; one whose world is farther back than this began anew.
 const CATCHES_UP: u32 = 16;
@@ -93,43 +112,103 @@ impl FeedCore {
         }
     }
 
-    /// Asks for everything afresh; until it is there and joined up with the history, nobody quotes.
+    /// Asks for everything afresh, of the newest ledger that the node has told of; until it is there and joined up with the
+    /// history, nobody quotes. By that ledger's number: somebody may close others while it is being read.
     pub(super) fn start_sync(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let at = self.node_at;
+        let since_ms = match &self.phase {
+            Phase::Syncing(before) if before.at == at => before.since_ms,
+            _ => now_ms,
+        };
         self.asked.retain(|_, (asked, _)| matches!(asked, Asked::Submit(_) | Asked::LedgerAccept | Asked::Health));
         self.charge_picture(now_ms);
-        self.proof = None;
+        self.proofs.clear();
         let (history_done, history_from) = (self.processed.is_none(), self.processed.unwrap_or(0));
-        let snapshot = Snapshot { history_done, history_from, ..Snapshot::default() };
+        let snapshot = Snapshot { at, since_ms, asked_ms: now_ms, history_done, history_from, ..Snapshot::default() };
         self.phase = Phase::Syncing(Box::new(snapshot));
         self.ask_world(now_ms, effects);
-        self.ask_pool(now_ms, effects);
-        let account = self.config.account;
-        self.ask(Asked::Account, now_ms, effects, |id| request::account_info(id, account, Index::Validated));
-        self.ask_state(now_ms, effects);
+        self.ask_pool(at, now_ms, effects);
+        let (account, issuer) = (self.config.account, self.config.token.issuer);
+        self.ask(Asked::Account, now_ms, effects, |id| request::account_info(id, account, Index::Ledger(at)));
+        self.ask_line(at, now_ms, effects);
+        self.ask_offers(at, None, now_ms, effects);
+        self.ask_owned(at, None, now_ms, effects);
+        self.ask(Asked::Issuer, now_ms, effects, |id| request::account_info(id, issuer, Index::Ledger(at)));
+        self.ask_book(at, now_ms, effects);
         if let Some(processed) = self.processed {
             // From the last processed ledger on, itself included: a range that begins after the newest ledger is an
-            // error, and what is in the record already is left out by its index.
-            self.ask(Asked::History, now_ms, effects, |id| {
-                request::account_tx(id, account, processed, None, None, true)
-            });
+            // error, and what is in the record already is left out.
+            self.ask_history(processed, None, now_ms, effects);
         }
     }
 
-    /// The parts of a fresh picture that are also compared in an audit.
-    fn ask_state(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
-        let (account, token) = (self.config.account, self.config.token);
-        self.ask(Asked::Lines, now_ms, effects, |id| {
-            request::account_lines(id, account, Some(token.issuer), Index::Validated, None)
-        });
-        self.ask(Asked::Offers, now_ms, effects, |id| request::account_offers(id, account, Index::Validated, None));
-        self.ask(Asked::Owned, now_ms, effects, |id| request::account_objects(id, account, Index::Validated, None));
-        self.ask_issuer(now_ms, effects);
-        self.ask(Asked::Asks, now_ms, effects, |id| {
-            request::book_offers(id, Asset::Xrp, Asset::Token(token), None, 200)
-        });
-        self.ask(Asked::Bids, now_ms, effects, |id| {
-            request::book_offers(id, Asset::Token(token), Asset::Xrp, None, 200)
-        });
+    /// Goes on with what could not be answered yet.
+    pub(super) fn ask_again(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let limit_ms = self.config.request_timeout_ms;
+        // A public node counts a whole picture each time.
+        let pace_ms = if self.config.is_public { PUBLIC_PACE_MS } else { 0 };
+        match &mut self.phase {
+            Phase::Syncing(snapshot) if snapshot.again || snapshot.history_short => {
+                let at = snapshot.at;
+                if now_ms.saturating_sub(snapshot.asked_ms) < pace_ms {
+                    return;
+                }
+                if now_ms.saturating_sub(snapshot.since_ms) > limit_ms {
+                    let reason = format!("the node has told of ledger {at} and does not have all of it");
+                    self.leave(Parting::Unfit, &reason, effects);
+                } else if snapshot.again {
+                    self.start_sync(now_ms, effects);
+                } else {
+                    (snapshot.history_short, snapshot.asked_ms) = (false, now_ms);
+                    let from = snapshot.history_from;
+                    self.ask_history(from, None, now_ms, effects);
+                }
+            }
+            Phase::Live => self.prove_again(now_ms, effects),
+            _ => {}
+        }
+    }
+
+    /// The node does not have the ledger of the picture: a newer one is read, or the same one a little later.
+    pub(super) fn picture_not_there(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let newest = self.node_at;
+        match &mut self.phase {
+            Phase::Syncing(snapshot) if snapshot.at >= newest => snapshot.again = true,
+            Phase::Syncing(_) => self.start_sync(now_ms, effects),
+            _ => {}
+        }
+    }
+
+    /// We have no trust line.
+    pub(super) fn no_line(&mut self) {
+        if let Phase::Syncing(snapshot) = &mut self.phase {
+            snapshot.line = Some(None);
+        }
+    }
+
+    fn ask_offers(&mut self, at: u32, marker: Option<&Value>, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let account = self.config.account;
+        self.ask(Asked::Offers, now_ms, effects, |id| request::account_offers(id, account, Index::Ledger(at), marker));
+    }
+
+    fn ask_owned(&mut self, at: u32, marker: Option<&Value>, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let account = self.config.account;
+        self.ask(Asked::Owned, now_ms, effects, |id| request::account_objects(id, account, Index::Ledger(at), marker));
+    }
+
+    fn ask_history(&mut self, from: u32, marker: Option<&Value>, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let account = self.config.account;
+        self.ask(Asked::History, now_ms, effects, |id| request::account_tx(id, account, from, None, marker, true));
+    }
+
+    /// Asks for both sides of the book at a ledger.
+    pub(super) fn ask_book(&mut self, at: u32, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+        let token = Asset::Token(self.config.token);
+        for (asked, pair) in [(Asked::Asks, (Asset::Xrp, token)), (Asked::Bids, (token, Asset::Xrp))] {
+            self.ask(asked, now_ms, effects, |id| {
+                request::book_offers_at(id, pair, None, Index::Ledger(at), BOOK_OFFERS)
+            });
+        }
     }
 
     /// Asks for the issuer's settings: they change without a transaction of ours.
@@ -139,13 +218,13 @@ impl FeedCore {
     }
 
     /// Asks for the pair's pool: trades with it touch neither our account nor an offer of the book.
-    pub(super) fn ask_pool(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+    pub(super) fn ask_pool(&mut self, at: u32, now_ms: u64, effects: &mut Vec<FeedEffect>) {
         let token = self.config.token;
-        self.ask(Asked::Pool, now_ms, effects, |id| request::amm_info(id, token));
+        self.ask(Asked::Pool, now_ms, effects, |id| request::amm_info_at(id, token, Index::Ledger(at)));
     }
 
     /// A picture is whole without the pool, and a ledger, too: it is told of as it was read last, with its age.
-    fn read_pool(&mut self, value: &serde_json::Value, now_ms: u64, effects: &mut Vec<FeedEffect>) {
+    fn read_pool(&mut self, value: &Value, now_ms: u64, effects: &mut Vec<FeedEffect>) {
         match AmmInfo::from_value(value, self.config.token) {
             Ok(info) => {
                 if let Some(account) = self.pool.read(info) {
@@ -170,7 +249,7 @@ impl FeedCore {
     pub(super) fn read_part(
         &mut self,
         asked: &Asked,
-        value: &serde_json::Value,
+        value: &Value,
         now_ms: u64,
         effects: &mut Vec<FeedEffect>,
     ) -> Result<(), ProtocolError> {
@@ -180,11 +259,23 @@ impl FeedCore {
                 self.read_pool(value, now_ms, effects);
                 return Ok(());
             }
-            Asked::Account => {
-                let info = AccountInfo::from_value(value)?;
+            Asked::Proof(index) => {
+                self.proof_account(*index, AccountInfo::from_value(value)?);
+                return Ok(());
+            }
+            Asked::Header(index) => {
+                self.read_header(*index, Some(value), effects);
+                return Ok(());
+            }
+            Asked::Asks | Asked::Bids if self.is_live() => {
+                self.proof_book(*asked == Asked::Asks, BookOffers::from_value(value)?);
+                return Ok(());
+            }
+            Asked::Line(index) => {
+                let line = HeldLine::from_value(value, self.config.account, self.config.token)?;
                 match &mut self.phase {
-                    Phase::Syncing(snapshot) => snapshot.account = Some(info),
-                    _ => self.proof = Some(info),
+                    Phase::Syncing(snapshot) => snapshot.line = Some(Some(line)),
+                    _ => self.proof_line(*index, Some(line)),
                 }
                 return Ok(());
             }
@@ -199,24 +290,12 @@ impl FeedCore {
             }
             _ => {}
         }
-        let (account, token) = (self.config.account, self.config.token);
+        let account = self.config.account;
         let mut more = None;
         let Phase::Syncing(snapshot) = &mut self.phase else { return Ok(()) };
+        let at = snapshot.at;
         match asked {
-            Asked::Lines => {
-                let lines = AccountLines::from_value(value)?;
-                let held = lines.lines.iter().find(|line| line.currency == token.currency && line.peer == token.issuer);
-                if let Some(line) = held {
-                    snapshot.token_pages = line.balance;
-                    snapshot.line = Some(LineTerms::of(line));
-                }
-                match lines.marker {
-                    Some(marker) => more = Some((Asked::Lines, marker)),
-                    None => {
-                        snapshot.token = Some((of_ledger(lines.ledger_index, "account_lines")?, snapshot.token_pages))
-                    }
-                }
-            }
+            Asked::Account => snapshot.account = Some(AccountInfo::from_value(value)?),
             Asked::Offers => {
                 let page = AccountOffers::from_value(value)?;
                 snapshot.offer_pages.extend(page.offers.iter().map(|offer| OpenOffer {
@@ -250,26 +329,14 @@ impl FeedCore {
             _ => {}
         }
         match more {
-            Some((Asked::Lines, marker)) => self.ask(Asked::Lines, now_ms, effects, |id| {
-                request::account_lines(id, account, Some(token.issuer), Index::Validated, Some(&marker))
-            }),
-            Some((Asked::Owned, marker)) => self.ask(Asked::Owned, now_ms, effects, |id| {
-                request::account_objects(id, account, Index::Validated, Some(&marker))
-            }),
-            Some((asked, marker)) => self.ask(asked, now_ms, effects, |id| {
-                request::account_offers(id, account, Index::Validated, Some(&marker))
-            }),
+            Some((Asked::Owned, marker)) => self.ask_owned(at, Some(&marker), now_ms, effects),
+            Some((_, marker)) => self.ask_offers(at, Some(&marker), now_ms, effects),
             None => {}
         }
         Ok(())
     }
 
-    fn read_history(
-        &mut self,
-        value: &serde_json::Value,
-        now_ms: u64,
-        effects: &mut Vec<FeedEffect>,
-    ) -> Result<(), ProtocolError> {
+    fn read_history(&mut self, value: &Value, now_ms: u64, effects: &mut Vec<FeedEffect>) -> Result<(), ProtocolError> {
         let page = AccountTx::from_value(value)?;
         for transaction in page.transactions {
             self.keep(transaction);
@@ -282,13 +349,13 @@ impl FeedCore {
             return Ok(());
         }
         if let Some(marker) = page.marker {
-            let account = self.config.account;
             let from = if let Phase::Syncing(snapshot) = &self.phase { snapshot.history_from } else { processed };
-            self.ask(Asked::History, now_ms, effects, |id| {
-                request::account_tx(id, account, from, None, Some(&marker), true)
-            });
+            self.ask_history(from, Some(&marker), now_ms, effects);
         } else if let Phase::Syncing(snapshot) = &mut self.phase {
-            snapshot.history_done = true;
+            // A ledger is validated a little before its transactions can be asked for (rippled, `LedgerMaster.cpp`,
+            // `getValidatedRange`: up to the newest that is published, less those that are being saved).
+            snapshot.history_done = page.ledger_index_max >= snapshot.at;
+            snapshot.history_short = !snapshot.history_done;
             self.without_history.clear();
         }
         Ok(())
@@ -301,6 +368,26 @@ impl FeedCore {
         (self.closes_by_itself() && (1..=MAX_LEDGERS_LATE).contains(&behind)).then_some(behind)
     }
 
+    /// Whether the transactions since the last ledger that was proven lead to what the picture states. Where they do not,
+    /// however often they are read, that is told as a hole.
+    fn joins(&mut self, index: u32, root: Hash, line: LineAt) -> bool {
+        let proven = self.root_txn.is_some() && self.processed.is_some() && self.history_lost.is_none();
+        if !proven || (self.root_after(index) == Some(root) && self.line_after(index) == Some(line)) {
+            self.unjoined = 0;
+            return true;
+        }
+        self.unjoined += 1;
+        if self.unjoined < JOIN_READS {
+            return false;
+        }
+        self.unjoined = 0;
+        let from = self.processed.unwrap_or(0);
+        self.history_lost = Some(format!(
+            "the node's history from ledger {from} to {index} lacks a transaction of our account, however often it is read"
+        ));
+        true
+    }
+
     /// When all parts are there and of one ledger, goes live with them; parts of different ledgers are read again.
     pub(super) fn complete_sync(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) -> Result<(), FeedError> {
         if self.world.is_unsure() {
@@ -309,7 +396,7 @@ impl FeedCore {
         let Phase::Syncing(snapshot) = &mut self.phase else { return Ok(()) };
         let (
             Some(info),
-            Some((token_at, token)),
+            Some(line),
             Some((offers_at, _)),
             Some((owned_at, _)),
             Some((issuer_at, issuer)),
@@ -318,7 +405,7 @@ impl FeedCore {
             true,
         ) = (
             &snapshot.account,
-            &snapshot.token,
+            &snapshot.line,
             &snapshot.offers,
             &snapshot.owned,
             &snapshot.issuer,
@@ -329,32 +416,55 @@ impl FeedCore {
         else {
             return Ok(());
         };
-        let index = info.ledger_index;
-        let terms = TokenTerms { issuer: *issuer, line: snapshot.line };
-        if [*token_at, *offers_at, *owned_at, *issuer_at, asks.ledger_index, bids.ledger_index]
-            .iter()
-            .any(|at| *at != index)
-        {
-            self.start_sync(now_ms, effects);
+        let index = snapshot.at;
+        let terms = TokenTerms { issuer: *issuer, line: line.map(|line| line.terms) };
+        let line_at = line.map_or(index, |line| line.ledger_index);
+        let parts =
+            [info.ledger_index, line_at, *offers_at, *owned_at, *issuer_at, asks.ledger_index, bids.ledger_index];
+        if parts.iter().any(|at| *at != index) {
+            snapshot.again = true;
             return Ok(());
         }
+        let line = LineAt::of(line.as_ref());
+        let root = info.previous_txn_id;
+        let account = AccountState {
+            xrp: info.balance,
+            rlusd: line.balance,
+            sequence: info.sequence,
+            owner_count: info.owner_count,
+        };
+        if !self.joins(index, root, line) {
+            if let Phase::Syncing(snapshot) = &mut self.phase {
+                snapshot.again = true;
+            }
+            effects
+                .push(FeedEffect::Warn(format!("the history up to ledger {index} does not join up; it is read again")));
+            return Ok(());
+        }
+        if self.header(index).is_none() || !self.knows_parents(index, now_ms, effects) {
+            return Ok(());
+        }
+        let Phase::Syncing(snapshot) = &self.phase else { return Ok(()) };
+        let (Some(asks), Some(bids)) = (&snapshot.asks, &snapshot.bids) else { return Ok(()) };
         if let Err(error) = self.book.reset(index, &asks.offers, &bids.offers) {
             self.leave(Parting::Unfit, &format!("the node's book is not understood: {error}"), effects);
             return Ok(());
         }
-        let account =
-            AccountState { xrp: info.balance, rlusd: *token, sequence: info.sequence, owner_count: info.owner_count };
-        let root = info.previous_txn_id;
         let Some(header) = self.header(index) else { return Ok(()) };
         let (offers, owned) = snapshot_lists(&mut self.phase);
         self.terms = terms;
         self.account = Some(account);
-        self.root_txn = Some(root);
+        (self.root_txn, self.line, self.proven) = (Some(root), Some(line), index);
         self.audited_at = index;
         self.list_again = false;
         self.phase = Phase::Live;
         self.nodes.serves(self.node);
-        self.emit(header, Picture { offers, owned, book_is_fresh: true }, now_ms, effects)
+        self.emit(header, Picture { offers, owned, book_is_fresh: true }, now_ms, effects)?;
+        // What closed while the picture was read is told of as soon as it is proven.
+        if self.node_at > index && self.processed == Some(index) {
+            self.ask_proof(self.node_at, false, now_ms, effects);
+        }
+        Ok(())
     }
 }
 

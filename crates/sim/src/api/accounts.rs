@@ -144,7 +144,7 @@ pub(super) fn account_lines(node: &Node, request: &Request) -> Result<Fields, Ap
             }
         }
     };
-    let (objects, last, limit) = page(request, selected.state, account, ApiError::bad_params)?;
+    let (objects, last, limit) = page(request, &selected.state, account, ApiError::bad_params)?;
     let ignore_default = request.flag("ignore_default");
     let wanted = |key: &LineKey, line: &TrustLine| {
         let own_reserve = if key.low == account { LSF_LOW_RESERVE } else { LSF_HIGH_RESERVE };
@@ -196,7 +196,7 @@ fn line_row(account: Address, key: LineKey, line: &TrustLine) -> Json {
 pub(super) fn account_offers(node: &Node, request: &Request) -> Result<Fields, ApiError> {
     let (selected, account) = existing(node, request)?;
     let malformed = || ApiError::invalid_field("marker");
-    let (objects, last, limit) = page(request, selected.state, account, malformed)?;
+    let (objects, last, limit) = page(request, &selected.state, account, malformed)?;
     let rows = objects
         .iter()
         .filter_map(|object| match (&object.key, &object.entry) {
@@ -272,7 +272,7 @@ pub(super) fn account_objects(node: &Node, request: &Request) -> Result<Fields, 
     }
     let limit = select::limit(request, &select::OWNED)?;
     let directory = sha512_half(&[&[0x00, 0x4F], &account.0]);
-    let mut objects = objects::owned(selected.state, account);
+    let mut objects = objects::owned(&selected.state, account);
     if let Some(marker) = request.get("marker") {
         let marker = marker.as_str().ok_or_else(|| ApiError::expected_field("marker", "string"))?;
         let malformed = || ApiError::invalid_field("marker");

@@ -65,7 +65,7 @@ fn named<'a>(state: &'a State, request: &Request) -> Result<Named<'a>, ApiError>
 
 pub(super) fn amm_info(node: &Node, request: &Request) -> Result<Fields, ApiError> {
     let selected = select::ledger(node, request)?;
-    let state = selected.state;
+    let state = selected.state.as_ref();
     let Named { pool, pair, assets, holder } =
         named(state, request).map_err(|error| error.with(selected.fields.clone()))?;
     let lp_token = pool.lp_token(pair);

@@ -50,7 +50,7 @@ fn lines(state: &State, account: Address) -> Vec<Seen> {
 pub(super) fn account_currencies(node: &Node, request: &Request) -> Result<Fields, ApiError> {
     let (selected, account) = accounts::existing(node, request)?;
     let (mut receive, mut send) = (BTreeSet::new(), BTreeSet::new());
-    for line in lines(selected.state, account) {
+    for line in lines(&selected.state, account) {
         if line.balance < line.limit {
             receive.insert(line.currency);
         }
@@ -82,7 +82,7 @@ pub(super) fn gateway_balances(node: &Node, request: &Request) -> Result<Fields,
         };
         return Err(error.with(result));
     };
-    let balances = sort(lines(selected.state, account), &hot)?;
+    let balances = sort(lines(&selected.state, account), &hot)?;
     if !balances.obligations.is_empty() {
         let owed = balances.obligations.iter().map(|(currency, sum)| (currency.to_string(), json!(sum.text())));
         result.insert("obligations".to_string(), Json::Object(owed.collect()));

@@ -41,7 +41,7 @@ pub(super) fn book_offers(node: &Node, request: &Request) -> Result<Fields, ApiE
         }
     };
     let limit = select::limit(request, &OFFERS)?;
-    let offers = offers(selected.state, node.chain.rules(), Book { pays, gets }, taker, limit)?;
+    let offers = offers(&selected.state, node.chain.rules(), Book { pays, gets }, taker, limit)?;
     let mut result = selected.fields;
     result.insert("offers".to_string(), json!(offers));
     Ok(result)

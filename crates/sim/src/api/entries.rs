@@ -54,7 +54,7 @@ pub(super) fn ledger_entry(node: &Node, request: &Request) -> Result<Fields, Api
     let Some((name, kind, value)) = asked else {
         return Err(failed(if request.version > 1 { "invalidParams" } else { "unknownOption" }));
     };
-    let object = find(selected.state, name, value).map_err(failed)?.ok_or_else(|| failed("entryNotFound"))?;
+    let object = find(&selected.state, name, value).map_err(failed)?.ok_or_else(|| failed("entryNotFound"))?;
     if !kind.is_empty() && kind != object.kind() {
         return Err(failed("unexpectedLedgerType"));
     }
@@ -145,12 +145,12 @@ pub(super) fn ledger_data(node: &Node, request: &Request) -> Result<Fields, ApiE
     let binary = request.flag("binary");
     let limit = select::limit(request, if binary { &BINARY_PAGE } else { &PAGE })?;
     let kind = accounts::kind_asked(request)?;
-    let mut keys: Vec<(Hash, Key)> = objects::all(selected.state).map(|key| (index_of(key), key)).collect();
+    let mut keys: Vec<(Hash, Key)> = objects::all(&selected.state).map(|key| (index_of(key), key)).collect();
     keys.retain(|(index, _)| from.is_none_or(|from| *index > from));
     keys.sort_unstable_by_key(|(index, _)| *index);
     let mut rows = Vec::new();
     for (index, key) in keys.iter().take(limit) {
-        let Some(object) = by_key(selected.state, *key).filter(|object| kind.is_none_or(|kind| kind == object.kind()))
+        let Some(object) = by_key(&selected.state, *key).filter(|object| kind.is_none_or(|kind| kind == object.kind()))
         else {
             continue;
         };

@@ -1,5 +1,7 @@
 //! What requests name: a ledger, an account, an asset, a page.
 
+use std::borrow::Cow;
+
 use neo_ledger::{Address, Asset, Currency, Hash, Token};
 use serde_json::{Value as Json, json};
 
@@ -12,7 +14,7 @@ use crate::state::State;
 /// The ledger that a request is about.
 pub(crate) struct Selected<'a> {
     /// Its state.
-    pub state: &'a State,
+    pub state: Cow<'a, State>,
     /// What the answer says of it.
     pub fields: Fields,
     /// True for the last closed ledger.
@@ -114,14 +116,13 @@ impl Found<'_> {
     }
 }
 
-/// The state of the ledger that a request names. Only the last closed ledger and the open one have a state; of older
-/// ones only headers and transactions are kept.
+/// The state of the ledger that a request names: the open one's, or that of one of the last closed ones. Of older ledgers
+/// only headers and transactions are kept.
 pub(crate) fn ledger<'a>(node: &'a Node, request: &Request) -> Result<Selected<'a>, ApiError> {
     let found = header(node, request)?;
     let (state, validated) = match &found {
-        Found::Open => (node.chain.open(), false),
-        Found::Closed(header) if header.index == node.chain.header().index => (node.chain.validated(), true),
-        Found::Closed(_) => return Err(ApiError::ledger_not_found()),
+        Found::Open => (Cow::Borrowed(node.chain.open()), false),
+        Found::Closed(header) => (node.chain.state_at(header.index).ok_or_else(ApiError::ledger_not_found)?, true),
     };
     Ok(Selected { state, fields: found.fields(node), validated })
 }
