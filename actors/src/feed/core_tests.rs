@@ -123,8 +123,12 @@ impl FakeNode {
         }
         if request["command"] == "ledger" {
             let index = request["ledger_index"].as_u64().unwrap();
-            if index > u64::from(self.index) || self.lacks.contains(&index) {
+            if index > u64::from(self.index) + 1 || self.lacks.contains(&index) {
                 return json!({"id": request["id"], "type": "response", "status": "error", "error": "lgrNotFound"});
+            }
+            if index == u64::from(self.index) + 1 {
+                let result = json!({"ledger_current_index": index, "validated": false});
+                return json!({"id": request["id"], "type": "response", "status": "success", "result": result});
             }
             let result = json!({"ledger_index": index, "ledger_hash": hash(self.chain), "validated": true});
             return json!({"id": request["id"], "type": "response", "status": "success", "result": result});
