@@ -88,7 +88,7 @@ fn quotes(status: &Value) -> bool {
 fn closed_by_others(config: &Path) -> PathBuf {
     let text = std::fs::read_to_string(config).unwrap();
     let without: Vec<&str> = text.lines().filter(|line| !line.starts_with("ledger_accept")).collect();
-    std::fs::write(config, without.join("\n") + "\n[feed]\nsilence_ms = 1000\n").unwrap();
+    std::fs::write(config, without.join("\n") + "\n[feed]\nsilence_ms = 5000\n").unwrap();
     config.to_path_buf()
 }
 
@@ -101,9 +101,9 @@ fn on_a_node_whose_ledgers_others_close_a_session_waits_as_long_as_they_take() {
     let config = closed_by_others(&config);
     let running = engine.spawn(trader.command(&engine, &["run"], &config));
     until_status(&engine, &mut node, quotes);
-    // Nobody closes a ledger for three times as long as a node of a network may be silent.
+    // Nobody closes a ledger for twice as long as a node of a network may be silent.
     let before = engine.neo("status", &["--json"]);
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::thread::sleep(std::time::Duration::from_secs(11));
     let after = engine.neo("status", &["--json"]);
     let index = |output: &Output| serde_json::from_slice::<Value>(&output.stdout).unwrap()["ledger_index"].clone();
     assert_eq!(index(&before), index(&after));

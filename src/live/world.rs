@@ -89,8 +89,10 @@ fn judge(
 ) -> Result<World, LinkError> {
     let what = "ledger";
     let LastLedger { index, hash } = last;
+    // The open ledger has that number, and no hash yet: the node has not come so far (rippled, `RPCLedgerHelpers.cpp`).
+    let is_open = |value: &Value| value.get("validated").and_then(Value::as_bool) == Some(false);
     match shown {
-        Ok(value) => {
+        Ok(value) if !is_open(&value) => {
             let found = value.get("ledger_hash").and_then(Value::as_str);
             let found = found.ok_or(LinkError::NotUnderstood { what, error: "it has no ledger_hash".to_string() })?;
             let differs = hash.as_ref().filter(|hash| !found.eq_ignore_ascii_case(hash));
@@ -98,7 +100,7 @@ fn judge(
                 World::Another(format!("its ledger {index} is {found}, and the one that is recorded is {hash}"))
             }))
         }
-        Err(error) if error.error == "lgrNotFound" => match newest {
+        shown if shown.as_ref().map_or_else(|error| error.error == "lgrNotFound", is_open) => match newest {
             // A node of a network is late; one whose ledgers close on request does not lose any.
             Some(newest) if stands_alone && newest < *index => {
                 Ok(World::Another(format!("its newest ledger is {newest}, and ledger {index} is recorded")))
@@ -107,6 +109,7 @@ fn judge(
             _ => Ok(World::Same),
         },
         Err(error) => Err(LinkError::Refused { what, error: error.to_string() }),
+        Ok(_) => Ok(World::Same),
     }
 }
 
@@ -141,6 +144,9 @@ mod tests {
         }
         assert!(judge(&last(Some("AB")), not_found(), Some(44), true).unwrap().is_another(), "it went back");
         assert!(judge(&last(None), not_found(), Some(44), true).unwrap().is_another());
+        let open = || Ok(json!({"ledger_current_index": 45, "validated": false}));
+        assert!(judge(&last(Some("AB")), open(), Some(44), true).unwrap().is_another(), "that number is still open");
+        assert_eq!(judge(&last(Some("AB")), open(), Some(44), false).unwrap(), World::Same, "it is late");
         assert_eq!(judge(&last(Some("AB")), not_found(), Some(44), false).unwrap(), World::Same, "it is late");
     }
 }

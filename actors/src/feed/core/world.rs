@@ -67,23 +67,27 @@ impl FeedCore {
         now_ms: u64,
         effects: &mut Vec<FeedEffect>,
     ) -> Result<(), FeedError> {
+        // The open ledger has that number, and no hash yet: the node has not come so far (rippled, `RPCLedgerHelpers.cpp`).
+        let is_open = |value: &Value| value.get("validated").and_then(Value::as_bool) == Some(false);
         let other = match result {
-            Ok(value) => match value.get("ledger_hash").and_then(Value::as_str).map(str::parse::<Hash>) {
-                Some(Ok(found)) => (found != hash)
-                    .then(|| format!("its ledger {index} is {found}, and the one that is recorded is {hash}")),
-                Some(Err(_)) | None => {
-                    self.leave(Parting::Unfit, "the node's answer to ledger has no hash", effects);
-                    return Ok(());
+            Ok(value) if !is_open(&value) => {
+                match value.get("ledger_hash").and_then(Value::as_str).map(str::parse::<Hash>) {
+                    Some(Ok(found)) => (found != hash)
+                        .then(|| format!("its ledger {index} is {found}, and the one that is recorded is {hash}")),
+                    Some(Err(_)) | None => {
+                        self.leave(Parting::Unfit, "the node's answer to ledger has no hash", effects);
+                        return Ok(());
+                    }
                 }
-            },
-            // A ledger that closes on request does not lose its newest; one of a network may only be late, or cut short.
-            Err(error) if error.error == "lgrNotFound" => (self.stands_alone() && self.node_at < index)
-                .then(|| format!("its newest ledger is {}, and ledger {index} is recorded", self.node_at)),
-            Err(error) => {
+            }
+            Err(error) if error.error != "lgrNotFound" => {
                 let parting = super::parting_of(&error.error);
                 self.leave(parting, &format!("the node refused ledger {index}: {error}"), effects);
                 return Ok(());
             }
+            // A ledger that closes on request does not lose its newest; one of a network may only be late, or cut short.
+            Ok(_) | Err(_) => (self.stands_alone() && self.node_at < index)
+                .then(|| format!("its newest ledger is {}, and ledger {index} is recorded", self.node_at)),
         };
         let Some(what) = other else {
             self.world.is_compared = true;
