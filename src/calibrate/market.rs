@@ -218,7 +218,7 @@ mod tests {
         assert_eq!((depths.observed_s, depths.depths(None)), ([28.0, 28.0], vec![20.0]));
         let traded = vec![(10.0, 30.0), (20.0, 50.0)];
         let reach = Reach { side: Side::Ask, reached_bps: 20.0, traded, against_bps: Some(5.0) };
-        assert_eq!(depths.reaches, [reach.clone()]);
+        assert_eq!(depths.reaches[..], *std::slice::from_ref(&reach));
         // Two such trades in 28 s: an offer of 100 XRP is filled by 80 of them or 50, one of 40 whole.
         let twice = Depths { reaches: vec![reach.clone(), reach], ..depths.clone() };
         let share = |distance, size| twice.share(Some(Side::Ask), distance, size).map(|mean| mean.value);

@@ -397,12 +397,12 @@ fn next_steps(both: &SideStudy, recorded: bool) -> Vec<String> {
     let aim = format!("k to within {:.0} %", 100.0 * WIDTH);
     vec![match (&wanted.levels_bps, recorded) {
         (_, true) => {
-            let each = wanted.more_hours.and_then(|hours| hours.div(Dec::from_i64(2), Rounding::HalfEven).ok());
+            let each = wanted.more_hours.and_then(|hours| digits(to_float(hours) / 2.0));
             format!("for {aim}: record {least}{} hours more ({fills} trades in all)", shown(each))
         }
         (Some((near, far)), false) => {
             let one = |side| format!("--set 'quote.{side}_offsets_bps=[{}, {}]'", shown(*near), shown(*far));
-            let each = wanted.more_hours.and_then(|hours| hours.div(Dec::from_i64(2), Rounding::HalfEven).ok());
+            let each = wanted.more_hours.and_then(|hours| digits(to_float(hours) / 2.0));
             format!(
                 "for {aim}: {least}{} hours of both sides at {} and {} bps ({fills} fills in all): neo run --set quote.levels=2 {} {}",
                 shown(each),
