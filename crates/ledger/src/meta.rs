@@ -136,6 +136,18 @@ pub struct Fields {
     pub transfer_rate: Option<u32>,
     /// Digits of rates of offers for an issuer's tokens.
     pub tick_size: Option<u8>,
+    /// The pool that an account stands for.
+    #[serde(rename = "AMMID")]
+    pub amm_id: Option<Hash>,
+    /// What a pool keeps of each swap, in 1/100,000; absent when that is nothing.
+    pub trading_fee: Option<u16>,
+    /// The pool's tokens, as they are written: who trades with a pool needs none of this and of the next two.
+    #[serde(rename = "LPTokenBalance")]
+    pub lp_token_balance: Option<Box<serde_json::Value>>,
+    /// Who has a pool's discount, as it is written.
+    pub auction_slot: Option<Box<serde_json::Value>>,
+    /// Who votes on a pool's fee, as it is written.
+    pub vote_slots: Option<Box<serde_json::Value>>,
 }
 
 fn known_amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Amount>, D::Error> {

@@ -84,6 +84,7 @@ struct Asked {
     server: u64,
     subscribe: u64,
     pool: u64,
+    follow_pool: u64,
 }
 
 /// Follows one node.
@@ -95,6 +96,8 @@ pub struct Watch {
     silence_ms: u64,
     phase: Phase,
     asked: Asked,
+    /// The pool's account, once its transactions are asked for on this connection.
+    followed: Option<Address>,
     next_id: u64,
     wait_ms: u64,
     seen: Seen,
@@ -106,7 +109,8 @@ impl Watch {
     pub fn new(network_id: u32, token: Token, account: Option<Address>, silence_ms: u64) -> Watch {
         let (phase, asked) = (Phase::Waits { until_ms: 0 }, Asked::default());
         let seen = Seen::default();
-        Watch { network_id, token, account, silence_ms, phase, asked, next_id: 1, wait_ms: WAIT_MS, seen }
+        let followed = None;
+        Watch { network_id, token, account, silence_ms, phase, asked, followed, next_id: 1, wait_ms: WAIT_MS, seen }
     }
 
     /// What was seen so far.
@@ -142,14 +146,14 @@ impl Watch {
 
     /// The streams first: what happens while the picture is read is in the recording too.
     fn questions(&mut self) -> Vec<String> {
-        self.asked = Asked { server: self.id(), subscribe: self.id(), pool: self.id() };
+        self.asked = Asked { server: self.id(), subscribe: self.id(), ..Asked::default() };
+        self.followed = None;
         let token = self.token;
         let subscribe = match self.account {
             Some(account) => request::subscribe(self.asked.subscribe, account, token),
             None => request::subscribe_market(self.asked.subscribe, token),
         };
-        let mut all =
-            vec![request::server_info(self.asked.server), subscribe, request::amm_info(self.asked.pool, token)];
+        let mut all = vec![request::server_info(self.asked.server), subscribe, self.pool()];
         all.extend(self.books());
         if let Some(account) = self.account {
             all.push(request::account_info(self.id(), account, Index::Validated));
@@ -182,6 +186,7 @@ impl Watch {
             Some(before) if before.checked_add(1) != Some(index) => {
                 let mut effects = self.gap(format!("ledger {index} follows ledger {before}"));
                 effects.extend(self.books().map(Effect::Send));
+                effects.push(Effect::Send(self.pool()));
                 effects
             }
             _ => Vec::new(),
@@ -193,6 +198,12 @@ impl Watch {
         let (xrp, token) = (Asset::Xrp, Asset::Token(self.token));
         [(xrp, token), (token, xrp)]
             .map(|(gets, pays)| request::book_offers(self.id(), gets, pays, self.account, BOOK_LIMIT))
+    }
+
+    /// Asks for the pool: its picture, as the book's.
+    pub fn pool(&mut self) -> String {
+        self.asked.pool = self.id();
+        request::amm_info(self.asked.pool, self.token)
     }
 
     fn gap(&mut self, reason: String) -> Vec<Effect> {
@@ -217,8 +228,17 @@ impl Watch {
                 let Some(pool) = said["amm"]["account"].as_str().and_then(|text| text.parse::<Address>().ok()) else {
                     return vec![Effect::Tell("the node does not name the pool's account; it is not followed".into())];
                 };
-                let id = self.id();
-                vec![Effect::Send(request::subscribe_accounts(id, &[pool]))]
+                if self.followed.replace(pool) == Some(pool) {
+                    return Vec::new();
+                }
+                self.asked.follow_pool = self.id();
+                vec![Effect::Send(request::subscribe_accounts(self.asked.follow_pool, &[pool]))]
+            }
+            // What it did before its transactions were told is in a picture that is taken now.
+            (Some(id), Ok(_)) if id == self.asked.follow_pool => vec![Effect::Send(self.pool())],
+            (Some(id), Err(error)) if id == self.asked.follow_pool => {
+                self.followed = None;
+                vec![Effect::Tell(format!("the pool's transactions are not told: {error}"))]
             }
             (Some(id), Err(error)) if id == self.asked.subscribe => {
                 self.leave(&format!("the node refuses to subscribe: {error}"), false, now_ms)
@@ -327,8 +347,8 @@ mod tests {
         assert_eq!(sends(&watch.on(Input::Connected, now_ms)), 5);
         let effects = watch.on(Input::Text(&closed(12)), now_ms);
         assert_eq!(effects[0], Effect::Gap("ledger 12 follows ledger 9".to_string()));
-        // The book is read afresh: what it lost in between nobody tells.
-        assert_eq!(sends(&effects), 2);
+        // Book and pool are read afresh: what they lost in between nobody tells.
+        assert_eq!(sends(&effects), 3);
         let seen = watch.seen();
         assert_eq!((seen.ledgers, seen.first_ledger, seen.last_ledger, seen.gaps), (2, Some(9), Some(12), 2));
     }
@@ -354,6 +374,11 @@ mod tests {
         let pool = r#"{"id":3,"type":"response","status":"success",
             "result":{"amm":{"account":"rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De"}}}"#;
         assert_eq!(sends(&watch.on(Input::Text(pool), 0)), 1);
+        // Once its transactions come, the pool is read again; not a third time.
+        let followed = r#"{"id":6,"type":"response","status":"success","result":{}}"#;
+        let asked = watch.on(Input::Text(followed), 0);
+        assert!(matches!(&asked[..], [Effect::Send(text)] if text.contains("amm_info")), "{asked:?}");
+        assert!(watch.on(Input::Text(&pool.replace("\"id\":3", "\"id\":7")), 0).is_empty());
         let refused = r#"{"id":2,"type":"response","status":"error","error":"noPermission"}"#;
         assert_eq!(watch.on(Input::Text(refused), 0)[0], Effect::Leave);
     }

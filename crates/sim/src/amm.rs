@@ -121,6 +121,9 @@ pub struct Amm {
     pub auction_slot: Option<AuctionSlot>,
     /// What last changed it.
     pub previous: Option<Thread>,
+    /// True for the picture of another ledger's pool: it is looked at, and nobody trades with it here.
+    #[serde(default)]
+    pub mirrored: bool,
 }
 
 impl Amm {
@@ -182,6 +185,7 @@ mod tests {
             vote_slots: Vec::new(),
             auction_slot: Some(slot),
             previous: None,
+            mirrored: false,
         };
         let fees = |time| [holder, friend, other].map(|account| amm.trading_fee_of(account, LedgerTime(time)));
         assert_eq!(fees(99), [5, 5, 50]);

@@ -190,6 +190,7 @@ impl Reader<'_> {
             vote_slots: votes.map(|vote| self.vote(&vote["VoteEntry"])).collect::<Result<_, _>>()?,
             auction_slot: self.json.get("AuctionSlot").map(|slot| self.auction_slot(slot)).transpose()?,
             previous: None,
+            mirrored: false,
         };
         Ok((Key::Amm(pair), Entry::Amm(amm)))
     }

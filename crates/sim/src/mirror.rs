@@ -7,10 +7,13 @@
 
 pub(crate) mod apply;
 pub mod csv;
+pub(crate) mod curve;
 pub mod depth;
 pub(crate) mod frame;
 pub mod live;
 pub mod market;
+pub mod pool;
+pub(crate) mod pooled;
 pub mod read;
 pub mod source;
 pub mod standing;

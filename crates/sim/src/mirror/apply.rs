@@ -6,16 +6,19 @@
 //! what stood before it, and a real offer that would cross ours trades with ours first.
 //!
 //! Real offers stand under their real owners and sequences, with funds enough: what an owner could not honour shows when
-//! the ledger says so. The pool is not mirrored: what it gave counts as traded at its average price.
+//! the ledger says so. The pool is [`super::pooled`]; what it gave beyond our price is traded at our price ([`super::curve`]),
+//! and at its average price where its balances are not known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use neo_ledger::{Address, LedgerTime, Token};
 use neo_market::Side;
 
+use super::curve;
 use super::frame::Frame;
+use super::pooled::Pooled;
 use super::read::{MirrorLedger, MirrorTx, place};
-use super::standing::{Sizes, Standing, Touched, book_of, quality_of, values_of};
+use super::standing::{Share, Sizes, Standing, Touched, book_of, quality_of, values_of};
 use crate::amount::{Quality, TokenValue, Value, div_round, mul_round};
 use crate::apply::funds::adjust_owner_count;
 use crate::scenario::participant;
@@ -30,6 +33,8 @@ const OWNER_DROPS: i64 = 10_000_000_000_000;
 const OWNER_TOKEN: (i64, i32) = (1_000_000_000, 0);
 /// Most drops that are given to an owner.
 const MOST_DROPS: i64 = crate::amount::MAX_DROPS / 4;
+/// How far a taker's limit is beyond the quality that he is to reach, in last digits of sixteen.
+const SLACK: i64 = 8;
 /// Places in a queue that stay free for offers that were there before all that is known.
 pub(crate) const FRONT: u64 = 1 << 32;
 
@@ -53,6 +58,7 @@ pub(crate) struct Applier {
     /// Drops that ours took of a real offer that would have crossed it.
     taken: BTreeMap<OfferKey, i64>,
     front: u64,
+    pool: Pooled,
     taker: Address,
     /// A side that is not known is empty until it is known again: nobody may quote from it. Else it stands as it was.
     hides: bool,
@@ -61,7 +67,8 @@ pub(crate) struct Applier {
 impl Applier {
     pub(crate) fn new(token: Token, left_out: BTreeSet<Address>) -> Applier {
         let (real, taken) = (BTreeMap::new(), BTreeMap::new());
-        Applier { token, left_out, real, taken, front: FRONT, taker: Applier::taker(), hides: false }
+        let pool = Pooled::new(token);
+        Applier { token, left_out, real, taken, front: FRONT, pool, taker: Applier::taker(), hides: false }
     }
 
     /// The same, with sides that are empty while they are not known.
@@ -81,6 +88,7 @@ impl Applier {
 
     /// Does to the book what the real ledger's transactions did.
     pub(crate) fn ledger(&mut self, frame: &mut Frame<'_>, ledger: &MirrorLedger) {
+        self.pool.begins(frame.state, ledger.pool_sound);
         for tx in &ledger.txs {
             self.transaction(frame, tx, ledger.sound);
         }
@@ -92,6 +100,7 @@ impl Applier {
         for (side, offers) in &ledger.snapshots {
             self.replace(frame, *side, offers);
         }
+        self.pool.told(frame.state, ledger.pool.as_ref());
         frame.flush();
     }
 
@@ -114,6 +123,7 @@ impl Applier {
                 self.placed(frame, &touched.offer);
             }
         }
+        self.pool.changed(frame.state, tx.pool_change.as_ref());
         frame.flush();
     }
 
@@ -125,26 +135,30 @@ impl Applier {
     fn traded(&mut self, frame: &mut Frame<'_>, side: Side, tx: &MirrorTx) {
         let of_side = |touched: &&Touched| touched.offer.side == side && touched.before.is_some();
         let touched: Vec<&Touched> = tx.touched.iter().filter(of_side).collect();
-        let mut levels: BTreeMap<Quality, i64> = BTreeMap::new();
+        // What was traded at each price: of offers, and of the pool.
+        let mut levels: BTreeMap<Quality, (i64, i64)> = BTreeMap::new();
         for touched in touched.iter().filter(|touched| touched.traded() > 0) {
-            *levels.entry(touched.offer.quality).or_default() += touched.traded();
+            levels.entry(touched.offer.quality).or_default().0 += touched.traded();
         }
-        if let Some(pool) = tx.pool.filter(|pool| pool.side == side) {
-            *levels.entry(pool.quality).or_default() += pool.xrp;
-        }
-        if touched.is_empty() && levels.is_empty() {
+        let pool = tx.pool.filter(|pool| pool.side == side);
+        if touched.is_empty() && pool.is_none() {
             return;
         }
         let mirrored: Vec<&&Touched> = touched.iter().filter(|touched| !self.is_left_out(touched)).collect();
         for touched in &mirrored {
             self.prepare(frame.state, touched);
         }
-        self.pass_over(frame.state, side, &touched);
-        let mut began = false;
-        for (quality, xrp) in levels {
+        self.pass_over(frame.state, side, &touched, pool.as_ref());
+        if let Some(pool) = pool {
+            for (quality, xrp) in self.pooled(frame, &pool, tx.account, &touched) {
+                levels.entry(quality).or_default().1 += xrp;
+            }
+        }
+        let (mut began, mut spared) = (false, Vec::new());
+        for (quality, traded) in levels {
             if self.ours_until(frame.state, side, quality).is_some() {
                 began = true;
-                self.take(frame, side, quality, xrp);
+                self.take_level(frame, side, quality, traded, &mut spared);
             } else if !began {
                 // Before ours all was taken. Behind it there may be a rest, which is taken before what is worse.
                 for touched in mirrored.iter().filter(|touched| touched.offer.quality <= quality) {
@@ -178,12 +192,79 @@ impl Applier {
         self.size(state, &touched.offer, before);
     }
 
+    /// Takes what was traded at a level of offers and of the pool. What of the pool was not needed, as ours was there, is
+    /// `spared`: it is taken before what is worse.
+    fn take_level(
+        &self,
+        frame: &mut Frame<'_>,
+        side: Side,
+        quality: Quality,
+        (offers, pool): (i64, i64),
+        spared: &mut Vec<(Quality, i64)>,
+    ) {
+        let mut wanted = offers.saturating_add(pool);
+        for (stop, left) in spared.iter_mut().filter(|(_, left)| *left > 0) {
+            wanted = wanted.saturating_sub(self.take(frame, side, *stop, wanted));
+            let used = wanted.min(*left);
+            (*left, wanted) = (*left - used, wanted - used);
+        }
+        wanted = wanted.saturating_sub(self.take(frame, side, quality, wanted));
+        spared.push((quality, pool.saturating_sub(wanted).max(0)));
+    }
+
+    /// What a pool gave, at the levels of which ours could have been taken first: at each of our prices what it gave beyond
+    /// it. At its average price where no more is known.
+    fn pooled(
+        &self,
+        frame: &Frame<'_>,
+        share: &Share,
+        sender: Address,
+        touched: &[&Touched],
+    ) -> BTreeMap<Quality, i64> {
+        let at_average = BTreeMap::from([(share.quality, share.xrp)]);
+        let (Some(before), Some(pool)) = (share.before, self.pool.last()) else { return at_average };
+        let ours = self.within_reach(frame.state, share.side, touched);
+        let Some(farthest) = ours.last().copied() else { return BTreeMap::new() };
+        let traded = touched.iter().filter(|touched| touched.traded() > 0).map(|touched| touched.offer.quality);
+        let stops: Vec<Quality> = ours.into_iter().chain(traded).collect::<BTreeSet<_>>().into_iter().collect();
+        let fee = pool.amm.trading_fee_of(sender, frame.parent_close_time());
+        let given = match curve::before_each(share, before, fee, &stops, frame.amendments()) {
+            Ok(given) => given,
+            Err(error) => {
+                tracing::warn!(%error, "a pool's price cannot be computed; what it gave counts at its average price");
+                return at_average;
+            }
+        };
+        let next = given.iter().skip(1).copied().chain([share.xrp]);
+        let mut levels = BTreeMap::new();
+        for ((stop, here), next) in stops.iter().zip(&given).zip(next) {
+            // Beyond the farthest of ours there is nothing to take, but of those before.
+            *levels.entry((*stop).min(farthest)).or_default() += next.saturating_sub(*here);
+        }
+        levels
+    }
+
+    /// The prices of ours on a side, best first, as far as no real offer stands before them that a trade left alone: what
+    /// went by would have been taken of that one first.
+    fn within_reach(&self, state: &State, side: Side, touched: &[&Touched]) -> BTreeSet<Quality> {
+        let is_touched = |key: &OfferKey| touched.iter().any(|touched| touched.offer.key == *key);
+        state
+            .book(book_of(side, self.token))
+            .take_while(|(key, _)| !self.real.contains_key(key) || is_touched(key))
+            .filter(|(key, _)| !self.real.contains_key(key))
+            .map(|(_, offer)| offer.quality)
+            .collect()
+    }
+
     /// Real offers before one that was traded, which the trade passed over, cannot be taken: their owners have no funds.
-    /// They are out of the book until the ledger says something of them.
-    fn pass_over(&mut self, state: &mut State, side: Side, touched: &[&Touched]) {
+    /// They are out of the book until the ledger says something of them. So are those that are better than what a pool gave
+    /// on average.
+    fn pass_over(&mut self, state: &mut State, side: Side, touched: &[&Touched], pool: Option<&Share>) {
         let traded = touched.iter().filter(|touched| touched.traded() > 0);
         let order = |key: &OfferKey| self.real.get(key).map_or(0, |stand| stand.order);
-        let Some(last) = traded.map(|touched| (touched.offer.quality, order(&touched.offer.key))).max() else { return };
+        let traded = traded.map(|touched| (touched.offer.quality, order(&touched.offer.key)));
+        let pool = pool.filter(|pool| pool.before.is_some()).map(|pool| (pool.quality, 0));
+        let Some(last) = traded.chain(pool).max() else { return };
         let is_touched = |key: &OfferKey| touched.iter().any(|touched| touched.offer.key == *key);
         let book = state.book(book_of(side, self.token));
         let passed: Vec<OfferKey> = book
@@ -211,13 +292,13 @@ impl Applier {
         ours.map(|(_, offer)| drops(if side == Side::Ask { offer.taker_gets } else { offer.taker_pays })).sum()
     }
 
-    /// Takes so much XRP of a side, at `quality` or better.
-    fn take(&self, frame: &mut Frame<'_>, side: Side, quality: Quality, xrp: i64) {
-        let Some(token) = limit(side, quality, xrp) else { return };
+    /// Takes so much XRP of a side, at `quality` or better; gives what was there to be taken, in drops.
+    fn take(&self, frame: &mut Frame<'_>, side: Side, quality: Quality, xrp: i64) -> i64 {
+        let Some(token) = limit(side, quality, xrp) else { return 0 };
         let (gets, pays) = values_of(side, Sizes { xrp, token });
         let Book { gets: get_asset, pays: pay_asset } = book_of(side, self.token);
         // The taker gives what the offers want.
-        frame.take(self.taker, (pays, pay_asset), (gets, get_asset));
+        frame.take(self.taker, (pays, pay_asset), (gets, get_asset))
     }
 
     /// A real offer that rests: ours that it would have crossed trades with it first.
@@ -397,6 +478,8 @@ fn limit(side: Side, quality: Quality, xrp: i64) -> Option<TokenValue> {
         }
         token = TokenValue::new(token.mantissa().saturating_add(step), token.exponent()).ok()?;
     }
+    // Nor may what is taken of an offer be of a quality that is worse than the offer's by a last digit: then nothing would be taken.
+    token = TokenValue::new(token.mantissa().saturating_add(step * SLACK), token.exponent()).ok()?;
     Some(token)
 }
 

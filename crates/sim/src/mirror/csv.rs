@@ -123,7 +123,7 @@ impl Build {
         let index = u32::try_from(self.txs.len()).unwrap_or(u32::MAX);
         self.count += 1;
         let hash: Hash = sha512_half(&[b"CSV\0", &self.count.to_be_bytes()]);
-        self.txs.push(MirrorTx { hash, index, touched, pool });
+        self.txs.push(MirrorTx { hash, index, account: self.owner, touched, pool, pool_change: None });
     }
 
     fn trade(&mut self, trade: Option<Trade>) -> Result<(), CsvError> {
@@ -153,7 +153,7 @@ impl Build {
             0 => None,
             xrp => {
                 let sizes = sizes(price, xrp).map_err(|error| CsvError::amount(line, "price", price, &error))?;
-                Some(Share { side, quality: quality_of(side, sizes), xrp })
+                Some(Share { side, quality: quality_of(side, sizes), xrp, before: None })
             }
         };
         self.last_price = Some(price);
@@ -235,6 +235,8 @@ impl Build {
             txs,
             sound,
             snapshots,
+            pool_sound: false,
+            pool: None,
         };
         self.done.push(ledger);
         Ok(())

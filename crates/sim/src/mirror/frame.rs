@@ -1,8 +1,9 @@
 //! A ledger that is being closed: what the mirror does to it becomes transactions with metadata like any other's.
 
-use neo_ledger::{Address, Asset, sha512_half};
+use neo_ledger::{Address, Asset, LedgerTime, sha512_half};
 use serde_json::{Value as Json, json};
 
+use crate::amendment::Amendments;
 use crate::apply::meta::{self, amount_json};
 use crate::apply::tx::{Signer, TF_IMMEDIATE_OR_CANCEL, TF_SELL, Tx};
 use crate::apply::{Context, apply};
@@ -26,6 +27,16 @@ impl<'a> Frame<'a> {
     pub(crate) fn new(state: &'a mut State, context: Context<'a>, keeper: Address) -> Frame<'a> {
         let mark = state.mark();
         Frame { state, context, keeper, mark, closed: Vec::new() }
+    }
+
+    /// When the ledger before it closed.
+    pub(crate) const fn parent_close_time(&self) -> LedgerTime {
+        self.context.parent_close_time
+    }
+
+    /// The amendments in force.
+    pub(crate) const fn amendments(&self) -> &Amendments {
+        &self.context.rules.amendments
     }
 
     /// Its transactions; what was written last becomes one too.
@@ -82,13 +93,13 @@ impl<'a> Frame<'a> {
         self.mark = self.state.mark();
     }
 
-    /// Sends an order that trades at once or not at all.
+    /// Sends an order that trades at once or not at all; gives the drops that it traded.
     pub(crate) fn take(
         &mut self,
         taker: Address,
         gets: (crate::amount::Value, Asset),
         pays: (crate::amount::Value, Asset),
-    ) {
+    ) -> i64 {
         self.flush();
         let sells = if gets.1 == Asset::Xrp { TF_SELL } else { 0 };
         let fields = json!({
@@ -97,13 +108,18 @@ impl<'a> Frame<'a> {
             "TakerPays": amount_json(pays.0, pays.1),
             "Flags": TF_IMMEDIATE_OR_CANCEL | sells,
         });
-        let Some(tx) = self.tx(taker, fields) else { return };
+        let Some(tx) = self.tx(taker, fields) else { return 0 };
         let context = self.next();
+        let held = |state: &State| state.account(taker).map_or(0, |root| root.balance);
+        let before = held(self.state);
         let applied = apply(self.state, &tx, &context);
+        let fee = if applied.applied { applied.fee } else { 0 };
+        let traded = held(self.state).saturating_sub(before).saturating_add(fee).saturating_abs();
         if let Some(meta) = applied.meta.filter(|_| applied.applied) {
             let (index, fee, result) = (context.transaction_index, applied.fee, applied.result);
             self.closed.push(ClosedTx { tx, result, fee, index, meta });
         }
         self.mark = self.state.mark();
+        traded
     }
 }

@@ -150,12 +150,14 @@ impl Live {
 
     /// A picture that was refused, or came late, is asked for again.
     fn ask_again(&mut self, ledgers: u64, effects: &mut Vec<Effect>) {
-        let known = self.assembler.sound() == [true, true];
-        if known || !self.watch.is_open() || ledgers.saturating_sub(self.asked) < ASK_AGAIN {
+        let (book, pool) = (self.assembler.sound() == [true, true], self.assembler.pool_sound());
+        if (book && pool) || !self.watch.is_open() || ledgers.saturating_sub(self.asked) < ASK_AGAIN {
             return;
         }
         self.asked = ledgers;
-        for question in self.watch.books() {
+        let books = if book { Vec::new() } else { self.watch.books().to_vec() };
+        let pool = (!pool).then(|| self.watch.pool());
+        for question in books.into_iter().chain(pool) {
             let question = self.send(question);
             effects.push(question);
         }
@@ -171,7 +173,7 @@ impl Live {
                 if begins {
                     self.begin(now_ms, effects);
                 }
-            } else if self.ahead > 0 && known == [false, false] {
+            } else if self.ahead > 0 && known == [false, false] && ledger.pool.is_none() {
                 self.ahead -= 1;
             } else {
                 self.dark = false;
@@ -198,7 +200,11 @@ impl Live {
             };
             effects.push(Effect::Tell(text));
         }
-        self.last = Some(MirrorLedger { sound: after, ..bare(&ledger) });
+        if last.pool_sound_after() != ledger.pool_sound_after() {
+            let text = if ledger.pool_sound_after() { "known again" } else { "not known; it has no price until then" };
+            effects.push(Effect::Tell(format!("with ledger {} the pool is {text}", ledger.index)));
+        }
+        self.last = Some(bare(&ledger));
         self.given_ms = now_ms;
         effects.push(Effect::Ledger(Box::new(ledger)));
     }
@@ -233,7 +239,7 @@ impl Live {
         let Some(last) = &self.last else { return };
         let seconds = u32::try_from(began_ms / 1_000).unwrap_or(u32::MAX).max(1);
         let close_time = last.close_time.plus_s(seconds);
-        let blank = MirrorLedger { close_time, sound: [false, false], ..bare(last) };
+        let blank = MirrorLedger { close_time, sound: [false, false], pool_sound: false, ..bare(last) };
         if !self.dark {
             self.dark = true;
             self.assembler.gap();
@@ -255,5 +261,7 @@ fn bare(ledger: &MirrorLedger) -> MirrorLedger {
         txs: Vec::new(),
         sound: ledger.sound_after(),
         snapshots: std::collections::BTreeMap::new(),
+        pool_sound: ledger.pool_sound_after(),
+        pool: None,
     }
 }

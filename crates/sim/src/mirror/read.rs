@@ -7,16 +7,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use neo_ledger::message::{self, LedgerClosed, Message, Response, ValidatedTransaction};
 use neo_ledger::recording::{Direction, Line, RecordingError, What};
-use neo_ledger::{Hash, LedgerTime, Token};
+use neo_ledger::{Address, Hash, LedgerTime, Token};
 use neo_market::Side;
 use serde_json::Value as Json;
 
+use super::pool::{self, Picture, PoolChange};
 use super::standing::{Share, Standing, Touched, listed, pool_share, touched};
 
 /// Ledgers that must have closed after one before it is given out.
 const HOLD: u32 = 3;
 /// Ledgers given out whose transactions are remembered: another connection may send them once more.
 const RECENT: u32 = 64;
+/// What a node says that has no pool of the pair, or that knows no pools.
+const NO_POOL: [&str; 2] = ["actNotFound", "unknownCmd"];
 /// Most ledgers that are filled in where a recording has none: about a month.
 const MOST_MISSING: u32 = 700_000;
 
@@ -27,10 +30,14 @@ pub struct MirrorTx {
     pub hash: Hash,
     /// Its place in its ledger.
     pub index: u32,
+    /// Who sent it: the holder of a pool's auction slot pays the pool less.
+    pub account: Address,
     /// The offers of the pair that it touched, in the order of the metadata.
     pub touched: Vec<Touched>,
     /// What the pool gave.
     pub pool: Option<Share>,
+    /// What it left of the pool.
+    pub pool_change: Option<PoolChange>,
 }
 
 /// A ledger of the real chain, as far as it concerns the pair.
@@ -52,6 +59,10 @@ pub struct MirrorLedger {
     pub sound: [bool; 2],
     /// Both sides as they stand after its transactions, where the recorder asked.
     pub snapshots: BTreeMap<Side, Vec<Standing>>,
+    /// Whether the pool is known without a hole before its transactions.
+    pub pool_sound: bool,
+    /// The pool as it stands after its transactions, where the recorder asked.
+    pub pool: Option<Picture>,
 }
 
 impl MirrorLedger {
@@ -65,6 +76,12 @@ impl MirrorLedger {
     #[must_use]
     pub fn sound_after(&self) -> [bool; 2] {
         Side::BOTH.map(|side| self.sound[place(side)] || self.snapshots.contains_key(&side))
+    }
+
+    /// Whether the pool is known after this ledger.
+    #[must_use]
+    pub fn pool_sound_after(&self) -> bool {
+        self.pool_sound || self.pool.is_some()
     }
 }
 
@@ -88,6 +105,7 @@ pub enum Item {
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Book(Side),
+    Pool,
     Subscribe,
 }
 
@@ -97,8 +115,11 @@ struct Draft {
     closed: Option<LedgerClosed>,
     txs: BTreeMap<u32, MirrorTx>,
     snapshots: BTreeMap<Side, Vec<Standing>>,
+    pool: Option<Picture>,
     /// Some of its transactions may be missing.
     broken: bool,
+    /// What one of them did to the pool is not understood.
+    pool_broken: bool,
 }
 
 /// Puts ledgers together.
@@ -113,6 +134,7 @@ pub struct Assembler {
     /// What the ledger given out last said.
     given: Option<LedgerClosed>,
     sound: [bool; 2],
+    pool_sound: bool,
     /// Ledgers that must have closed after one before it is given out.
     hold: u32,
 }
@@ -130,6 +152,7 @@ impl Assembler {
             last_closed: None,
             given: None,
             sound: [false, false],
+            pool_sound: false,
         }
     }
 
@@ -144,6 +167,12 @@ impl Assembler {
     #[must_use]
     pub fn sound(&self) -> [bool; 2] {
         self.sound
+    }
+
+    /// Whether the pool is known after what was given out.
+    #[must_use]
+    pub fn pool_sound(&self) -> bool {
+        self.pool_sound
     }
 
     /// The connection is another one, or the recorder was started again: what was asked before is not answered.
@@ -170,6 +199,7 @@ impl Assembler {
     pub(super) fn gap(&mut self) {
         for draft in self.drafts.range_mut(self.last_closed.unwrap_or(0)..).map(|(_, draft)| draft) {
             draft.snapshots.clear();
+            draft.pool = None;
         }
         let Some(last) = self.last_closed else { return };
         self.draft(last.max(self.first_open())).broken = true;
@@ -193,6 +223,7 @@ impl Assembler {
                 Some(side) => Asked::Book(side),
                 None => return,
             },
+            "amm_info" if self.is_of_pair(&request) => Asked::Pool,
             "subscribe" => Asked::Subscribe,
             _ => return,
         };
@@ -201,17 +232,22 @@ impl Assembler {
 
     /// Asks sell XRP.
     fn side_of_request(&self, request: &Json) -> Option<Side> {
-        let is_token = |asset: &Json| {
-            let named = (asset["currency"].as_str(), asset["issuer"].as_str());
-            named == (Some(self.token.currency.to_string().as_str()), Some(self.token.issuer.to_string().as_str()))
-        };
-        let is_xrp = |asset: &Json| asset["currency"].as_str() == Some("XRP");
         let (gets, pays) = (&request["taker_gets"], &request["taker_pays"]);
         match () {
-            () if is_xrp(gets) && is_token(pays) => Some(Side::Ask),
-            () if is_token(gets) && is_xrp(pays) => Some(Side::Bid),
+            () if is_xrp(gets) && self.is_token(pays) => Some(Side::Ask),
+            () if self.is_token(gets) && is_xrp(pays) => Some(Side::Bid),
             () => None,
         }
+    }
+
+    fn is_of_pair(&self, request: &Json) -> bool {
+        let (one, two) = (&request["asset"], &request["asset2"]);
+        (is_xrp(one) && self.is_token(two)) || (self.is_token(one) && is_xrp(two))
+    }
+
+    fn is_token(&self, asset: &Json) -> bool {
+        let named = (asset["currency"].as_str(), asset["issuer"].as_str());
+        named == (Some(self.token.currency.to_string().as_str()), Some(self.token.issuer.to_string().as_str()))
     }
 
     pub(super) fn received(&mut self, conn: u64, text: &str) {
@@ -251,7 +287,12 @@ impl Assembler {
             // An amount that cannot be: what it did to the books is not known.
             _ => return self.gap(),
         };
-        if touched.is_empty() && pool.is_none() {
+        let pool_change = pool::changed(tx, self.token).unwrap_or_else(|error| {
+            tracing::warn!(hash = %tx.hash, %error, "what a transaction did to the pool is not understood");
+            self.pool_gap(tx.ledger_index);
+            None
+        });
+        if touched.is_empty() && pool.is_none() && pool_change.is_none() {
             return;
         }
         if tx.ledger_index < self.first_open() {
@@ -262,15 +303,39 @@ impl Assembler {
             }
             return;
         }
-        let index = tx.transaction_index;
-        self.draft(tx.ledger_index).txs.insert(index, MirrorTx { hash: tx.hash, index, touched, pool });
+        let ledger_index = tx.ledger_index;
+        let (hash, index, account) = (tx.hash, tx.transaction_index, tx.account);
+        let tx = MirrorTx { hash, index, account, touched, pool, pool_change };
+        self.draft(ledger_index).txs.insert(index, tx);
+    }
+
+    /// From this ledger on the pool is not known.
+    fn pool_gap(&mut self, index: u32) {
+        let draft = self.draft(index.max(self.first_open()));
+        (draft.pool, draft.pool_broken) = (None, true);
     }
 
     fn answered(&mut self, conn: u64, response: Response) {
         let Some(asked) = response.id.and_then(|id| self.asked.remove(&(conn, id))) else { return };
-        // A refusal tells nothing; the recorder asks again.
-        let Ok(result) = response.result else { return };
+        let result = match (response.result, asked) {
+            (Ok(result), _) => result,
+            (Err(error), Asked::Pool) if NO_POOL.contains(&error.error.as_str()) => {
+                let index = self.last_closed.unwrap_or(0).max(self.first_open());
+                self.draft(index).pool = Some(Picture::Absent);
+                return;
+            }
+            // Any other refusal tells nothing; the recorder asks again.
+            (Err(_), _) => return,
+        };
+        let ledger_index = result["ledger_index"].as_u64().and_then(|index| u32::try_from(index).ok());
         match asked {
+            Asked::Pool => {
+                let Some(index) = ledger_index.filter(|index| *index >= self.first_open()) else { return };
+                match pool::told(&result, self.token) {
+                    Ok(pool) => self.draft(index).pool = Some(Picture::Pool(Box::new(pool))),
+                    Err(error) => tracing::warn!(%error, "what was recorded of the pool is not understood"),
+                }
+            }
             Asked::Subscribe => {
                 // Only the stream of ledgers is answered with one.
                 if let Ok(closed) = LedgerClosed::from_value(&result) {
@@ -278,9 +343,7 @@ impl Assembler {
                 }
             }
             Asked::Book(side) => {
-                let Some(index) = result["ledger_index"].as_u64().and_then(|index| u32::try_from(index).ok()) else {
-                    return;
-                };
+                let Some(index) = ledger_index else { return };
                 let offers = result["offers"].as_array().map(|offers| listed(offers, side, self.token));
                 if let Some(Ok(offers)) = offers
                     && index >= self.first_open()
@@ -310,6 +373,7 @@ impl Assembler {
         if missing || draft.broken {
             self.sound = [false, false];
         }
+        self.pool_sound &= !(missing || draft.broken || draft.pool_broken);
         let ledger = MirrorLedger {
             index,
             close_time: closed.ledger_time,
@@ -319,8 +383,11 @@ impl Assembler {
             txs: draft.txs.into_values().collect(),
             sound: self.sound,
             snapshots: draft.snapshots,
+            pool_sound: self.pool_sound,
+            pool: draft.pool,
         };
         self.sound = ledger.sound_after();
+        self.pool_sound = ledger.pool_sound_after();
         self.recent.insert(index, ledger.txs.iter().map(|tx| tx.hash).collect());
         self.recent.retain(|earlier, _| earlier.saturating_add(RECENT) > index);
         self.given = Some(closed);
@@ -339,6 +406,10 @@ impl Assembler {
         let time = LedgerTime(before.ledger_time.0.saturating_add(u32::try_from(time).unwrap_or(u32::MAX)));
         Some(LedgerClosed { ledger_index: index, ledger_time: time, ..before.clone() })
     }
+}
+
+fn is_xrp(asset: &Json) -> bool {
+    asset["currency"].as_str() == Some("XRP")
 }
 
 /// Ledgers out of a recording's lines.

@@ -61,6 +61,15 @@ impl Touched {
     }
 }
 
+/// What a pool held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserves {
+    /// XRP, in drops.
+    pub xrp: i64,
+    /// Of the token.
+    pub token: TokenValue,
+}
+
 /// What a pool gave or took, at its average price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
@@ -70,6 +79,8 @@ pub struct Share {
     pub quality: Quality,
     /// XRP, in drops.
     pub xrp: i64,
+    /// What the pool held before: its price of each drop follows from that. `None` where the average is all that is known.
+    pub before: Option<Reserves>,
 }
 
 /// The book of a side.
@@ -160,7 +171,8 @@ pub fn pool_share(tx: &ValidatedTransaction, token: Token) -> Result<Option<Shar
         let Some(line) = node.line_balance(pool, token) else { continue };
         let (Some(before), Some((now_xrp, Some(before_xrp)))) = (line.before, root_of(tx, pool)) else { continue };
         let (gained, gave) = (line.now.sub(before)?, before_xrp.saturating_sub(now_xrp));
-        return share(gave, gained);
+        let before = Reserves { xrp: before_xrp, token: TokenValue::from_dec(before)? };
+        return share(gave, gained, before);
     }
     Ok(None)
 }
@@ -171,7 +183,7 @@ fn root_of(tx: &ValidatedTransaction, account: Address) -> Option<(i64, Option<i
 }
 
 /// A trade moves one in and the other out; deposits and withdrawals do not.
-fn share(gave_xrp: i64, gained: Dec) -> Result<Option<Share>, AmountError> {
+fn share(gave_xrp: i64, gained: Dec, before: Reserves) -> Result<Option<Share>, AmountError> {
     let side = match (gave_xrp.signum(), gained.is_positive(), gained.is_negative()) {
         (1, true, _) => Side::Ask,
         (-1, _, true) => Side::Bid,
@@ -179,7 +191,7 @@ fn share(gave_xrp: i64, gained: Dec) -> Result<Option<Share>, AmountError> {
     };
     let token = TokenValue::from_dec(if gained.is_negative() { Dec::zero().sub(gained)? } else { gained })?;
     let sizes = Sizes { xrp: gave_xrp.saturating_abs(), token };
-    Ok(Some(Share { side, quality: quality_of(side, sizes), xrp: sizes.xrp }))
+    Ok(Some(Share { side, quality: quality_of(side, sizes), xrp: sizes.xrp, before: Some(before) }))
 }
 
 /// The offers of a `book_offers` answer, best first, as far as their owners can honour them.

@@ -6,7 +6,7 @@ use neo_ledger::keys::Keypair;
 use neo_ledger::recording::{Direction, Header, Moment, Rotation, Series};
 use neo_ledger::{Address, Asset, Book, Currency, Hash, Message, Token, message, request, sha512_half};
 use neo_market::Drops;
-use neo_sim::state::OfferKey;
+use neo_sim::state::{LineKey, OfferKey, State};
 use neo_sim::{ConnectionId, Node, Outgoing, Scenario, maker_seed};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -88,6 +88,37 @@ impl Recording {
             });
             self.said(&answer.to_string());
         }
+    }
+
+    /// Asks for the pool and answers with the one of a state.
+    pub fn pool_told(&mut self, index: u32, state: &State) {
+        let pool = state.amms().next().map(|(pair, amm)| {
+            let line = LineKey::of(amm.account, self.token.issuer, self.token.currency);
+            let balance = state.line(line).unwrap().balance;
+            let held = if line.low == amm.account { balance } else { balance.neg() };
+            let of = |issuer: Address, currency: Json, value: String| json!({ "currency": currency, "issuer": issuer, "value": value });
+            json!({
+                "account": amm.account, "amount": state.account(amm.account).unwrap().balance.to_string(),
+                "amount2": of(self.token.issuer, json!(self.token.currency), held.text()),
+                "lp_token": of(amm.account, json!(pair.lp_currency()), amm.lp_token_balance.text()),
+                "trading_fee": amm.trading_fee, "asset2_frozen": false,
+            })
+        });
+        self.pool_said(index, pool.as_ref());
+    }
+
+    /// Asks for the pool and answers with this one, or that there is none.
+    pub fn pool_said(&mut self, index: u32, pool: Option<&Json>) {
+        self.next_id += 1;
+        self.sent(&request::amm_info(self.next_id, self.token));
+        let answer = match pool {
+            Some(pool) => json!({
+                "id": self.next_id, "type": "response", "status": "success",
+                "result": { "amm": pool, "ledger_index": index, "validated": true },
+            }),
+            None => json!({ "id": self.next_id, "type": "response", "status": "error", "error": "actNotFound" }),
+        };
+        self.said(&answer.to_string());
     }
 
     /// A transaction of the ledger.

@@ -8,8 +8,11 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod hand;
 mod live;
 mod market;
 mod places;
+mod pool;
 mod whole;

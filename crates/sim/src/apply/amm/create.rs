@@ -99,6 +99,7 @@ pub(super) fn create(
         vote_slots: Vec::new(),
         auction_slot: None,
         previous: None,
+        mirrored: false,
     };
     super::start(&mut amm, account, trading_fee, context.parent_close_time);
     let lp_token = amm.lp_token(pair);

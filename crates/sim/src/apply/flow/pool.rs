@@ -74,7 +74,7 @@ impl Pool {
     /// The pool of two assets, with the fee that `sender` pays.
     pub(super) fn find(view: &View<'_>, input: Asset, output: Asset, sender: Address) -> Result<Option<Pool>, Stop> {
         let Some(amm) = view.state.amm(AssetPair::of(input, output)) else { return Ok(None) };
-        if amm.lp_token_balance.is_zero() {
+        if amm.lp_token_balance.is_zero() || amm.mirrored {
             return Ok(None);
         }
         let time: LedgerTime = view.parent_close_time;
