@@ -477,7 +477,7 @@ mod tests {
         let intended = tx(10, 3);
         let blob = keys.sign(&intended).unwrap().blob;
         let json = codec::decode(&blob).unwrap();
-        assert_eq!(check_intended(&intended, &json, &blob), Ok(()));
+        assert_eq!(check_intended(&intended, &json, &blob), Ok(json.clone()));
         for other in [tx(11, 3), tx(10, 4)] {
             assert!(matches!(check_intended(&other, &json, &blob), Err(SignError::NotIntended { .. })));
         }
@@ -485,6 +485,24 @@ mod tests {
         let mut more = json;
         put_text(&mut more, "OfferSequense", "5");
         assert!(matches!(check_intended(&intended, &more, &blob), Err(SignError::NotIntended { .. })));
+    }
+
+    #[test]
+    fn a_backtests_key_signs_the_same() {
+        let tx = |account| Transaction {
+            account,
+            sequence: 1,
+            ticket_sequence: None,
+            fee: Drops::new(10),
+            flags: 0,
+            last_ledger_sequence: Some(9),
+            network_id: 0,
+            body: Body::OfferCancel { offer_sequence: 1 },
+        };
+        let key = || Keypair::from_entropy([7; 16], Algorithm::Secp256k1).unwrap();
+        let signed = key().sign(&tx(key().address())).unwrap();
+        assert_eq!(key().for_backtest().sign(&tx(key().address())).unwrap(), signed);
+        assert!(codec::verify(&codec::decode(&signed.blob).unwrap()).is_ok());
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn in_parts(ledgers: u32) -> (Recording, Vec<(u32, std::path::PathBuf)>) {
     recording.picture(FIRST, &[bid(2, 2_400).of(50)], &[ask(1, 2_500).of(1_000)]);
     let mut left = 1_000;
     for index in FIRST + 1..=FIRST + ledgers {
-        if (index - FIRST) % 3 == 0 {
+        if (index - FIRST).is_multiple_of(3) {
             // A part ends here, as it does when it is full: the run goes on in the next.
             recording.series.finish().unwrap();
             let header = Header::new(0, "ws://node", None, token(), "2026-01-01T00:00:00Z".to_string());
