@@ -488,6 +488,24 @@ mod tests {
     }
 
     #[test]
+    fn a_backtests_key_signs_the_same() {
+        let tx = |account| Transaction {
+            account,
+            sequence: 1,
+            ticket_sequence: None,
+            fee: Drops::new(10),
+            flags: 0,
+            last_ledger_sequence: Some(9),
+            network_id: 0,
+            body: Body::OfferCancel { offer_sequence: 1 },
+        };
+        let key = || Keypair::from_entropy([7; 16], Algorithm::Secp256k1).unwrap();
+        let signed = key().sign(&tx(key().address())).unwrap();
+        assert_eq!(key().for_backtest().sign(&tx(key().address())).unwrap(), signed);
+        assert!(codec::verify(&codec::decode(&signed.blob).unwrap()).is_ok());
+    }
+
+    #[test]
     fn a_key_shows_its_address_only_and_signs_for_its_account_only() {
         let keys = Keypair::from_seed("sn259rEFXrQrWyx3Q7XneWcwV6dfL").unwrap();
         assert_eq!(format!("{keys:?}"), format!("Keypair({})", keys.address()));
