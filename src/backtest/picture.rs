@@ -136,8 +136,9 @@ fn lines(across: &Dimension, by: Option<&Dimension>, rows: &[Row]) -> String {
             let interval = row.standard_error().map(|_| (y - reach(row), y + reach(row)));
             svg.push_str(&panel.point(x, y, interval, colour));
             if row.best {
-                let (at_x, at_y) = (panel.at_x(x), panel.at_y(y) - 10.0);
-                let text = format!("<text x=\"{at_x:.1}\" y=\"{at_y:.1}\" text-anchor=\"middle\">best</text>\n");
+                // Beside the interval, not on it.
+                let (at_x, at_y) = (panel.at_x(x) + 7.0, panel.at_y(y) - 8.0);
+                let text = format!("<text x=\"{at_x:.1}\" y=\"{at_y:.1}\">best</text>\n");
                 svg.push_str(&text);
             }
         }
