@@ -63,7 +63,7 @@ impl FeedCore {
     /// Asks what a closed ledger states of our account and our line, and for the book if that is to be read.
     pub(super) fn ask_proof(&mut self, index: u32, reads_book: bool, now_ms: u64, effects: &mut Vec<FeedEffect>) {
         let asked_ms = self.proofs.get(&index).map_or(now_ms, |proof| proof.asked_ms);
-        let book = reads_book.then(|| [None, None]);
+        let book = reads_book.then_some([None, None]);
         self.proofs.insert(index, Proof { account: None, line: None, book, asked_ms, again: false });
         if reads_book {
             self.ask_book(index, now_ms, effects);
