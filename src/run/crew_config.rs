@@ -25,12 +25,14 @@ use crate::venue::{Venue, is_simulated};
 pub(super) fn of(config: &Config, venue: &Venue, key: &Keypair, store: &Store) -> Result<CrewConfig> {
     // Ledger time is whole seconds: any part of one is a whole one.
     let seconds = |duration: Duration| u32::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
-    let unsettled = store.unsettled_intents()?.into_iter().map(|row| -> Result<(Hash, u32)> {
+    let begins_anew = venue.is_new_mirror();
+    // What was signed for a mirror that is gone is settled by [`lost`](super::lost): no ledger of the new one tells of it.
+    let inherited = if begins_anew { Vec::new() } else { store.unsettled_intents()? };
+    let unsettled = inherited.into_iter().map(|row| -> Result<(Hash, u32)> {
         Ok((row.intent.tx_hash.parse().context("an intent's hash in the record")?, row.intent.last_ledger_sequence))
     });
     // A new mirror has nothing of an earlier one, though its indexes may overlap: history begins with its first ledger. What
     // was open in the earlier one is told of by [`lost`](super::lost).
-    let begins_anew = venue.is_new_mirror();
     let last_processed = store.last_processed_ledger()?.filter(|_| !begins_anew);
     let settled = store
         .settled_since(last_processed.unwrap_or(0))?
