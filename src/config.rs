@@ -7,6 +7,7 @@
 
 mod checks;
 mod layers;
+mod notices;
 mod problem;
 mod render;
 mod sections;

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::cli::RunArgs;
-use crate::config::{self, Config, Speed};
+use crate::config::{self, Config};
 use crate::control::{ControlServer, Outcome};
 use crate::dashboard::{Dashboard, Look};
 use crate::exit::ExitCode;
@@ -182,11 +182,14 @@ impl Prepared {
         let db = store.path().to_path_buf();
         let mut crew_config = crew_config::of(config, &venue, &world, &key, &store)?;
         let mut lost = lost::records(&venue, &store)?;
-        // A source of today says nothing of a market of another day, or of one that is faster than time.
-        let outside = match (config.session.mode, config.session.speed) {
-            (Mode::Replay, _) | (_, Speed::Max) => None,
-            _ => crate::outside::start(&config.price.outside, crew_config.outside.clone())
-                .context("no thread for the outside price")?,
+        for notice in config.notices() {
+            tracing::warn!("{notice}");
+        }
+        let outside = if config.reads_outside() {
+            crate::outside::start(&config.price.outside, crew_config.outside.clone())
+                .context("no thread for the outside price")?
+        } else {
+            None
         };
         let bell = Bell::default();
         signals::listen(&tell, &bell)?;

@@ -89,6 +89,45 @@ fn a_grid_over_trades_is_the_same_on_one_core_and_on_two_and_in_a_session() {
     assert!(learnt["recording"]["traded"].as_u64().unwrap() > 400, "{learnt}");
 }
 
+/// Trades and the quotes that they were taken from: a touch of two RLUSD that swings, a hundred XRP a side, and what takes of it.
+fn quoted(engine: &Engine) -> (PathBuf, PathBuf) {
+    let (mut trades, mut quotes) =
+        (String::from("time,side,price,size\n"), String::from("time,bid,bid_size,ask,ask_size\n"));
+    for step in 0..400_i64 {
+        let (at, swing) = (1_776_506_400_000 + step * 2_000, [0, 2, 4, 2, 0, -2, -4, -2][step as usize % 8]);
+        let (bid, ask) = (19_990 + swing, 20_010 + swing);
+        let price = |ticks: i64| format!("{}.{:04}", ticks / 10_000, ticks % 10_000);
+        quotes.push_str(&format!("{at},{},100,{},100\n", price(bid), price(ask)));
+        let (side, at_price) = if step % 2 == 0 { ("buy", ask + 4) } else { ("sell", bid - 4) };
+        trades.push_str(&format!("{},{side},{},60\n", at + 1_000, price(at_price)));
+    }
+    let files = (engine.folder().join("trades.csv"), engine.folder().join("quotes.csv"));
+    std::fs::write(&files.0, trades).unwrap();
+    std::fs::write(&files.1, quotes).unwrap();
+    files
+}
+
+#[test]
+fn quotes_beside_trades_give_a_session_and_a_backtest_the_same_fills() {
+    let engine = Engine::new();
+    let (trades, quotes) = quoted(&engine);
+    let (trades, quotes) = (trades.to_str().unwrap(), quotes.to_str().unwrap());
+    let set = ["--set", "quote.bid_offset_bps=6", "--set", "quote.ask_offset_bps=6", "--set", "quote.levels=1"];
+    let tried = backtest(&engine, &[&[trades, "--quotes", quotes, "--json"], &set[..]].concat());
+    assert!(tried.status.success(), "{}", stderr(&tried));
+    let tried: serde_json::Value = serde_json::from_slice(&tried.stdout).unwrap();
+    let outcome = &tried["rows"][0]["outcomes"][0];
+    let db = engine.folder().join("q.db");
+    let arguments = ["replay", trades, "--quotes", quotes, "--db", db.to_str().unwrap(), "--json"];
+    let replay = engine.command(&[&arguments, &set[..]].concat()).output().unwrap();
+    assert!(replay.status.success(), "{}", stderr(&replay));
+    let report: serde_json::Value = serde_json::from_slice(&replay.stdout).unwrap();
+    let fills: u64 = (0..2).map(|side| report["fills"][side]["fills"].as_u64().unwrap()).sum();
+    assert!(fills > 10, "{report}");
+    assert_eq!(outcome["fills"], fills, "{tried} {report}");
+    assert_eq!(outcome["value_change_rlusd"], report["value_change_rlusd"], "{tried} {report}");
+}
+
 #[test]
 fn what_cannot_be_tried_is_refused_before_anything_runs() {
     let engine = Engine::new();

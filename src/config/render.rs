@@ -50,10 +50,12 @@ impl Loaded {
             rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0)
         };
         let (keys, values) = (width(|row| &row.0), width(|row| &row.1));
-        Ok(rows.iter().map(|(key, value, origin)| format!("{key:keys$} = {value:values$}   # {origin}\n")).collect())
+        let notices = self.config.notices().into_iter().map(|notice| format!("# note: {notice}\n"));
+        let rows = rows.iter().map(|(key, value, origin)| format!("{key:keys$} = {value:values$}   # {origin}\n"));
+        Ok(notices.chain(rows).collect())
     }
 
-    /// The same for a program: `{"ok": true, "settings": {"quote.levels": {"value": 2, "origin": {...}}, ...}}`.
+    /// The same for a program: `{"ok": true, "notices": [...], "settings": {"quote.levels": {"value": 2, "origin": {...}}, ...}}`.
     ///
     /// # Errors
     /// [`serde_json::Error`] when a value has no text form; the checks of loading exclude that.
@@ -63,7 +65,7 @@ impl Loaded {
             (key, json!({ "value": value, "origin": origin }))
         };
         let settings: serde_json::Map<String, Value> = self.values()?.into_iter().map(setting).collect();
-        Ok(json!({ "ok": true, "settings": settings }))
+        Ok(json!({ "ok": true, "notices": self.config.notices(), "settings": settings }))
     }
 
     fn origin(&self, key: &str) -> &Origin {

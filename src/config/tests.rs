@@ -430,3 +430,19 @@ fn the_example_of_a_model_can_be_used() {
     let quote = Config::load(Some(&path), std::iter::empty(), &[]).unwrap().config.quote;
     assert_eq!((quote.strategy, quote.inventory_target_pct), (Strategy::Glft, Some(d("50"))));
 }
+
+#[test]
+fn an_outside_price_that_is_not_read_is_told_of() {
+    let set = |speed: &str, more: &str| {
+        let text = format!(
+            "[session]\nspeed = \"{speed}\"\n[price]\nsource = \"blend\"\n{more}\n[price.outside]\nfile = \"p.json\"\n"
+        );
+        load(&text, &[], &[]).unwrap()
+    };
+    let fast = set("max", "outside_weight = 1");
+    assert!(fast.config.notices()[0].contains("outside_weight counts nothing"), "{:?}", fast.config.notices());
+    assert!(fast.render().unwrap().starts_with("# note: the outside price is not read"));
+    assert_eq!(fast.to_json().unwrap()["notices"][0], fast.config.notices()[0]);
+    assert!(set("max", "outside_required = true").config.notices()[0].contains("keeps everything"));
+    assert!(set("1", "outside_weight = 1").config.notices().is_empty());
+}

@@ -29,14 +29,16 @@ use crate::venue::{Venue, is_simulated};
 pub(super) fn of(config: &Config, venue: &Venue, world: &World, key: &Keypair, store: &Store) -> Result<CrewConfig> {
     // Ledger time is whole seconds: any part of one is a whole one.
     let seconds = |duration: Duration| u32::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
-    // Nothing of another world is looked for in this one.
+    // Nothing of another world is looked for in this one. What was signed for a mirror that is gone is settled by
+    // [`lost`](super::lost).
     let another = world.is_another();
-    let unsettled = store.unsettled_intents()?.into_iter().filter(|_| !another).map(|row| -> Result<(Hash, u32)> {
+    let begins_anew = another || venue.is_new_mirror();
+    let inherited = if begins_anew { Vec::new() } else { store.unsettled_intents()? };
+    let unsettled = inherited.into_iter().map(|row| -> Result<(Hash, u32)> {
         Ok((row.intent.tx_hash.parse().context("an intent's hash in the record")?, row.intent.last_ledger_sequence))
     });
     // A new mirror has nothing of an earlier one, though its indexes may overlap: history begins with its first ledger. What
     // was open in the earlier one is told of by [`lost`](super::lost).
-    let begins_anew = another || venue.is_new_mirror();
     let last = store.last_ledger()?.filter(|_| !begins_anew);
     let last_processed = last.as_ref().map(|last| last.index);
     // A simulated world is the engine's own, and one that was killed goes on from what it had saved.

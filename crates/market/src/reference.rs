@@ -1,8 +1,9 @@
 //! The price that quotes stand around: from the book, the pool, the last trades and a source outside of the ledger, each
 //! with its age and its weight; or why none of it can be trusted.
 //!
-//! The book is always asked, and always without our own offers and dust, as [`MarketView`] has it: one that is crossed or
-//! empty on a side gives no reference, whatever the others say.
+//! The book is always asked, and always without our own offers and dust, as [`MarketView`] has it: one that is crossed gives
+//! no reference, whatever the others say. So does one that is empty on a side, unless the operator lets the pool stand alone
+//! ([`ReferenceConfig::amm_alone`]).
 
 pub mod book;
 pub mod config;
@@ -12,7 +13,7 @@ use thiserror::Error;
 
 use crate::decimal::LEDGER_DIGITS;
 use crate::quote::{self, BPS};
-use crate::{AmountError, Dec, MarketView, NoQuote, Rounding, Side};
+use crate::{AmountError, Dec, Drops, MarketView, NoQuote, Rounding, Side};
 
 pub use config::{BookPrice, LocalAddress, OutsideConfig, PriceSource, ReferenceConfig};
 
@@ -209,7 +210,12 @@ struct Candidate {
 /// # Errors
 /// [`NoReference`] when no price can be trusted: then nothing may be quoted.
 pub fn reference(view: &MarketView, outside: &Outside, config: &ReferenceConfig) -> Result<Reference, NoReference> {
-    let mid = quote::middle_of(view, None)?;
+    let mid = match quote::middle_of(view, None) {
+        Err(reason @ NoQuote::NoReferencePrice { .. }) if config.amm_alone && config.source == PriceSource::Blend => {
+            return without_book(view, outside, config, reason);
+        }
+        middle => middle?,
+    };
     check_outside(mid, outside, config)?;
     let (kind, source) = match config.source {
         PriceSource::Mid => (BookPrice::Mid, Source::BookMid.as_str()),
@@ -235,6 +241,43 @@ pub fn reference(view: &MarketView, outside: &Outside, config: &ReferenceConfig)
     let mut readings: Vec<Reading> = all.into_iter().map(|candidate| candidate.reading).collect();
     share_out(&mut readings)?;
     Ok(Reference { price: weighted(&readings)?, source, readings })
+}
+
+/// The reference while a side of the book is empty: the blend without it, which must have a pool that is new enough and holds
+/// `depth_xrp` at least. It may contradict neither the other sources nor the side of the book that is there.
+fn without_book(
+    view: &MarketView,
+    outside: &Outside,
+    config: &ReferenceConfig,
+    reason: NoQuote,
+) -> Result<Reference, NoReference> {
+    let mut all = others(view, outside)?;
+    for candidate in &mut all {
+        candidate.reading.weight = config.weight_of(&candidate.reading);
+    }
+    let least = Drops::from_xrp(config.depth_xrp, Rounding::Up)?;
+    let is_deep = view.amm.as_ref().is_some_and(|pool| pool.xrp >= least);
+    let counts =
+        |candidate: &&Candidate| candidate.reading.source == Source::Amm && candidate.reading.weight.is_positive();
+    let Some(pool) = all.iter().find(counts).copied().filter(|_| is_deep) else { return Err(reason.into()) };
+    let price = pool.reading.price;
+    check_outside(price, outside, config)?;
+    all.sort_by_key(|candidate| !candidate.reading.weight.is_positive());
+    agree(&all, price, config.max_disagreement_bps)?;
+    // A bid above the pool's band, or an ask below it, that nobody takes: one of the two is not what it seems.
+    for side in Side::BOTH {
+        let Some(best) = view.best(side) else { continue };
+        let gap = if side == Side::Bid { best.sub(pool.high)? } else { pool.low.sub(best)? };
+        let bps = apart_bps(gap.max(Dec::zero()), price)?;
+        if bps > config.max_disagreement_bps {
+            let apart =
+                Box::new(Apart { bps: bps.round_places(2, Rounding::Up)?, max_bps: config.max_disagreement_bps });
+            return Err(NoReference::Disagreement { one: (Source::Amm, price), other: (Source::BookMid, best), apart });
+        }
+    }
+    let mut readings: Vec<Reading> = all.into_iter().map(|candidate| candidate.reading).collect();
+    share_out(&mut readings)?;
+    Ok(Reference { price: weighted(&readings)?, source: PriceSource::Blend.as_str(), readings })
 }
 
 /// An outside price that is demanded must be there; one that is there and new must not contradict the book.

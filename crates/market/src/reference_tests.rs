@@ -355,3 +355,64 @@ proptest! {
         prop_assert_eq!(reference(&view, &outside, &heavy).unwrap(), made);
     }
 }
+
+/// A view without asks, or without any book, with a pool of 2,000 XRP at 2.4 and half a per cent.
+fn poolside(bids: Vec<BookLevel>) -> MarketView {
+    MarketView { bids, asks: Vec::new(), amm: Some(pool(99, "2000", "4800", 500)), last_trade: None, ..market() }
+}
+
+fn alone() -> ReferenceConfig {
+    ReferenceConfig { amm_alone: true, ..blend(1, 1, 1, 1) }
+}
+
+#[test]
+fn a_pool_stands_alone_where_the_operator_says_so_and_nowhere_else() {
+    for bids in [Vec::new(), vec![level("2.39", "100")]] {
+        let view = poolside(bids);
+        let made = reference(&view, &Outside::default(), &alone()).unwrap();
+        assert_eq!((made.price, made.source), (d("2.4"), "blend"));
+        assert_eq!(told(&made), [(Source::Amm, "2.4".to_string(), Age::Ledgers(1), "1".to_string())]);
+        for config in
+            [blend(1, 1, 1, 1), of(PriceSource::Mid), ReferenceConfig { amm_alone: true, ..blend(1, 0, 1, 1) }]
+        {
+            let refused = reference(&view, &outside("2.4", 1), &config).unwrap_err();
+            assert!(matches!(refused, NoReference::Book(NoQuote::NoReferencePrice { .. })), "{refused}");
+        }
+    }
+    // The others count beside it, in proportion.
+    let with =
+        MarketView { last_trade: Some(LastTrade { price: d("2.41"), ledger_index: 99 }), ..poolside(Vec::new()) };
+    assert_eq!(reference(&with, &Outside::default(), &alone()).unwrap().price, d("2.405"));
+    // A whole book is asked as ever.
+    assert_eq!(told(&reference(&market(), &Outside::default(), &alone()).unwrap())[0].0, Source::BookMid);
+}
+
+#[test]
+fn a_pool_alone_must_be_new_and_deep_and_contradict_nobody() {
+    let refused = |view: &MarketView, outside: &Outside| reference(view, outside, &alone()).unwrap_err().kind();
+    let none = Outside::default();
+    let with = |amm| MarketView { amm, ..poolside(Vec::new()) };
+    let no_book = NoQuote::NoReferencePrice { ledger_index: 1, missing: "bid" }.kind();
+    assert_eq!(refused(&with(None), &none), no_book);
+    assert_eq!(refused(&with(Some(pool(96, "2000", "4800", 500))), &none), no_book, "four ledgers old");
+    assert_eq!(refused(&with(Some(pool(99, "999", "2397.6", 500))), &none), no_book, "less than depth_xrp");
+    assert_eq!(refused(&poolside(Vec::new()), &outside("2.43", 1)), "outside_price_too_far");
+    let traded =
+        MarketView { last_trade: Some(LastTrade { price: d("2.5"), ledger_index: 99 }), ..poolside(Vec::new()) };
+    assert_eq!(refused(&traded, &none), "sources_disagree");
+    // A bid two per cent above what the pool asks.
+    assert_eq!(refused(&poolside(vec![level("2.47", "100")]), &none), "sources_disagree");
+    let crossed = MarketView { bids: vec![level("2.42", "1")], asks: vec![level("2.41", "1")], ..poolside(Vec::new()) };
+    assert!(matches!(reference(&crossed, &none, &alone()), Err(NoReference::Book(NoQuote::CrossedBook { .. }))));
+}
+
+#[test]
+fn a_pool_that_counts_nothing_cannot_be_set_to_stand_alone() {
+    assert!(alone().problems().iter().all(|problem| problem.key != "amm_alone"));
+    for config in [
+        ReferenceConfig { amm_alone: true, ..blend(1, 0, 0, 0) },
+        ReferenceConfig { amm_alone: true, ..of(PriceSource::Mid) },
+    ] {
+        assert!(config.problems().iter().any(|problem| problem.key == "amm_alone"));
+    }
+}

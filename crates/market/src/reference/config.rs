@@ -67,6 +67,9 @@ pub struct ReferenceConfig {
     pub outside_weight: Dec,
     /// A pool's state that is more ledgers old counts nothing.
     pub amm_max_age_ledgers: u32,
+    /// Whether a blend goes on without the book while a side of it is empty: with a pool that counts, is new enough and holds
+    /// at least `depth_xrp`.
+    pub amm_alone: bool,
     /// Trades that are more ledgers old count nothing.
     pub trades_max_age_ledgers: u32,
     /// Two sources of a blend that are farther apart, in basis points, make no price.
@@ -92,6 +95,7 @@ impl Default for ReferenceConfig {
             trades_weight: Dec::zero(),
             outside_weight: Dec::zero(),
             amm_max_age_ledgers: 3,
+            amm_alone: false,
             trades_max_age_ledgers: 50,
             max_disagreement_bps: Dec::from_i64(200),
             outside_max_age_s: 30,
@@ -201,6 +205,7 @@ impl ReferenceConfig {
             let reason = "no two sources ever say exactly the same";
             found.require(bps.is_positive(), key, bps, reason, "use more than 0, such as 100");
         }
+        self.check_alone(&mut found);
         self.check_outside(&mut found);
         found.into_vec()
     }
@@ -226,6 +231,13 @@ impl ReferenceConfig {
             reason,
             "give a source more than 0",
         );
+    }
+
+    fn check_alone(&self, found: &mut Problems) {
+        let counts = self.source == PriceSource::Blend && self.amm_weight.is_positive();
+        let reason = "the pool can stand alone only where it counts";
+        let fix = "set price.source = \"blend\" and price.amm_weight above 0";
+        found.require(counts || !self.amm_alone, "amm_alone", self.amm_alone, reason, fix);
     }
 
     fn check_outside(&self, found: &mut Problems) {
