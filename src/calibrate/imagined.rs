@@ -2,9 +2,11 @@
 //! plan, and filled by what was traded at its price or beyond. Pure.
 
 use neo_market::model::calibration::{Exposure, Outcome};
-use neo_market::model::to_float;
-use neo_market::quote::{Desired, Quote, crosses};
-use neo_market::{Action, AmountError, Dec, Drops, QuoteConfig, Resting, Rounding, Side, bps_from_mid, plan};
+use neo_market::model::{ModelError, RollingVolatility, to_float};
+use neo_market::quote::{Desired, Moved, Moves, Quote, crosses, guard_bps, is_nearer, kept_from};
+use neo_market::{
+    Action, AmountError, BookLevel, Dec, Drops, MarketView, QuoteConfig, Resting, Rounding, Side, bps_from_mid, plan,
+};
 use neo_sim::mirror::depth::Reached;
 
 use super::market::consecutive;
@@ -36,11 +38,12 @@ impl Imagined {
 ///
 /// # Errors
 /// A price or size that no amount holds.
-pub fn all(ledgers: &[Reached], config: &QuoteConfig) -> Result<Result<Vec<Imagined>, String>, AmountError> {
+pub fn all(ledgers: &[Reached], config: &QuoteConfig) -> Result<Result<Vec<Imagined>, String>, ModelError> {
     if config.needs_volatility() {
         let why = "the strategy moves its offsets with the volatility or the inventory: no fixed offset is current";
         return Ok(Err(why.to_string()));
     }
+    let guards = guards(ledgers, config)?;
     let mut found = Vec::new();
     for level in 0..config.levels {
         let listed = config.sizes_xrp.get(usize::from(level)).copied();
@@ -50,15 +53,33 @@ pub fn all(ledgers: &[Reached], config: &QuoteConfig) -> Result<Result<Vec<Imagi
         }
         let size = Drops::from_xrp(listed.unwrap_or(config.size_xrp), Rounding::Down)?;
         for side in Side::BOTH {
-            found.push(one(ledgers, config, (side, level), size)?);
+            found.push(one(ledgers, &guards, config, (side, level), size)?);
         }
     }
     Ok(Ok(found))
 }
 
+/// The margin that a new offer keeps from the best opposite price in each ledger: offers are imagined one ledger late.
+fn guards(ledgers: &[Reached], config: &QuoteConfig) -> Result<Vec<Dec>, ModelError> {
+    let mut reference = RollingVolatility::new(config.volatility_window_s);
+    let mut moves = Moves::new(config.volatility_window_s);
+    let mut guards = Vec::with_capacity(ledgers.len());
+    for now in ledgers {
+        reference.observe(now.close_time.0, now.from);
+        let level = |price: Dec| vec![BookLevel { price, size: Drops::ZERO }];
+        let [bid, ask] = now.best;
+        let view =
+            MarketView { ledger_index: now.index, bids: level(bid), asks: level(ask), ..MarketView::default() };
+        moves.observe(now.close_time.0, &view)?;
+        guards.push(guard_bps(moves.measured(&reference)?, 1, config)?);
+    }
+    Ok(guards)
+}
+
 /// What is decided before a ledger stands from its end: the ledger itself meets what stood there before.
 fn one(
     ledgers: &[Reached],
+    guards: &[Dec],
     config: &QuoteConfig,
     (side, level): (Side, u8),
     size: Drops,
@@ -67,16 +88,17 @@ fn one(
     let (exposures, filled) = (Vec::new(), Drops::ZERO);
     let mut seen = Imagined { side, level, offset_bps, size, exposures, fills: 0, filled, transactions: 0 };
     let mut resting: Option<Resting> = None;
-    for (before, now) in ledgers.iter().zip(ledgers.iter().skip(1)) {
+    for (before, (now, guard)) in ledgers.iter().zip(ledgers.iter().zip(guards).skip(1)) {
         let Some(seconds) = consecutive(before, now) else {
             // Nobody knows what was there; its Expiration has withdrawn it at the latest.
             resting = None;
             continue;
         };
         let actions = {
-            let wanted = quote(now, config, (side, level), offset_bps, size)?;
-            let quotes = wanted.into_iter().collect();
-            let desired = Desired { reference_price: now.from, quotes, withheld: Vec::new(), moved: Vec::new() };
+            let wanted = quote(now, config, (side, level), offset_bps, size, *guard)?;
+            let (quotes, moved) = wanted.map_or((None, None), |(quote, moved)| (Some(quote), moved));
+            let (quotes, moved) = (quotes.into_iter().collect(), moved.into_iter().collect());
+            let desired = Desired { reference_price: now.from, quotes, withheld: Vec::new(), moved };
             let here: Vec<Resting> = resting.into_iter().collect();
             plan(Some(&desired), &here, &[], now.index, now.close_time.0, config)
         };
@@ -145,24 +167,35 @@ fn beyond(now: &Reached, side: Side, price: Dec) -> Result<Drops, AmountError> {
     Ok(sum)
 }
 
-/// What should stand; `None` where it would take.
+/// What should stand, with how the margin moves a new offer away; `None` where its own price would take.
 fn quote(
     now: &Reached,
     config: &QuoteConfig,
     (side, level): (Side, u8),
     offset_bps: Dec,
     size: Drops,
-) -> Result<Option<Quote>, AmountError> {
+    guard_bps: Dec,
+) -> Result<Option<(Quote, Option<Moved>)>, AmountError> {
     let away = now.from.mul(offset_bps, Rounding::HalfEven)?.div(Dec::from_i64(10_000), Rounding::HalfEven)?;
     let [bid, ask] = now.best;
-    let (price, opposite) = match side {
-        Side::Bid => (now.from.sub(away)?.round_places(config.price_places, Rounding::Down)?, ask),
-        Side::Ask => (now.from.add(away)?.round_places(config.price_places, Rounding::Up)?, bid),
+    let places = config.price_places;
+    let (exact, best, rounding) = match side {
+        Side::Bid => (now.from.sub(away)?, ask, Rounding::Down),
+        Side::Ask => (now.from.add(away)?, bid, Rounding::Up),
     };
-    if !price.is_positive() || crosses(side, price, opposite) {
+    let own = exact.round_places(places, rounding)?;
+    if !own.is_positive() || crosses(side, own, best) {
         return Ok(None);
     }
-    Quote::new(side, level, price, size).map(Some)
+    let margin_bps = guard_bps.add(config.step_bps(side, level)?)?;
+    let kept = kept_from(side, best, margin_bps)?.round_places(places, rounding)?;
+    let is_moved = guard_bps.is_positive() && is_nearer(side, own, kept);
+    let price = if is_moved { kept } else { own };
+    if !price.is_positive() {
+        return Ok(None);
+    }
+    let moved = is_moved.then_some(Moved { side, level, own, price, best, margin_bps: guard_bps });
+    Ok(Some((Quote::new(side, level, price, size)?, moved)))
 }
 
 #[cfg(test)]
@@ -210,6 +243,18 @@ mod tests {
         assert_eq!((seen.fills, seen.filled, seen.transactions), (2, Drops::new(100_000_000), 2));
         assert!(seen.exposures.iter().all(|each| (each.distance_bps - 10.0).abs() < 1e-9));
         assert_eq!(of(&all, &config(), Side::Bid).fills, 0);
+    }
+
+    #[test]
+    fn an_offer_that_the_engine_would_keep_away_from_the_market_stands_away() {
+        let tight = |index| Reached { best: [dec("1.9996"), dec("2.0004")], ..ledger(index, "2", &[]) };
+        let all: Vec<Reached> = (1..=4).map(tight).collect();
+        let two = QuoteConfig { ask_offset_bps: Dec::from_i64(2), ..config() };
+        let distance = |config: &QuoteConfig| of(&all, config, Side::Ask).exposures[0].distance_bps;
+        // Five basis points above the best bid.
+        assert!((distance(&two) - 3.0).abs() < 0.01, "{}", distance(&two));
+        let unguarded = QuoteConfig { taking_guard_bps: Dec::zero(), taking_guard_deviations: Dec::zero(), ..two };
+        assert!((distance(&unguarded) - 2.0).abs() < 0.01);
     }
 
     #[test]

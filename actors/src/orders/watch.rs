@@ -239,7 +239,9 @@ impl OrdersCore {
             return Ok(());
         }
         let unknown_intents = self.unknown_intents();
-        let seen = Seen { update, mid: self.mid, failed: self.failed_transactions, unknown_intents, now };
+        // A pool that makes the price alone marks what is lost as well: who quotes by it must be stopped by it.
+        let mid = self.mid.or_else(|| update.reference.as_ref().ok().map(|reference| reference.price));
+        let seen = Seen { update, mid, failed: self.failed_transactions, unknown_intents, now };
         let events = self.watch.ledger(&seen)?;
         self.tell_triggers(events, effects);
         Ok(())

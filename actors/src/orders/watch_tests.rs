@@ -1,6 +1,7 @@
 //! The triggers in the orders: what a trip withdraws, what brings the quotes back, and what is told of it.
 
 use chrono::TimeDelta;
+use neo_market::reference::Reference;
 use neo_market::triggers::TriggerRule;
 use neo_market::triggers::worth::{Sample, Worth};
 use neo_market::{ClearedBy, Trigger, TriggerEvent, TripAction};
@@ -97,6 +98,22 @@ fn a_drawdown_withdraws_in_its_own_ledger_and_holds_until_the_operator_resumes()
     assert_eq!(words, [""; 0]);
     assert_eq!(placed.iter().filter(|intent| intent.purpose == Purpose::Place).count(), 2);
     assert_eq!((bench.core.withheld(), bench.core.trip_counts()["drawdown_pct"]), (None, 1));
+}
+
+#[test]
+fn a_price_that_is_made_without_one_side_of_the_book_counts_losses_too() {
+    let one_sided = |index: u32, price: &str| {
+        let mut update = at_price(index, 3, "2.28", "2.32");
+        update.view.asks.clear();
+        update.reference = Ok(Reference { price: price.parse().unwrap(), source: "blend", readings: Vec::new() });
+        update
+    };
+    let mut bench = watching(Trigger::Drawdown, "2", TripAction::Latch, WatchStart::default());
+    begun(&mut bench);
+    bench.ledger(&one_sided(102, "2.3025"));
+    assert_eq!(told(&mut bench).0, [""; 0]);
+    bench.ledger(&one_sided(103, "2.30"));
+    assert_eq!(told(&mut bench).0, ["drawdown_pct latch at 103"]);
 }
 
 #[test]

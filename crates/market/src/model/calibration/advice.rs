@@ -84,8 +84,9 @@ pub fn advise(fit: &Fit, with: &Economics) -> Result<Advice, Shortage> {
     let of_k = if cost.of_reach { 1.0 / kept } else { 1.0 };
     let fee = with.fee_bps / with.share.value;
     let rest = cost.mean.value + fee - cost.slope * cost.center_bps;
-    let error =
-        (cost.mean.error / kept).hypot((cost.mean.value + fee - cost.center_bps) * cost.slope_error / kept.powi(2));
+    // By the slope's derivative of the whole, 1/k included where it counts for more.
+    let by_slope = (cost.mean.value + fee - cost.center(k.value)) / kept.powi(2);
+    let error = (cost.mean.error / kept).hypot(by_slope * cost.slope_error);
     let width = Estimate { value: of_k / k.value, low: of_k / k.high, high: of_k / k.low };
     let offset_bps = no_nearer(together(width, Estimate::normal(rest / kept, error)), fit.seen_from_bps);
     Ok(Advice {
