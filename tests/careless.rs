@@ -1,5 +1,5 @@
 //! Careless hands while an engine runs: programs that hold its file, a disk that is full or read-only, a log that was
-//! deleted, a clock that is set back. Each has a stated outcome (README, "Careless hands").
+//! deleted, a clock that is set back. Each has a stated outcome (docs/record.md, "Careless hands").
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 #![allow(clippy::print_stderr, reason = "says what is skipped")]
 #![cfg(target_os = "linux")]

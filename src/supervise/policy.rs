@@ -155,7 +155,7 @@ fn meaning(death: &Death, left: Left, stopping: bool) -> Meaning {
     }
 }
 
-/// One rule for each exit code; `neo supervise --help` and the README name them.
+/// One rule for each exit code; `neo supervise --help` and docs/operating.md name them.
 fn meaning_of_code(code: i32, left: Left) -> Meaning {
     let over = |exit: ExitCode, why: &str| Meaning::Over(exit, Some(format!("not started again: {why}")));
     match (ExitCode::of(code), left) {

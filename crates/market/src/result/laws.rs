@@ -170,7 +170,7 @@ fn d(text: &str) -> Dec {
     text.parse().unwrap()
 }
 
-/// The example of README.md: 100 XRP and 200 RLUSD at 2.00; a bid of 10 XRP at 1.99 while the middle is 2.00; a deposit of
+/// The example of docs/results.md: 100 XRP and 200 RLUSD at 2.00; a bid of 10 XRP at 1.99 while the middle is 2.00; a deposit of
 /// 50 XRP at 2.02; an ask of 20 XRP at 2.05 while the middle is 2.04; fees of 20 drops; at the end 2.10.
 fn example() -> Moves {
     let opening = Point { xrp: Drops::new(100_000_000), rlusd: d("200"), mark: Some(d("2")) };
