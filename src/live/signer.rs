@@ -73,7 +73,7 @@ impl CommandSigner {
         };
         let text = program.exchange(&line, self.limit)?;
         let answer: Answer = serde_json::from_str(&text)
-            .map_err(|error| Failure::Other(format!("gave an answer that is none ({error}); see the README")))?;
+            .map_err(|error| Failure::Other(format!("gave an answer that is none ({error}); see docs/live.md")))?;
         match (answer.signature, answer.error) {
             _ if answer.id != state.asked => Err(Failure::Other("answered another question".to_string())),
             (_, Some(error)) => Err(Failure::Other(format!("refused: {error}"))),
