@@ -94,12 +94,16 @@ fn quoted(engine: &Engine) -> (PathBuf, PathBuf) {
     let (mut trades, mut quotes) =
         (String::from("time,side,price,size\n"), String::from("time,bid,bid_size,ask,ask_size\n"));
     for step in 0..400_i64 {
-        let (at, swing) = (1_776_506_400_000 + step * 2_000, [0, 2, 4, 2, 0, -2, -4, -2][step as usize % 8]);
+        let (at, swing) =
+            (1_776_506_400_000 + step * 2_000, [0, 2, 4, 2, 0, -2, -4, -2][usize::try_from(step % 8).unwrap()]);
         let (bid, ask) = (19_990 + swing, 20_010 + swing);
         let price = |ticks: i64| format!("{}.{:04}", ticks / 10_000, ticks % 10_000);
-        quotes.push_str(&format!("{at},{},100,{},100\n", price(bid), price(ask)));
-        let (side, at_price) = if step % 2 == 0 { ("buy", ask + 4) } else { ("sell", bid - 4) };
-        trades.push_str(&format!("{},{side},{},60\n", at + 1_000, price(at_price)));
+        writeln!(quotes, "{at},{},100,{},100", price(bid), price(ask)).unwrap();
+        // A trade beyond the touch takes it away: the quote behind it is the next.
+        if step % 2 == 0 {
+            let (side, at_price) = if step % 4 == 0 { ("buy", ask + 4) } else { ("sell", bid - 4) };
+            writeln!(trades, "{},{side},{},60", at + 1_000, price(at_price)).unwrap();
+        }
     }
     let files = (engine.folder().join("trades.csv"), engine.folder().join("quotes.csv"));
     std::fs::write(&files.0, trades).unwrap();
