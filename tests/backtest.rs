@@ -47,6 +47,9 @@ fn swinging(engine: &Engine) -> PathBuf {
     file
 }
 
+/// The market of the trades swings faster than the margin against taking lets offers stand near it.
+const UNGUARDED: [&str; 4] = ["--set", "quote.taking_guard_bps=0", "--set", "quote.taking_guard_deviations=0"];
+
 fn backtest(engine: &Engine, arguments: &[&str]) -> Output {
     engine.command(&[&["backtest"], arguments].concat()).output().unwrap()
 }
@@ -58,9 +61,9 @@ fn a_grid_over_trades_is_the_same_on_one_core_and_on_two_and_in_a_session() {
     let (file, table, picture) = (file.to_str().unwrap(), engine.folder().join("t.csv"), engine.folder().join("p.svg"));
     let grid = ["--grid", "bid_offset_bps=4..8:2", "--grid", "ask_offset_bps=4..8:2", "--paired", "bid,ask"];
     let files = ["--out", table.to_str().unwrap(), "--picture", picture.to_str().unwrap()];
-    let one = backtest(&engine, &[&[file, "--json", "--jobs", "1"], &grid[..], &files].concat());
+    let one = backtest(&engine, &[&[file, "--json", "--jobs", "1"], &grid[..], &UNGUARDED, &files].concat());
     assert!(one.status.success(), "{}", stderr(&one));
-    let two = backtest(&engine, &[&[file, "--json", "--jobs", "2"], &grid[..]].concat());
+    let two = backtest(&engine, &[&[file, "--json", "--jobs", "2"], &grid[..], &UNGUARDED].concat());
     assert!(one.stdout == two.stdout, "{}\n{}", stdout(&one), stdout(&two));
     let told: serde_json::Value = serde_json::from_slice(&one.stdout).unwrap();
     let rows = told["rows"].as_array().unwrap();
@@ -71,6 +74,7 @@ fn a_grid_over_trades_is_the_same_on_one_core_and_on_two_and_in_a_session() {
     // The same engine with actors, sockets and a record has the same fills.
     let db = engine.folder().join("r.db");
     let offsets = ["--set", "quote.bid_offset_bps=6", "--set", "quote.ask_offset_bps=6"];
+    let offsets = [&offsets[..], &UNGUARDED].concat();
     let replay = engine
         .command(&[&["replay", file, "--db", db.to_str().unwrap(), "--json"], &offsets[..]].concat())
         .output()

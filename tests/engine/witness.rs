@@ -13,7 +13,8 @@ use super::Engine;
 const NUMBERED: &str = "SELECT seq, session FROM intents UNION ALL SELECT seq, session FROM orders
     UNION ALL SELECT seq, session FROM order_events UNION ALL SELECT seq, session FROM fills
     UNION ALL SELECT seq, session FROM flows UNION ALL SELECT seq, session FROM valuation_snapshots
-    UNION ALL SELECT seq, session FROM checkpoints UNION ALL SELECT seq, session FROM faults";
+    UNION ALL SELECT seq, session FROM checkpoints UNION ALL SELECT seq, session FROM faults
+    UNION ALL SELECT seq, session FROM refusals UNION ALL SELECT seq, session FROM trips";
 
 /// What an engine had said on its standard output.
 #[derive(Clone, Debug, Default)]
