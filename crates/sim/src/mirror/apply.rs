@@ -156,10 +156,11 @@ impl Applier {
         }
         let (mut began, mut spared) = (false, Vec::new());
         for (quality, traded) in levels {
-            if self.ours_until(frame.state, side, quality).is_some() {
-                began = true;
+            // Once ours was reached all is taken: what stands before another one of ours must be gone when it is its turn.
+            began = began || self.ours_until(frame.state, side, quality).is_some();
+            if began {
                 self.take_level(frame, side, quality, traded, &mut spared);
-            } else if !began {
+            } else {
                 // Before ours all was taken. Behind it there may be a rest, which is taken before what is worse.
                 for touched in mirrored.iter().filter(|touched| touched.offer.quality <= quality) {
                     self.size(frame.state, &touched.offer, touched.after());
