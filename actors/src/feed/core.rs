@@ -445,8 +445,13 @@ impl FeedCore {
         let late = |since_ms: u64, limit_ms: u64| now_ms.saturating_sub(since_ms) > limit_ms;
         let oldest = self.asked.values().map(|(_, sent_ms)| *sent_ms).min().unwrap_or(now_ms);
         if late(oldest, self.config.request_timeout_ms) {
-            let waited = self.config.request_timeout_ms;
-            self.leave(Parting::Lost, &format!("a request was not answered for {waited} ms"), effects);
+            let (waited, silence) = (self.config.request_timeout_ms, self.config.silence_ms);
+            let reason = if late(self.heard_ms, silence) {
+                format!("the node has been silent for {silence} ms, and owes an answer")
+            } else {
+                format!("a request was not answered for {waited} ms")
+            };
+            self.leave(Parting::Lost, &reason, effects);
             self.asked.retain(|_, (asked, _)| matches!(asked, Asked::Submit(_)));
         } else if self.waits_since_ms().is_some_and(|since_ms| late(since_ms, self.config.silence_ms)) {
             self.heard_ms = now_ms;
