@@ -84,10 +84,14 @@ impl Funds {
         Funds { spendable_xrp: Drops::new(spendable), rlusd: balances.rlusd }
     }
 
-    fn take(&mut self, quote: &Quote) -> Result<(), AmountError> {
-        match quote.side {
-            Side::Bid => self.rlusd = self.rlusd.sub(quote.rlusd)?,
-            Side::Ask => self.spendable_xrp = self.spendable_xrp.sub(quote.size)?,
+    /// A bid that was moved may rest at its own price, which is dearer: that much is promised.
+    fn take(&mut self, quote: &Quote, moved: Option<&Moved>) -> Result<(), AmountError> {
+        match (quote.side, moved) {
+            (Side::Bid, None) => self.rlusd = self.rlusd.sub(quote.rlusd)?,
+            (Side::Bid, Some(moved)) => {
+                self.rlusd = self.rlusd.sub(quote.size.to_xrp()?.mul(moved.own, Rounding::Up)?)?;
+            }
+            (Side::Ask, _) => self.spendable_xrp = self.spendable_xrp.sub(quote.size)?,
         }
         Ok(())
     }
@@ -386,7 +390,7 @@ pub fn desired_under(
         for side in Side::BOTH {
             match levels.quote(side, level, &left)? {
                 Ok((quote, moved)) => {
-                    left.take(&quote)?;
+                    left.take(&quote, moved.as_ref())?;
                     desired.quotes.push(quote);
                     desired.moved.extend(moved);
                 }

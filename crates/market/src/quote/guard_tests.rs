@@ -100,6 +100,22 @@ fn the_pool_counts_where_it_is_nearer_and_an_empty_side_has_nothing_to_take() {
 }
 
 #[test]
+fn what_a_moved_bid_may_promise_where_it_rests_already_is_not_promised_to_the_next() {
+    // Level 0 of 100 XRP costs 239.5602 at its own price and 239.28 where it is moved to.
+    let config = QuoteConfig { levels: 2, ..QuoteConfig::default() };
+    let book = view(d("2.397"), d("2.4"));
+    let funds = Funds { spendable_xrp: Drops::new(10_000_000_000), rlusd: d("300") };
+    let conditions = Conditions { reference: Some(d("2.398")), guard_bps: d("30"), ..Conditions::default() };
+    let desired = desired_under(&book, &funds, &config, conditions).unwrap();
+    let (first, second) = (desired.quote(Side::Bid, 0).unwrap(), desired.quote(Side::Bid, 1).unwrap());
+    assert_eq!((desired.moved(Side::Bid, 0).unwrap().own, first.price), (d("2.395602"), d("2.3928")));
+    let at_own = first.size.to_xrp().unwrap().mul(d("2.395602"), crate::Rounding::Up).unwrap();
+    assert!(at_own.add(second.rlusd).unwrap() <= funds.rlusd, "{at_own} rests, {} is placed", second.rlusd);
+    // An ask sells the same XRP at any price.
+    assert_eq!(desired.quote(Side::Ask, 1).unwrap().size, first.size);
+}
+
+#[test]
 fn a_level_whose_own_price_would_cross_is_withheld_all_the_same() {
     let config = QuoteConfig { levels: 1, ..QuoteConfig::default() };
     let desired = quoted(&view(d("2.38"), d("2.39")), "2.4", "20", &config);
