@@ -1,5 +1,7 @@
 //! No offer takes by accident: the margin of what is placed, the last look at what was signed, and a world that begins anew.
 
+use neo_market::AmmView;
+
 use super::shaping::{dec, fill, priced, rest, with};
 use super::*;
 
@@ -173,6 +175,37 @@ fn what_no_node_answered_for_is_not_sent_again_where_it_could_take() {
         1,
         "the ask goes when there is room; the bid waits for its answer"
     );
+}
+
+#[test]
+fn a_margin_that_leaves_no_price_beside_the_pool_withdraws_nothing() {
+    let mut bench = with(|config| config.quote.amm_min_edge_bps = Some(dec("1")));
+    let beside = |index: u32, sequence: u32| {
+        let mut update = touched(index, sequence, "2.399", "2.401");
+        let (xrp, token) = (Drops::new(1_000_000_000_000), dec("2400000"));
+        let amm = Some(AmmView { ledger_index: index, xrp, token, trading_fee: 200 });
+        let view = MarketView { amm, ..update.view.clone() };
+        show(&mut update, view);
+        update
+    };
+    bench.ledger(&beside(100, 1));
+    let placed = bench.acknowledge();
+    assert_eq!((placed.len(), price_of(&bench, Side::Bid)), (2, dec("2.3976")));
+    rest(&mut bench, 101, "2.4", &placed);
+    bench.acknowledge();
+    // The pool pays 2.3952, and the margin reaches beyond.
+    bench.core.config.quote.taking_guard_bps = dec("40");
+    for index in 102..110 {
+        bench.ledger(&beside(index, bench.core.next_sequence));
+        assert!(bench.acknowledge().is_empty(), "what rests takes nothing");
+    }
+    assert_eq!(bench.core.refusal_counts()["pool_goes_first"], 16);
+    // A side that must wait is withdrawn all the same.
+    bench.core.refusals.hear(Side::Bid, "tecFROZEN", 110);
+    bench.ledger(&beside(110, bench.core.next_sequence));
+    let cancels = bench.acknowledge();
+    assert_eq!(cancels.iter().map(|intent| intent.purpose).collect::<Vec<_>>(), [Purpose::Cancel]);
+    assert_eq!(cancels[0].offer_sequence, Some(1));
 }
 
 #[test]

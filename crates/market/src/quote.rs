@@ -16,7 +16,7 @@ use crate::{AmountError, Balances, Dec, Drops, IssuerRules, MarketView, Rounding
 use level::Levels;
 
 pub use config::QuoteConfig;
-pub use guard::{MOST_GUARD_BPS, Moved, Moves, guard_bps, is_nearer, kept_from};
+pub use guard::{MOST_GUARD_BPS, Moved, Moves, Stays, guard_bps, is_nearer, kept_from};
 
 /// Decimal places an RLUSD leg is rounded to: the codec keeps 15 digits after the point without loss.
 const LEG_PLACES: i32 = 15;
@@ -229,6 +229,8 @@ pub struct Withheld {
     pub level: u8,
     /// Why.
     pub reason: WithheldReason,
+    /// Where an offer that rests already may stay, although no new one is placed.
+    pub stays: Option<Stays>,
 }
 
 /// The offers that should stand, level by level, the bid of a level before its ask.
@@ -249,6 +251,18 @@ impl Desired {
     #[must_use]
     pub fn quote(&self, side: Side, level: u8) -> Option<&Quote> {
         self.quotes.iter().find(|quote| quote.side == side && quote.level == level)
+    }
+
+    /// Nothing is placed on this side, and nothing stays there.
+    pub fn leave_out(&mut self, side: Side) {
+        self.quotes.retain(|quote| quote.side != side);
+        self.withheld.iter_mut().filter(|left_out| left_out.side == side).for_each(|left_out| left_out.stays = None);
+    }
+
+    /// Where what rests on a level may stay that no new offer is placed on.
+    #[must_use]
+    pub fn stays(&self, side: Side, level: u8) -> Option<Stays> {
+        self.withheld.iter().find(|left_out| left_out.side == side && left_out.level == level)?.stays
     }
 
     /// How a level's quote was moved away from the market, if it was.
@@ -394,7 +408,7 @@ pub fn desired_under(
                     desired.quotes.push(quote);
                     desired.moved.extend(moved);
                 }
-                Err(reason) => desired.withheld.push(Withheld { side, level, reason }),
+                Err((reason, stays)) => desired.withheld.push(Withheld { side, level, reason, stays }),
             }
         }
     }
