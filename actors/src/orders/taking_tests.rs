@@ -178,6 +178,41 @@ fn what_no_node_answered_for_is_not_sent_again_where_it_could_take() {
 }
 
 #[test]
+fn what_is_signed_behind_is_not_stalled_by_an_offer_that_could_take() {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    let batches = persisted(&bench);
+    let placed = durable(&mut bench, &batches);
+    let unanswered = |bench: &mut Bench, hashes: &[Hash]| {
+        for hash in hashes {
+            let result = Err("no answer".to_string());
+            bench.on(OrdersInput::Reply(SubmissionReply { hash: *hash, result, open_ledger_cost: None }));
+        }
+    };
+    unanswered(&mut bench, &placed);
+    let sent = |bench: &Bench| -> Vec<Hash> {
+        let hash = |effect: &OrdersEffect| match effect {
+            OrdersEffect::Submit(submission) => Some(submission.hash),
+            _ => None,
+        };
+        bench.effects.iter().filter_map(hash).collect()
+    };
+    bench.take();
+    bench.ledger(&touched(101, 1, "2.39", "2.398"));
+    assert_eq!(sent(&bench), placed, "the bid at 2.3976 could take, and the ask waits for its number");
+    unanswered(&mut bench, &placed);
+    bench.take();
+    bench.ledger(&touched(102, 1, "2.402", "2.41"));
+    assert_eq!(sent(&bench), placed[..1], "nothing waits for the ask");
+    // Until cancels do, whose numbers come behind its own.
+    bench.take();
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    let batches = persisted(&bench);
+    let sent = durable(&mut bench, &batches);
+    assert_eq!((sent.len(), sent[0]), (3, placed[1]), "the same blob, and two cancels behind it");
+}
+
+#[test]
 fn a_margin_that_leaves_no_price_beside_the_pool_withdraws_nothing() {
     let mut bench = with(|config| config.quote.amm_min_edge_bps = Some(dec("1")));
     let beside = |index: u32, sequence: u32| {
