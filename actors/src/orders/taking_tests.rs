@@ -213,6 +213,22 @@ fn what_is_signed_behind_is_not_stalled_by_an_offer_that_could_take() {
 }
 
 #[test]
+fn an_offer_at_its_margin_leaves_although_the_market_has_come_a_little_nearer() {
+    let left = |guard: &str, ask: &str| {
+        let mut bench = tight();
+        bench.ledger(&touched(100, 1, "2.3999", "2.4001"));
+        let batches = persisted(&bench);
+        assert_eq!(price_of(&bench, Side::Bid), dec("2.398899"), "5 bps from the ask");
+        bench.core.config.quote.taking_guard_bps = dec(guard);
+        bench.ledger(&touched(101, 1, "2.3999", ask));
+        durable(&mut bench, &batches).len()
+    };
+    assert_eq!(left("5", "2.4"), 2, "a tick nearer");
+    assert_eq!(left("5.001", "2.4001"), 2, "a little wilder");
+    assert_eq!((left("5", "2.3996"), left("5", "2.3994")), (2, 0), "2.9 and 2.1 bps: half of the margin is 2.5");
+}
+
+#[test]
 fn a_margin_that_leaves_no_price_beside_the_pool_withdraws_nothing() {
     let mut bench = with(|config| config.quote.amm_min_edge_bps = Some(dec("1")));
     let beside = |index: u32, sequence: u32| {
