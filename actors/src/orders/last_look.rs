@@ -88,10 +88,12 @@ impl OrdersCore {
         Some(TooLate { side, level, reason })
     }
 
-    /// Signed offers that the record has and that must not leave any more are forgotten, and what was signed behind the
-    /// first of them: it has not left either, and its numbers are free again.
+    /// Signed offers that the record has, up to this batch, and that must not leave any more are forgotten, and what was
+    /// signed behind the first of them: it has not left either, and its numbers are free again. Some of that may be on its
+    /// way to the record still; its death follows it there, because the record takes everything in the order it is given.
     pub(super) fn take_a_last_look(
         &mut self,
+        durable: u64,
         now: DateTime<Utc>,
         effects: &mut Vec<OrdersEffect>,
     ) -> Result<(), OrdersError> {
@@ -99,7 +101,10 @@ impl OrdersCore {
         let first = self
             .in_flight
             .iter()
-            .filter(|(_, flight)| unsent(flight))
+            .filter(|(_, flight)| {
+                let recorded = matches!(flight.sending, Sending::AwaitsRecord { batch } if batch <= durable);
+                recorded && !flight.by_ticket
+            })
             .find_map(|(sequence, flight)| Some((*sequence, self.too_late(*sequence, flight)?)));
         let Some((first, late)) = first else { return Ok(()) };
         // Numbers behind it that have left could not apply before its own is used.

@@ -299,7 +299,7 @@ impl OrdersCore {
             return Err(OrdersError::RecordLost { reason: reason.clone() });
         }
         self.awaited.remove(&durable.batch);
-        self.take_a_last_look(now, effects)?;
+        self.take_a_last_look(durable.batch, now, effects)?;
         let mut records = Vec::new();
         let mut submissions = self.hand_over(durable.batch);
         submissions.splice(0..0, self.kept_back_before(&submissions));

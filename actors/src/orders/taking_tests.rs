@@ -229,6 +229,24 @@ fn an_offer_at_its_margin_leaves_although_the_market_has_come_a_little_nearer() 
 }
 
 #[test]
+fn only_what_the_record_has_is_looked_at() {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    bench.core.config.quote.levels = 2;
+    bench.ledger(&touched(101, 1, "2.401", "2.5"));
+    let batches = persisted(&bench);
+    assert_eq!((batches.len(), bench.core.in_flight()), (2, 4));
+    // The second batch's bid could take by now, the first batch's offers could not.
+    let nearest = bench.core.offers.values().filter(|offer| offer.side == Side::Bid).map(|offer| offer.price).max();
+    let ask = nearest.unwrap().add(dec("0.0001")).unwrap().to_string();
+    bench.ledger(&touched(102, 1, "2.401", &ask));
+    assert_eq!(durable(&mut bench, &batches[..1]).len(), 2);
+    assert_eq!(bench.core.in_flight(), 4, "it is not the second batch's turn");
+    assert!(durable(&mut bench, &batches[1..]).is_empty());
+    assert_eq!((bench.core.in_flight(), bench.core.next_sequence), (2, 3));
+}
+
+#[test]
 fn a_margin_that_leaves_no_price_beside_the_pool_withdraws_nothing() {
     let mut bench = with(|config| config.quote.amm_min_edge_bps = Some(dec("1")));
     let beside = |index: u32, sequence: u32| {
