@@ -5,6 +5,7 @@
 //! the same records, to the byte. `neo backtest` is this with hooks that count; the tests' runner is this with hooks that
 //! lose, double, delay and cut, and that look at what must always be true.
 
+mod behind;
 mod hooks;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use neo_ledger::keys::Keypair;
 use neo_sim::{ConnectionId, Node, Outgoing};
 use neo_store::record::Record;
 
+use behind::Behind;
 pub use hooks::{DriveError, Event, Fate, Hooks, Moment};
 
 /// How far time goes on when nothing is under way, in milliseconds.
@@ -56,6 +58,8 @@ pub struct Driver {
     pub spent: Spent,
     epoch: DateTime<Utc>,
     queue: VecDeque<Event>,
+    /// What the orders record behind intents that are in the queue.
+    behind: Behind,
     connection: Option<ConnectionId>,
     now_ms: u64,
     idle_ms: u64,
@@ -79,6 +83,7 @@ impl Driver {
             spent: Spent::default(),
             epoch,
             queue: VecDeque::new(),
+            behind: Behind::default(),
             connection: None,
             now_ms: 0,
             idle_ms: 0,
@@ -199,6 +204,7 @@ impl Driver {
             Event::Reply(reply) => self.orders_in(OrdersInput::Reply(reply), hooks),
             Event::Persist(batch, records) => {
                 hooks.intents(self.moment(), records);
+                self.record_what_waited(hooks);
                 self.queue.push_back(Event::Durable(batch));
                 Ok(())
             }
@@ -245,6 +251,19 @@ impl Driver {
         self.orders_in(OrdersInput::Update(update), hooks)?;
         hooks.worked_through(update);
         Ok(())
+    }
+
+    /// Intents that are under way: their batches.
+    fn batches(queue: &VecDeque<Event>) -> impl Iterator<Item = u64> {
+        queue.iter().filter_map(|event| match event {
+            Event::Persist(batch, _) => Some(*batch),
+            _ => None,
+        })
+    }
+
+    fn record_what_waited(&mut self, hooks: &mut impl Hooks) {
+        let records = self.behind.pop(Self::batches(&self.queue));
+        self.record(records, hooks);
     }
 
     fn record(&mut self, records: Vec<Record>, hooks: &mut impl Hooks) {
@@ -295,7 +314,10 @@ impl Driver {
 
     fn carry_out(&mut self, effect: OrdersEffect, hooks: &mut impl Hooks) -> Result<(), DriveError> {
         match effect {
-            OrdersEffect::Record(records) => self.record(records, hooks),
+            OrdersEffect::Record(records) => {
+                self.behind.push(Self::batches(&self.queue), records);
+                self.record_what_waited(hooks);
+            }
             OrdersEffect::Persist { batch, records } => {
                 hooks.signed(&records);
                 self.queue.push_back(Event::Persist(batch, records));

@@ -26,7 +26,9 @@ impl OrdersCore {
                     let delayed = self.delays.must_wait(side, self.ledger_index);
                     // What cannot be renewed is withdrawn: it would come back at an old price with the thaw.
                     let stopped = self.token_rules.stops(side) || self.refusals.must_wait(side, self.ledger_index);
-                    desired.quotes.retain(|quote| quote.side != side || !(stopped || delayed));
+                    if stopped || delayed {
+                        desired.leave_out(side);
+                    }
                     // A side that waits for a moment is no pause while the other one is quoted.
                     if delayed && desired.quotes.is_empty() {
                         self.withheld = Some(self.delays.reason(side));

@@ -1,13 +1,17 @@
 //! The last look at an offer before it leaves: where a newer ledger has come since it was signed, and its price is too
 //! near to the market there, it does not go. Nothing on the ledger is post-only.
 //!
+//! Too near is what crosses, or is within half of the margin that a new offer keeps now. A moved offer stands at the whole
+//! margin, and part of its flight is over: were the whole asked for once more, the least move would forget it, and beside
+//! a record that is slower than a ledger its level would never get out.
+//!
 //! A record that is slow, or a node that did not answer, may keep a signed offer for ledgers. What has never left is
 //! forgotten together with everything that was signed behind it, whose numbers would wait for its own; the next ledger
-//! quotes anew. What may have left already is only not sent again.
+//! quotes anew. What may have left already is only not sent again, and that only while no later number waits for it.
 
 use chrono::{DateTime, Utc};
 use neo_market::quote::{MOST_GUARD_BPS, crosses, guard_bps, is_nearer, kept_from};
-use neo_market::{AmountError, Dec, Drops, MarketView, Side};
+use neo_market::{AmountError, Dec, Drops, MarketView, Rounding, Side};
 use neo_store::record::{IntentState, OrderState, Purpose};
 
 use super::core::{InFlight, Intention, Offer, OrdersCore, OrdersEffect, OrdersError, Sending};
@@ -36,7 +40,9 @@ impl Market {
             Side::Ask => self.bid,
         };
         let near = |best: Dec| {
-            let kept = kept_from(side, best, self.guard_bps);
+            let kept = Dec::from_parts(5, -1)
+                .and_then(|half| self.guard_bps.mul(half, Rounding::Up))
+                .and_then(|half_bps| kept_from(side, best, half_bps));
             crosses(side, price, best) || kept.map_or(true, |kept| is_nearer(side, price, kept))
         };
         best.filter(|best| signed_ledger < self.ledger_index && near(*best))
@@ -82,10 +88,12 @@ impl OrdersCore {
         Some(TooLate { side, level, reason })
     }
 
-    /// Signed offers that the record has and that must not leave any more are forgotten, and what was signed behind the
-    /// first of them: it has not left either, and its numbers are free again.
+    /// Signed offers that the record has, up to this batch, and that must not leave any more are forgotten, and what was
+    /// signed behind the first of them: it has not left either, and its numbers are free again. Some of that may be on its
+    /// way to the record still; its death follows it there, because the record takes everything in the order it is given.
     pub(super) fn take_a_last_look(
         &mut self,
+        durable: u64,
         now: DateTime<Utc>,
         effects: &mut Vec<OrdersEffect>,
     ) -> Result<(), OrdersError> {
@@ -93,7 +101,10 @@ impl OrdersCore {
         let first = self
             .in_flight
             .iter()
-            .filter(|(_, flight)| unsent(flight))
+            .filter(|(_, flight)| {
+                let recorded = matches!(flight.sending, Sending::AwaitsRecord { batch } if batch <= durable);
+                recorded && !flight.by_ticket
+            })
             .find_map(|(sequence, flight)| Some((*sequence, self.too_late(*sequence, flight)?)));
         let Some((first, late)) = first else { return Ok(()) };
         // Numbers behind it that have left could not apply before its own is used.

@@ -266,7 +266,10 @@ impl OrdersCore {
         }
         self.batch += 1;
         if self.record_lost {
-            effects.push(OrdersEffect::SubmitUnrecorded(self.hand_over(self.batch)));
+            let cancels = self.hand_over(self.batch);
+            let first = self.kept_back_before(&cancels);
+            effects.extend(first.into_iter().map(OrdersEffect::Submit));
+            effects.push(OrdersEffect::SubmitUnrecorded(cancels));
             return;
         }
         self.awaited.insert(self.batch, batch.records.clone());
@@ -296,9 +299,10 @@ impl OrdersCore {
             return Err(OrdersError::RecordLost { reason: reason.clone() });
         }
         self.awaited.remove(&durable.batch);
-        self.take_a_last_look(now, effects)?;
+        self.take_a_last_look(durable.batch, now, effects)?;
         let mut records = Vec::new();
-        let submissions = self.hand_over(durable.batch);
+        let mut submissions = self.hand_over(durable.batch);
+        submissions.splice(0..0, self.kept_back_before(&submissions));
         for submission in &submissions {
             records.push(intent_update(&submission.hash, IntentState::Submitted, None, None, now));
         }
@@ -340,12 +344,46 @@ impl OrdersCore {
         if is_news { self.overtake(now, effects) } else { Ok(()) }
     }
 
+    /// The sequence number of a transaction in flight that has no ticket.
+    fn number_of(&self, hash: Hash) -> Option<u32> {
+        self.in_flight.iter().find(|(_, tx)| tx.hash == hash && !tx.by_ticket).map(|(sequence, _)| *sequence)
+    }
+
+    /// True where something in flight can apply only after this number is used. Tickets are in no order with it.
+    fn is_waited_for(&self, sequence: u32) -> bool {
+        self.in_flight.range(sequence.saturating_add(1)..).any(|(_, tx)| !tx.by_ticket)
+    }
+
+    /// Offers that were kept back and that these wait for, on their way again.
+    fn kept_back_before(&mut self, behind: &[Submission]) -> Vec<Submission> {
+        let Some(last) = behind.iter().filter_map(|submission| self.number_of(submission.hash)).max() else {
+            return Vec::new();
+        };
+        let kept = |(sequence, flight): (&u32, &InFlight)| {
+            let kept = flight.sending == Sending::Unanswered && self.too_late(*sequence, flight).is_some();
+            kept.then_some(*sequence)
+        };
+        let kept: Vec<u32> = self.in_flight.range(..last).filter_map(kept).collect();
+        let mut again = Vec::new();
+        for sequence in kept {
+            let Some(flight) = self.in_flight.get_mut(&sequence) else { continue };
+            flight.sending = Sending::AwaitsReply;
+            again.push(Submission { hash: flight.hash, blob: flight.blob.clone() });
+        }
+        again
+    }
+
     /// Sends what no node has answered for again: the same blob, so it can only ever count once. An offer that would take
-    /// by now is left to its end, or to a market that has moved away.
+    /// by now is left to its end, or to a market that has moved away, unless later numbers wait for its own: those may be
+    /// cancels, which would die with it, and a node may have heard of it already.
     pub(super) fn send_again(&mut self, now: DateTime<Utc>, effects: &mut Vec<OrdersEffect>) {
         let unanswered = self.in_flight.iter().filter(|(_, tx)| tx.sending == Sending::Unanswered);
-        let looked: Vec<_> =
-            unanswered.map(|(sequence, flight)| (*sequence, self.too_late(*sequence, flight))).collect();
+        let looked: Vec<_> = unanswered
+            .map(|(sequence, flight)| {
+                let waited_for = self.is_waited_for(*sequence);
+                (*sequence, self.too_late(*sequence, flight).filter(|_| !waited_for))
+            })
+            .collect();
         let mut records = Vec::new();
         for (sequence, late) in looked {
             if let Some(late) = late {

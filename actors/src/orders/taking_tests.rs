@@ -1,5 +1,7 @@
 //! No offer takes by accident: the margin of what is placed, the last look at what was signed, and a world that begins anew.
 
+use neo_market::AmmView;
+
 use super::shaping::{dec, fill, priced, rest, with};
 use super::*;
 
@@ -173,6 +175,106 @@ fn what_no_node_answered_for_is_not_sent_again_where_it_could_take() {
         1,
         "the ask goes when there is room; the bid waits for its answer"
     );
+}
+
+#[test]
+fn what_is_signed_behind_is_not_stalled_by_an_offer_that_could_take() {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    let batches = persisted(&bench);
+    let placed = durable(&mut bench, &batches);
+    let unanswered = |bench: &mut Bench, hashes: &[Hash]| {
+        for hash in hashes {
+            let result = Err("no answer".to_string());
+            bench.on(OrdersInput::Reply(SubmissionReply { hash: *hash, result, open_ledger_cost: None }));
+        }
+    };
+    unanswered(&mut bench, &placed);
+    let sent = |bench: &Bench| -> Vec<Hash> {
+        let hash = |effect: &OrdersEffect| match effect {
+            OrdersEffect::Submit(submission) => Some(submission.hash),
+            _ => None,
+        };
+        bench.effects.iter().filter_map(hash).collect()
+    };
+    bench.take();
+    bench.ledger(&touched(101, 1, "2.39", "2.398"));
+    assert_eq!(sent(&bench), placed, "the bid at 2.3976 could take, and the ask waits for its number");
+    unanswered(&mut bench, &placed);
+    bench.take();
+    bench.ledger(&touched(102, 1, "2.402", "2.41"));
+    assert_eq!(sent(&bench), placed[..1], "nothing waits for the ask");
+    // Until cancels do, whose numbers come behind its own.
+    bench.take();
+    bench.on(OrdersInput::Command(OrdersCommand::Withdraw));
+    let batches = persisted(&bench);
+    let sent = durable(&mut bench, &batches);
+    assert_eq!((sent.len(), sent[0]), (3, placed[1]), "the same blob, and two cancels behind it");
+}
+
+#[test]
+fn an_offer_at_its_margin_leaves_although_the_market_has_come_a_little_nearer() {
+    let left = |guard: &str, ask: &str| {
+        let mut bench = tight();
+        bench.ledger(&touched(100, 1, "2.3999", "2.4001"));
+        let batches = persisted(&bench);
+        assert_eq!(price_of(&bench, Side::Bid), dec("2.398899"), "5 bps from the ask");
+        bench.core.config.quote.taking_guard_bps = dec(guard);
+        bench.ledger(&touched(101, 1, "2.3999", ask));
+        durable(&mut bench, &batches).len()
+    };
+    assert_eq!(left("5", "2.4"), 2, "a tick nearer");
+    assert_eq!(left("5.001", "2.4001"), 2, "a little wilder");
+    assert_eq!((left("5", "2.3996"), left("5", "2.3994")), (2, 0), "2.9 and 2.1 bps: half of the margin is 2.5");
+}
+
+#[test]
+fn only_what_the_record_has_is_looked_at() {
+    let mut bench = Bench::new(1);
+    bench.ledger(&update(100, 1, vec![], Some(vec![])));
+    bench.core.config.quote.levels = 2;
+    bench.ledger(&touched(101, 1, "2.401", "2.5"));
+    let batches = persisted(&bench);
+    assert_eq!((batches.len(), bench.core.in_flight()), (2, 4));
+    // The second batch's bid could take by now, the first batch's offers could not.
+    let nearest = bench.core.offers.values().filter(|offer| offer.side == Side::Bid).map(|offer| offer.price).max();
+    let ask = nearest.unwrap().add(dec("0.0001")).unwrap().to_string();
+    bench.ledger(&touched(102, 1, "2.401", &ask));
+    assert_eq!(durable(&mut bench, &batches[..1]).len(), 2);
+    assert_eq!(bench.core.in_flight(), 4, "it is not the second batch's turn");
+    assert!(durable(&mut bench, &batches[1..]).is_empty());
+    assert_eq!((bench.core.in_flight(), bench.core.next_sequence), (2, 3));
+}
+
+#[test]
+fn a_margin_that_leaves_no_price_beside_the_pool_withdraws_nothing() {
+    let mut bench = with(|config| config.quote.amm_min_edge_bps = Some(dec("1")));
+    let beside = |index: u32, sequence: u32| {
+        let mut update = touched(index, sequence, "2.399", "2.401");
+        let (xrp, token) = (Drops::new(1_000_000_000_000), dec("2400000"));
+        let amm = Some(AmmView { ledger_index: index, xrp, token, trading_fee: 200 });
+        let view = MarketView { amm, ..update.view.clone() };
+        show(&mut update, view);
+        update
+    };
+    bench.ledger(&beside(100, 1));
+    let placed = bench.acknowledge();
+    assert_eq!((placed.len(), price_of(&bench, Side::Bid)), (2, dec("2.3976")));
+    rest(&mut bench, 101, "2.4", &placed);
+    bench.acknowledge();
+    // The pool pays 2.3952, and the margin reaches beyond.
+    bench.core.config.quote.taking_guard_bps = dec("40");
+    for index in 102..110 {
+        bench.ledger(&beside(index, bench.core.next_sequence));
+        assert!(bench.acknowledge().is_empty(), "what rests takes nothing");
+    }
+    assert_eq!(bench.core.refusal_counts()["pool_goes_first"], 16);
+    // A side that must wait is withdrawn all the same.
+    bench.core.refusals.hear(Side::Bid, "tecFROZEN", 110);
+    bench.ledger(&beside(110, bench.core.next_sequence));
+    let cancels = bench.acknowledge();
+    assert_eq!(cancels.iter().map(|intent| intent.purpose).collect::<Vec<_>>(), [Purpose::Cancel]);
+    assert_eq!(cancels[0].offer_sequence, Some(1));
 }
 
 #[test]

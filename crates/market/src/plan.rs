@@ -1,6 +1,6 @@
 //! What to send so that the offers in the book become the desired ones.
 
-use crate::quote::{BPS, Desired, Moved, Quote, QuoteConfig, crosses};
+use crate::quote::{BPS, Desired, Quote, QuoteConfig, Stays, crosses};
 use crate::{AmountError, Dec, Drops, Rounding, Side};
 
 /// A resting price this many tolerances off is stale: it is replaced without waiting for the refresh.
@@ -72,7 +72,9 @@ impl Action {
 /// - it has rested `refresh_ledgers` and its price or size is off by more than its tolerance;
 ///
 /// otherwise it is kept, and keeps its place in the queue. For a quote that was moved away from the market, every price
-/// between its own and the one it was moved to is right: what rests nearer takes nothing, and is not chased away. Of several offers on one level only the newest can stay.
+/// between its own and the one it was moved to is right: what rests nearer takes nothing, and is
+/// not chased away. Where no new offer can be placed at the margin ([`crate::quote::Stays`]), what rests at a right price
+/// stays until it expires, and what does not is cancelled. Of several offers on one level only the newest can stay.
 /// `close_time_s` is the close time of the ledger `ledger_index`, on the same scale as [`Resting::expires_at_s`].
 #[must_use]
 pub fn plan(
@@ -133,22 +135,28 @@ fn in_the_way(desired: Option<&Desired>, resting: &[Resting]) -> Option<Side> {
     resting.iter().find(meets).map(|offer| offer.side)
 }
 
-/// What is desired for a level: the quote that a new offer is, and the price that one which rests may have as well.
+/// What is desired for a level: the quote that a new offer is, if one may be placed, and the prices that one which rests
+/// may have.
 #[derive(Clone, Copy)]
 struct Target<'a> {
-    quote: &'a Quote,
+    quote: Option<&'a Quote>,
     own: Dec,
+    farthest: Dec,
 }
 
 impl Target<'_> {
     fn of(desired: &Desired, side: Side, level: u8) -> Option<Target<'_>> {
-        let quote = desired.quote(side, level)?;
-        Some(Target { quote, own: desired.moved(side, level).map_or(quote.price, |moved: &Moved| moved.own) })
+        let Some(quote) = desired.quote(side, level) else {
+            let Stays { own, farthest } = desired.stays(side, level)?;
+            return Some(Target { quote: None, own, farthest });
+        };
+        let own = desired.moved(side, level).map_or(quote.price, |moved| moved.own);
+        Some(Target { quote: Some(quote), own, farthest: quote.price })
     }
 
     /// The right price that is nearest to `price`.
     fn nearest(&self, price: Dec) -> Dec {
-        let (low, high) = (self.own.min(self.quote.price), self.own.max(self.quote.price));
+        let (low, high) = (self.own.min(self.farthest), self.own.max(self.farthest));
         price.max(low).min(high)
     }
 }
@@ -180,28 +188,29 @@ fn plan_level(
     let surplus = match (target, here.split_first()) {
         (None, _) => here,
         (Some(target), None) => {
-            actions.push(Action::Place(*target.quote));
+            actions.extend(target.quote.map(|quote| Action::Place(*quote)));
             &[]
         }
-        (Some(target), Some((newest, rest))) => {
-            if must_go(newest, target, now, config) {
-                actions.push(Action::Replace { offer_sequence: newest.offer_sequence, quote: *target.quote });
+        (Some(target), Some((newest, rest))) => match target.quote {
+            Some(quote) if must_go(newest, quote, target, now, config) => {
+                actions.push(Action::Replace { offer_sequence: newest.offer_sequence, quote: *quote });
+                rest
             }
-            rest
-        }
+            None if wrong_price(newest, target, now, config) => here,
+            _ => rest,
+        },
     };
     actions.extend(surplus.iter().map(|r| cancel(r)));
 }
 
-fn must_go(resting: &Resting, target: Target<'_>, now: Now, config: &QuoteConfig) -> bool {
+fn must_go(resting: &Resting, quote: &Quote, target: Target<'_>, now: Now, config: &QuoteConfig) -> bool {
     if let Some(expires_at_s) = resting.expires_at_s {
         let left_s = u64::from(expires_at_s.saturating_sub(now.close_time_s));
         if left_s * RENEW_FRACTION < u64::from(config.expiration_s) {
             return true;
         }
     }
-    wrong_price(resting, target, now, config)
-        || (is_aged(resting, now, config) && size_off(resting, target.quote, config))
+    wrong_price(resting, target, now, config) || (is_aged(resting, now, config) && size_off(resting, quote, config))
 }
 
 fn is_aged(resting: &Resting, now: Now, config: &QuoteConfig) -> bool {

@@ -16,7 +16,7 @@ use crate::{AmountError, Balances, Dec, Drops, IssuerRules, MarketView, Rounding
 use level::Levels;
 
 pub use config::QuoteConfig;
-pub use guard::{MOST_GUARD_BPS, Moved, Moves, guard_bps, is_nearer, kept_from};
+pub use guard::{MOST_GUARD_BPS, Moved, Moves, Stays, guard_bps, is_nearer, kept_from};
 
 /// Decimal places an RLUSD leg is rounded to: the codec keeps 15 digits after the point without loss.
 const LEG_PLACES: i32 = 15;
@@ -84,10 +84,14 @@ impl Funds {
         Funds { spendable_xrp: Drops::new(spendable), rlusd: balances.rlusd }
     }
 
-    fn take(&mut self, quote: &Quote) -> Result<(), AmountError> {
-        match quote.side {
-            Side::Bid => self.rlusd = self.rlusd.sub(quote.rlusd)?,
-            Side::Ask => self.spendable_xrp = self.spendable_xrp.sub(quote.size)?,
+    /// A bid that was moved may rest at its own price, which is dearer: that much is promised.
+    fn take(&mut self, quote: &Quote, moved: Option<&Moved>) -> Result<(), AmountError> {
+        match (quote.side, moved) {
+            (Side::Bid, None) => self.rlusd = self.rlusd.sub(quote.rlusd)?,
+            (Side::Bid, Some(moved)) => {
+                self.rlusd = self.rlusd.sub(quote.size.to_xrp()?.mul(moved.own, Rounding::Up)?)?;
+            }
+            (Side::Ask, _) => self.spendable_xrp = self.spendable_xrp.sub(quote.size)?,
         }
         Ok(())
     }
@@ -225,6 +229,8 @@ pub struct Withheld {
     pub level: u8,
     /// Why.
     pub reason: WithheldReason,
+    /// Where an offer that rests already may stay, although no new one is placed.
+    pub stays: Option<Stays>,
 }
 
 /// The offers that should stand, level by level, the bid of a level before its ask.
@@ -245,6 +251,18 @@ impl Desired {
     #[must_use]
     pub fn quote(&self, side: Side, level: u8) -> Option<&Quote> {
         self.quotes.iter().find(|quote| quote.side == side && quote.level == level)
+    }
+
+    /// Nothing is placed on this side, and nothing stays there.
+    pub fn leave_out(&mut self, side: Side) {
+        self.quotes.retain(|quote| quote.side != side);
+        self.withheld.iter_mut().filter(|left_out| left_out.side == side).for_each(|left_out| left_out.stays = None);
+    }
+
+    /// Where what rests on a level may stay that no new offer is placed on.
+    #[must_use]
+    pub fn stays(&self, side: Side, level: u8) -> Option<Stays> {
+        self.withheld.iter().find(|left_out| left_out.side == side && left_out.level == level)?.stays
     }
 
     /// How a level's quote was moved away from the market, if it was.
@@ -386,11 +404,11 @@ pub fn desired_under(
         for side in Side::BOTH {
             match levels.quote(side, level, &left)? {
                 Ok((quote, moved)) => {
-                    left.take(&quote)?;
+                    left.take(&quote, moved.as_ref())?;
                     desired.quotes.push(quote);
                     desired.moved.extend(moved);
                 }
-                Err(reason) => desired.withheld.push(Withheld { side, level, reason }),
+                Err((reason, stays)) => desired.withheld.push(Withheld { side, level, reason, stays }),
             }
         }
     }

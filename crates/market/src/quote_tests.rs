@@ -59,7 +59,7 @@ fn the_level_that_funds_do_not_cover_is_cut_or_withheld() {
     assert_eq!(desired.quote(Side::Ask, 0).unwrap().size, xrp("100"));
     assert_eq!(desired.quote(Side::Ask, 1), None);
     let reason = WithheldReason::InsufficientFunds { affordable: xrp("4"), minimum: d("5") };
-    assert_eq!(desired.withheld, [Withheld { side: Side::Ask, level: 1, reason }]);
+    assert_eq!(desired.withheld, [Withheld { side: Side::Ask, level: 1, reason, stays: None }]);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_price_that_would_trade_is_withheld_not_moved() {
     let config = QuoteConfig { bid_offset_bps: d("-100"), levels: 1, ..QuoteConfig::default() };
     let desired = desired(&view("2.39", "2.41"), &rich(), &config).unwrap();
     let reason = WithheldReason::WouldCross { price: d("2.424"), best: d("2.41") };
-    assert_eq!(desired.withheld, [Withheld { side: Side::Bid, level: 0, reason }]);
+    assert_eq!(desired.withheld, [Withheld { side: Side::Bid, level: 0, reason, stays: None }]);
     assert!(crosses(Side::Bid, d("2"), d("2")) && crosses(Side::Ask, d("2"), d("2")));
 }
 

@@ -4,11 +4,12 @@
 //! one that it meets. What the price moves meanwhile is guessed from what it has moved: so many deviations over the time
 //! in flight, and never less than a least margin. A level that would stand nearer is placed at the margin: farther from
 //! the reference than its own distance, so it gives away nothing that the distance is for, and the account goes on
-//! quoting both sides. What rests already takes nothing and stays: see [`crate::plan::plan`].
+//! quoting both sides. What rests already takes nothing and stays, even where no new offer can be placed at the margin:
+//! see [`crate::plan::plan`].
 
 use super::QuoteConfig;
 use super::level::Levels;
-use super::{BPS, WithheldReason, favourable};
+use super::{BPS, favourable};
 use crate::model::{self, Measured, ModelError, RollingVolatility};
 use crate::{AmountError, Dec, MarketView, Rounding, Side};
 
@@ -36,6 +37,16 @@ pub struct Moved {
     pub best: Dec,
     /// The margin from it, in basis points.
     pub margin_bps: Dec,
+}
+
+/// The right prices of an offer that rests on a level where nothing new is placed: only the price that a new offer would
+/// be moved to cannot be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stays {
+    /// The price of the level's distance, the nearest one.
+    pub own: Dec,
+    /// The farthest one.
+    pub farthest: Dec,
 }
 
 impl std::fmt::Display for Moved {
@@ -144,12 +155,6 @@ impl Levels<'_> {
         let price = kept_from(side, best, away)?.round_places(self.config.price_places, favourable(side))?;
         Ok(is_nearer(side, own, price).then_some(Moved { side, level, own, price, best, margin_bps }))
     }
-}
-
-/// What a moved level is withheld for: there is no price above zero so far away.
-pub(super) fn too_small(moved: Option<&Moved>) -> Option<WithheldReason> {
-    let price = moved?.price;
-    (!price.is_positive()).then_some(WithheldReason::PriceTooSmall { price })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::plan::{Action, Resting, plan, withdrawals};
-use crate::quote::{Conditions, Desired, Funds, crosses, desired_under};
+use crate::quote::{Conditions, Desired, Funds, WithheldReason, crosses, desired_under};
 use crate::{AmmView, BookLevel, Drops, MarketView, Strategy};
 
 fn d(text: &str) -> Dec {
@@ -100,6 +100,22 @@ fn the_pool_counts_where_it_is_nearer_and_an_empty_side_has_nothing_to_take() {
 }
 
 #[test]
+fn what_a_moved_bid_may_promise_where_it_rests_already_is_not_promised_to_the_next() {
+    // Level 0 of 100 XRP costs 239.5602 at its own price and 239.28 where it is moved to.
+    let config = QuoteConfig { levels: 2, ..QuoteConfig::default() };
+    let book = view(d("2.397"), d("2.4"));
+    let funds = Funds { spendable_xrp: Drops::new(10_000_000_000), rlusd: d("300") };
+    let conditions = Conditions { reference: Some(d("2.398")), guard_bps: d("30"), ..Conditions::default() };
+    let desired = desired_under(&book, &funds, &config, conditions).unwrap();
+    let (first, second) = (desired.quote(Side::Bid, 0).unwrap(), desired.quote(Side::Bid, 1).unwrap());
+    assert_eq!((desired.moved(Side::Bid, 0).unwrap().own, first.price), (d("2.395602"), d("2.3928")));
+    let at_own = first.size.to_xrp().unwrap().mul(d("2.395602"), crate::Rounding::Up).unwrap();
+    assert!(at_own.add(second.rlusd).unwrap() <= funds.rlusd, "{at_own} rests, {} is placed", second.rlusd);
+    // An ask sells the same XRP at any price.
+    assert_eq!(desired.quote(Side::Ask, 1).unwrap().size, first.size);
+}
+
+#[test]
 fn a_level_whose_own_price_would_cross_is_withheld_all_the_same() {
     let config = QuoteConfig { levels: 1, ..QuoteConfig::default() };
     let desired = quoted(&view(d("2.38"), d("2.39")), "2.4", "20", &config);
@@ -116,6 +132,52 @@ fn a_moved_level_that_is_no_better_than_the_pool_is_withheld_where_that_is_asked
     assert_eq!(price(&free, Side::Bid, 0), d("2.3971"));
     let moved = quoted(&beside, "2.3995", "30", &config);
     assert!(matches!(moved.withheld[0].reason, WithheldReason::PoolGoesFirst { .. }), "{:?}", moved.withheld);
+}
+
+/// A pool that pays 2.3952, so that a bid is better by a basis point from 2.39543952 on, beside a market that moves.
+fn beside_a_pool(guard: &str) -> (Desired, QuoteConfig) {
+    let config = QuoteConfig { levels: 1, amm_min_edge_bps: Some(d("1")), ..QuoteConfig::default() };
+    let mut beside = view(d("2.399"), d("2.4"));
+    beside.amm = Some(AmmView { ledger_index: 7, xrp: Drops::new(1_000_000_000), token: d("2400"), trading_fee: 200 });
+    (quoted(&beside, "2.3995", guard, &config), config)
+}
+
+#[test]
+fn where_only_the_moved_price_fails_nothing_is_placed_and_what_rests_at_a_right_price_stays() {
+    let (moved, config) = beside_a_pool("30");
+    assert!(moved.quotes.is_empty() && moved.moved.is_empty(), "{moved:?}");
+    let stays: Vec<_> = moved.withheld.iter().map(|withheld| withheld.stays.unwrap()).collect();
+    // The pool asks 2.404809...: an ask is better up to a basis point below.
+    assert_eq!((stays[0].own, stays[0].farthest), (d("2.3971"), d("2.39543952")));
+    assert!(stays[1].own == d("2.4019") && stays[1].farthest < d("2.40457"), "{stays:?}");
+    let bids = |resting: &[Resting]| {
+        let actions = plan(Some(&moved), resting, &[(Side::Ask, 0)], 100, 1_000, &config);
+        assert_eq!(withdrawals(Some(&moved), resting, &[(Side::Ask, 0)], 100, 1_000, &config), actions);
+        actions
+    };
+    let gone = |offer_sequence| vec![Action::Cancel { offer_sequence, side: Side::Bid, level: 0 }];
+    assert_eq!(bids(&[]), [], "nothing new");
+    // Its own price is 2.3971. A tolerance is 3 bps, as everywhere.
+    for right in ["2.3978", "2.3971", "2.396", "2.3955", "2.3948"] {
+        assert_eq!(bids(&[rest(right, Side::Bid, 120)]), [], "{right}");
+    }
+    assert_eq!(bids(&[rest("2.398", Side::Bid, 120)]), gone(5), "above its own price");
+    assert_eq!(bids(&[rest("2.3945", Side::Bid, 120)]), gone(5), "the pool goes first");
+    assert_eq!(bids(&[rest("2.3971", Side::Bid, 10)]), [], "it cannot be renewed: its Expiration withdraws it");
+    let newer = Resting { offer_sequence: 6, ..rest("2.3971", Side::Bid, 120) };
+    assert_eq!(bids(&[rest("2.3971", Side::Bid, 120), newer]), gone(5), "one of a level");
+}
+
+#[test]
+fn where_the_own_price_fails_as_well_nothing_stays() {
+    let (_, config) = beside_a_pool("30");
+    let mut beside = view(d("2.399"), d("2.4"));
+    beside.amm = Some(AmmView { ledger_index: 7, xrp: Drops::new(1_000_000_000), token: d("2400"), trading_fee: 100 });
+    let far = quoted(&beside, "2.398", "30", &config);
+    let bid = far.withheld.iter().find(|withheld| withheld.side == Side::Bid).unwrap();
+    assert_eq!(bid.stays, None, "2.395602 is no better than the pool's 2.3976");
+    let actions = plan(Some(&far), &[rest("2.3956", Side::Bid, 120)], &[(Side::Ask, 0)], 100, 1_000, &config);
+    assert_eq!(actions.len(), 1, "{actions:?}");
 }
 
 fn rest(price: &str, side: Side, expires_in_s: u32) -> Resting {

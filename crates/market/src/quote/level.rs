@@ -1,11 +1,14 @@
 //! One level: its price, its size, and everything that may withhold it.
 
 use super::config::QuoteConfig;
-use super::guard::{Moved, too_small};
+use super::guard::{Moved, Stays, is_nearer};
 use super::{BPS, Funds, Quote, WithheldReason, crosses, favourable};
 use crate::skew::Skew;
 use crate::strategy::Shape;
 use crate::{AmountError, Dec, Drops, IssuerRules, MarketView, Rounding, Side};
+
+/// Why a level gets no new offer, and where what rests on it may stay all the same.
+type LeftOut = (WithheldReason, Option<Stays>);
 
 /// What the levels of one ledger have in common.
 pub(super) struct Levels<'a> {
@@ -37,20 +40,50 @@ impl Levels<'_> {
         side: Side,
         level: u8,
         left: &Funds,
-    ) -> Result<Result<(Quote, Option<Moved>), WithheldReason>, AmountError> {
+    ) -> Result<Result<(Quote, Option<Moved>), LeftOut>, AmountError> {
         let price = self.price(side, level)?;
         if let Some(reason) = self.refuses(side, price)? {
-            return Ok(Err(reason));
+            return Ok(Err((reason, None)));
         }
         let wanted = match self.wanted(side, level)? {
             Ok(wanted) => wanted,
-            Err(reason) => return Ok(Err(reason)),
+            Err(reason) => return Ok(Err((reason, None))),
         };
         let moved = self.kept_away(side, level, price.offered)?;
-        if let Some(reason) = too_small(moved.as_ref()) {
-            return Ok(Err(reason));
+        let sized = |price: Dec| self.sized(side, level, price, wanted, left);
+        let reason = match sized(moved.map_or(price.offered, |moved| moved.price))? {
+            Ok(quote) => return Ok(Ok((quote, moved))),
+            Err(reason) => reason,
+        };
+        Ok(Err(match moved {
+            Some(moved) if sized(moved.own)?.is_ok() => (reason, Some(self.stays(&moved)?)),
+            _ => (reason, None),
+        }))
+    }
+
+    /// The prices at which an offer of a moved level may stay: from its own to the one it was moved to, and no farther
+    /// than where takers go to the pool first.
+    fn stays(&self, moved: &Moved) -> Result<Stays, AmountError> {
+        let Moved { side, own, price, .. } = *moved;
+        let farthest = match self.better_than_pool(side)? {
+            Some((better, ..)) if is_nearer(side, better, price) => better,
+            _ => price,
+        };
+        Ok(Stays { own, farthest })
+    }
+
+    /// The quote of a level at this price, which does not cross.
+    fn sized(
+        &self,
+        side: Side,
+        level: u8,
+        price: Dec,
+        wanted: Drops,
+        left: &Funds,
+    ) -> Result<Result<Quote, WithheldReason>, AmountError> {
+        if !price.is_positive() {
+            return Ok(Err(WithheldReason::PriceTooSmall { price }));
         }
-        let price = moved.map_or(price.offered, |moved| moved.price);
         let minimum = self.config.min_size_xrp;
         let size = affordable(left, side, price, wanted)?;
         if size <= Drops::ZERO || size.to_xrp()? < minimum {
@@ -65,7 +98,7 @@ impl Levels<'_> {
         // On the grid a quote may have moved away from its taker, so this is asked of what is signed.
         Ok(match self.pool_goes_first(side, quote.price)? {
             Some(reason) => Err(reason),
-            None => Ok((quote, moved)),
+            None => Ok(quote),
         })
     }
 
@@ -129,17 +162,19 @@ impl Levels<'_> {
     /// past it, which is when it has become a bad one; and to move it nearer than its offset would give away what the
     /// offset is for. So it is withheld, where the operator has said by how much it must be better.
     fn pool_goes_first(&self, side: Side, price: Dec) -> Result<Option<WithheldReason>, AmountError> {
+        let Some((better, pool, edge_bps)) = self.better_than_pool(side)? else { return Ok(None) };
+        Ok(is_nearer(side, better, price).then_some(WithheldReason::PoolGoesFirst { price, pool, edge_bps }))
+    }
+
+    /// The farthest price that is better for a taker than the pool's by the edge; the pool's, and the edge in basis points.
+    fn better_than_pool(&self, side: Side) -> Result<Option<(Dec, Dec, Dec)>, AmountError> {
         let (Some(edge_bps), Some(pool)) = (self.config.amm_min_edge_bps, self.pool(side)?) else { return Ok(None) };
         let one = Dec::from_i64(BPS);
         let better = match side {
             Side::Bid => pool.mul(one.add(edge_bps)?, Rounding::Up)?.mul(Dec::from_parts(1, -4)?, Rounding::Up)?,
             Side::Ask => pool.mul(one.sub(edge_bps)?, Rounding::Down)?.mul(Dec::from_parts(1, -4)?, Rounding::Down)?,
         };
-        let first = match side {
-            Side::Bid => price < better,
-            Side::Ask => price > better,
-        };
-        Ok(first.then_some(WithheldReason::PoolGoesFirst { price, pool, edge_bps }))
+        Ok(Some((better, pool, edge_bps)))
     }
 
     /// The size that a level should have, were it to be paid for.
