@@ -29,12 +29,14 @@ use crate::messages::{AccountState, LedgerUpdate, Submission, SubmissionReply};
 use crate::outside::OutsideNews;
 pub use connections::{SecondEffect, SecondInput};
 use proof::{LineAt, NO_LEDGER, Proofs};
+use sight::Sight;
 use sync::Snapshot;
 use world::World;
 
 mod connections;
 mod ledgers;
 mod proof;
+mod sight;
 mod sync;
 mod times;
 mod world;
@@ -237,8 +239,12 @@ enum Phase {
     Connecting,
     /// Asking who the node is, subscribing.
     Greeting,
-    /// The account or the issuer is not on the ledger: each ledger is looked at again.
-    Absent,
+    /// The account, or else the issuer, is not on the ledger: each ledger is looked at again.
+    Absent {
+        is_account: bool,
+        /// The node has told of the ledger and does not have it yet: it is asked again.
+        again: bool,
+    },
     /// Reading a fresh picture.
     Syncing(Box<Snapshot>),
     /// Following.
@@ -307,6 +313,8 @@ pub struct FeedCore {
     catching_up: bool,
     /// Of which chain the ledgers are that were told of.
     world: World,
+    /// What is seen of a node.
+    sight: Sight,
 }
 
 impl FeedCore {
@@ -360,6 +368,7 @@ impl FeedCore {
             without_history: BTreeSet::new(),
             node_at: 0,
             catching_up: false,
+            sight: Sight::default(),
         }
     }
 
@@ -391,6 +400,12 @@ impl FeedCore {
     /// # Errors
     /// [`FeedError`] for what another attempt cannot mend.
     pub fn on(&mut self, input: FeedInput<'_>, now_ms: u64) -> Result<Vec<FeedEffect>, FeedError> {
+        let done = self.work(input, now_ms);
+        self.look_out(now_ms);
+        done
+    }
+
+    fn work(&mut self, input: FeedInput<'_>, now_ms: u64) -> Result<Vec<FeedEffect>, FeedError> {
         let mut effects = Vec::new();
         match input {
             FeedInput::Connected => {
@@ -439,7 +454,7 @@ impl FeedCore {
     fn tick(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) -> Result<(), FeedError> {
         self.connect_when_due(now_ms, effects);
         self.tick_second(now_ms, effects)?;
-        if !matches!(self.phase, Phase::Greeting | Phase::Absent | Phase::Syncing(_) | Phase::Live) {
+        if !matches!(self.phase, Phase::Greeting | Phase::Absent { .. } | Phase::Syncing(_) | Phase::Live) {
             return Ok(());
         }
         let late = |since_ms: u64, limit_ms: u64| now_ms.saturating_sub(since_ms) > limit_ms;
@@ -466,7 +481,7 @@ impl FeedCore {
     fn close_at_own_pace(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
         let Closes::Every(interval_ms) = self.config.closes else { return };
         let reading = self.asked.values().any(|(asked, _)| !matches!(asked, Asked::Submit(_)));
-        let connected = self.is_following() || matches!(self.phase, Phase::Absent);
+        let connected = self.is_following() || matches!(self.phase, Phase::Absent { .. });
         if connected && !reading && now_ms >= self.close_at_ms {
             self.close_at_ms = now_ms.saturating_add(interval_ms.min(self.pace_limit_ms));
             self.ask(Asked::LedgerAccept, now_ms, effects, request::ledger_accept);
@@ -510,6 +525,11 @@ impl FeedCore {
             }
             (Asked::Issuer, Err(error)) if error.error == "actNotFound" => {
                 return Err(FeedError::NoIssuer { issuer: self.config.token.issuer });
+            }
+            // It is there now: everything is read.
+            (Asked::Account | Asked::Issuer, Ok(_)) if matches!(self.phase, Phase::Absent { .. }) => {
+                self.start_sync(now_ms, effects);
+                return Ok(());
             }
             (Asked::Pool, Err(error)) if NO_POOL.contains(&error.error.as_str()) => {
                 self.without_pool(&error, effects);

@@ -49,8 +49,8 @@ impl FeedCore {
             self.sync_or_wait(now_ms, effects);
             return Ok(());
         }
-        if matches!(self.phase, Phase::Absent) {
-            self.start_sync(now_ms, effects);
+        if matches!(self.phase, Phase::Absent { .. }) {
+            self.ask_absent(now_ms, effects);
             return Ok(());
         }
         if !self.is_live() {

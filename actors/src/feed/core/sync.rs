@@ -165,6 +165,7 @@ impl FeedCore {
                 }
             }
             Phase::Live => self.prove_again(now_ms, effects),
+            Phase::Absent { again: true, .. } => self.ask_absent(now_ms, effects),
             _ => {}
         }
     }
@@ -175,6 +176,7 @@ impl FeedCore {
         match &mut self.phase {
             Phase::Syncing(snapshot) if snapshot.at >= newest => snapshot.again = true,
             Phase::Syncing(_) => self.start_sync(now_ms, effects),
+            Phase::Absent { again, .. } => *again = true,
             _ => {}
         }
     }

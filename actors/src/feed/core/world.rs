@@ -134,20 +134,6 @@ impl FeedCore {
         self.processed.is_some() || self.account.is_some()
     }
 
-    /// The node's ledger has no such account: it was begun anew, and is not funded yet. Each ledger is looked at again; how
-    /// long the session does without a node it may follow is not the feed's to say.
-    pub(super) fn absent(&mut self, is_account: bool, effects: &mut Vec<FeedEffect>) {
-        if matches!(self.phase, Phase::Absent) {
-            return;
-        }
-        let who = if is_account { self.config.account } else { self.config.token.issuer };
-        effects.push(FeedEffect::Warn(format!(
-            "{who} is not on the node's ledger any more; each ledger is looked at again"
-        )));
-        self.asked.retain(|_, (asked, _)| matches!(asked, Asked::Submit(_) | Asked::LedgerAccept));
-        self.phase = Phase::Absent;
-    }
-
     /// True for a node whose ledgers close because somebody asks for it.
     pub(super) fn stands_alone(&self) -> bool {
         matches!(self.config.closes, Closes::Every(_) | Closes::ByOthers)
