@@ -42,6 +42,13 @@ pub(super) struct Stated {
     pub(super) book: Option<(BookOffers, BookOffers)>,
 }
 
+/// What a proven ledger leaves our account with.
+pub(super) struct Proven {
+    /// The transaction that changed the account's root last.
+    pub(super) root: Hash,
+    pub(super) line: Option<LineAt>,
+}
+
 /// The ledgers that are being proven.
 pub(super) type Proofs = BTreeMap<u32, Proof>;
 

@@ -8,7 +8,7 @@ use neo_ledger::{HeldLine, IssuerTerms, NodeError, Owned, OwnedPage, ProtocolErr
 use serde_json::Value;
 
 use super::super::nodes::Parting;
-use super::proof::LineAt;
+use super::proof::{LineAt, Proven};
 use super::{Asked, FeedCore, FeedEffect, FeedError, Phase};
 use crate::messages::{AccountState, OpenOffer};
 
@@ -456,12 +456,12 @@ impl FeedCore {
         let (offers, owned) = snapshot_lists(&mut self.phase);
         self.terms = terms;
         self.account = Some(account);
-        (self.root_txn, self.line, self.proven) = (Some(root), Some(line), index);
+        let proven = Proven { root, line: Some(line) };
         self.audited_at = index;
         self.list_again = false;
         self.phase = Phase::Live;
         self.nodes.serves(self.node);
-        self.emit(header, Picture { offers, owned, book_is_fresh: true }, now_ms, effects)?;
+        self.emit(header, proven, Picture { offers, owned, book_is_fresh: true }, now_ms, effects)?;
         // What closed while the picture was read is told of as soon as it is proven.
         if self.node_at > index && self.processed == Some(index) {
             self.ask_proof(self.node_at, false, now_ms, effects);
