@@ -553,7 +553,7 @@ impl FeedCore {
                     self.proof_line(index, None);
                     Ok(())
                 }
-                _ => return Ok(()),
+                _ => Ok(()),
             },
             (Asked::Line(_), Err(error)) if error.error == NO_ENTRY => {
                 self.no_line();
