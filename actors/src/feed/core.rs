@@ -307,6 +307,8 @@ pub struct FeedCore {
     pace_limit_ms: u64,
     /// Nodes that do not have our history from the last processed ledger on.
     without_history: BTreeSet<usize>,
+    /// Others that were reached since one of these was left: they may have it.
+    may_have_history: BTreeSet<usize>,
     /// The newest ledger that the followed node has told of.
     node_at: u32,
     /// The node has not reached the last processed ledger; a picture is read when it has.
@@ -366,6 +368,7 @@ impl FeedCore {
             close_at_ms: 0,
             pace_limit_ms: u64::MAX,
             without_history: BTreeSet::new(),
+            may_have_history: BTreeSet::new(),
             node_at: 0,
             catching_up: false,
             sight: Sight::default(),
@@ -672,3 +675,7 @@ mod market_tests;
 #[cfg(test)]
 #[path = "worlds_tests.rs"]
 mod worlds_tests;
+
+#[cfg(test)]
+#[path = "several_tests.rs"]
+mod several_tests;

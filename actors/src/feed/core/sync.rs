@@ -72,8 +72,8 @@ impl FeedCore {
     }
 
     /// The followed node does not have our history: its world begins later, or went back. Another node may have it. Where
-    /// none does, what lies between is unknown, and said so; from here on nothing is missing, or from `begins` on where the
-    /// node has told where its history begins.
+    /// none does, or none that could is reached before this one is here again, what lies between is unknown, and said so;
+    /// from here on nothing is missing, or from `begins` on where the node has told where its history begins.
     pub(super) fn history_missing(
         &mut self,
         reason: &str,
@@ -83,12 +83,14 @@ impl FeedCore {
     ) {
         let from = self.processed.unwrap_or(0);
         let lost = format!("the node has no history from ledger {from} on: {reason}");
-        self.without_history.insert(self.node);
-        if self.without_history.len() < self.nodes.count() {
+        let is_first = self.without_history.insert(self.node);
+        self.may_have_history.remove(&self.node);
+        let may_have = is_first || !std::mem::take(&mut self.may_have_history).is_empty();
+        if may_have && self.without_history.len() < self.nodes.count() {
             self.leave(Parting::Unfit, &lost, effects);
             return;
         }
-        self.without_history.clear();
+        self.forget_who_has_history();
         // A repair's hole is further back than what is new: a node may have the one and not the other.
         let newer = self.config.last_processed.filter(|last| *last > from);
         self.processed = newer.or(begins.map(|begins| begins.saturating_sub(1)));
@@ -100,6 +102,11 @@ impl FeedCore {
             self.forget_other_worlds();
         }
         self.start_sync(now_ms, effects);
+    }
+
+    fn forget_who_has_history(&mut self) {
+        self.without_history.clear();
+        self.may_have_history.clear();
     }
 
     /// What was heard of ledgers that the followed node will not come to soon is of a world that went back. What the stream
@@ -123,6 +130,9 @@ impl FeedCore {
         self.asked.retain(|_, (asked, _)| matches!(asked, Asked::Submit(_) | Asked::LedgerAccept | Asked::Health));
         self.charge_picture(now_ms);
         self.proofs.clear();
+        if !self.without_history.is_empty() && !self.without_history.contains(&self.node) {
+            self.may_have_history.insert(self.node);
+        }
         let (history_done, history_from) = (self.processed.is_none(), self.processed.unwrap_or(0));
         let snapshot = Snapshot { at, since_ms, asked_ms: now_ms, history_done, history_from, ..Snapshot::default() };
         self.phase = Phase::Syncing(Box::new(snapshot));
@@ -358,7 +368,7 @@ impl FeedCore {
             // `getValidatedRange`: up to the newest that is published, less those that are being saved).
             snapshot.history_done = page.ledger_index_max >= snapshot.at;
             snapshot.history_short = !snapshot.history_done;
-            self.without_history.clear();
+            self.forget_who_has_history();
         }
         Ok(())
     }
