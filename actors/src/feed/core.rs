@@ -609,6 +609,8 @@ impl FeedCore {
                 Ok(closed) => {
                     let differs = self.second.first_closed(closed.ledger_index, closed.ledger_hash);
                     self.node_at = closed.ledger_index;
+                    // What only another node has told of would hide a gap of this one.
+                    self.closed.split_off(&closed.ledger_index);
                     self.closed.insert(closed.ledger_index, closed);
                     self.sync_or_wait(now_ms, effects);
                     return differs.map_or(Ok(()), |finding| self.found(finding, effects));

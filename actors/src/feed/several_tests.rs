@@ -77,3 +77,50 @@ fn two_nodes_that_lack_it_are_not_another_hope_for_each_other() {
     }
     assert!(bench.updates.last().unwrap().history_lost.is_some());
 }
+
+#[test]
+fn nothing_of_a_node_on_another_chain_is_told_after_it() {
+    let mut bench = with_a_warm_second();
+    bench.on(FeedInput::Disconnected(Parting::Lost, "cut"), 100);
+    // The second one is on another chain: there the payment is in a later ledger. Its history comes before the ledger's hash.
+    (bench.node.index, bench.node.chain) = (103, '8');
+    bench.node.history = vec![payment(100, 'D', 1), payment(102, 'B', 50_000_000), payment(103, 'C', 50_000_005)];
+    let mut picture = begin_picture(&mut bench, 101);
+    picture.sort_by_key(|request| request["command"] == "ledger");
+    for request in picture {
+        let answer = bench.node.answer(&request);
+        bench.hear(&answer);
+    }
+    assert!(bench.left() && bench.updates.len() == 1);
+    bench.on(FeedInput::Disconnected(Parting::Unfit, "another chain"), 102);
+    // The first one is back.
+    (bench.node.index, bench.node.chain) = (101, '9');
+    (bench.node.balance, bench.node.root) = (50_000_005, 'B');
+    bench.node.history = vec![payment(101, 'B', 50_000_000)];
+    bench.on(FeedInput::Tick, 5_000);
+    bench.on(FeedInput::Connected, 5_001);
+    let update = bench.updates.last().unwrap();
+    let told: Vec<(u32, String)> =
+        update.transactions.iter().map(|own| (own.ledger_index, own.hash.to_string())).collect();
+    assert_eq!((update.ledger.index, told, &update.history_lost), (101, vec![(101, hash('B'))], &None));
+    assert_eq!(bench.core.closed.keys().copied().collect::<Vec<_>>(), [101]);
+}
+
+/// The node that is followed next is behind the one before: a ledger that only the other told of is not this one's.
+#[test]
+fn what_another_node_closed_hides_no_gap_of_the_next() {
+    let mut bench = with_a_warm_second();
+    for index in [101, 102] {
+        let asked = bench.core.on(FeedInput::Text(&closed(index).to_string()), 10).unwrap();
+        assert!(!asked.is_empty(), "unanswered");
+    }
+    bench.on(FeedInput::Disconnected(Parting::Lost, "cut"), 100);
+    bench.node.index = 101;
+    bench.on(FeedInput::Connected, 101);
+    assert_eq!(bench.updates.last().unwrap().ledger.index, 101);
+    let asked = bench.asked.len();
+    bench.node.index = 103;
+    bench.hear(&closed(103));
+    assert_eq!(bench.updates.last().unwrap().ledger.index, 103);
+    assert!(bench.asked[asked..].iter().any(|text| text.contains("book_offers")), "102 was not seen here");
+}

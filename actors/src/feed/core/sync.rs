@@ -113,7 +113,12 @@ impl FeedCore {
     /// has brought of ledgers to come stays: it brings nothing twice.
     fn forget_other_worlds(&mut self) {
         let soon = self.node_at.saturating_add(CATCHES_UP);
-        for transaction in self.pending.split_off(&(soon.saturating_add(1), 0)).into_values() {
+        self.forget_transactions_from(soon.saturating_add(1));
+    }
+
+    /// Transactions of this ledger and later ones are as if they had never been heard of.
+    pub(super) fn forget_transactions_from(&mut self, index: u32) {
+        for transaction in self.pending.split_off(&(index, 0)).into_values() {
             self.seen.remove(&transaction.hash);
             self.seen_before.remove(&transaction.hash);
         }

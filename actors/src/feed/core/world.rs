@@ -101,6 +101,7 @@ impl FeedCore {
     /// what is on the ledger then.
     fn another_world(&mut self, what: &str, effects: &mut Vec<FeedEffect>) {
         if self.nodes.count() > 1 {
+            self.forget_the_other_chain();
             self.leave(Parting::Unfit, &format!("the node is on another chain: {what}"), effects);
             return;
         }
@@ -111,6 +112,15 @@ impl FeedCore {
         );
         effects.push(FeedEffect::OtherWorld(cause.clone()));
         self.leave(Parting::Unfit, &cause, effects);
+    }
+
+    /// What the node has told of is of no use to the next. That begins with the ledger that was told of last: history is
+    /// asked for from there on, and brings it again.
+    fn forget_the_other_chain(&mut self) {
+        let Some((last, _)) = self.world.last else { return };
+        self.forget_transactions_from(last);
+        self.closed.split_off(&last);
+        self.headers.clear();
     }
 
     /// The node may lack the last processed ledger and have all that is missing: one that was loaded from its last ledger
