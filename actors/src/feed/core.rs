@@ -271,6 +271,8 @@ pub struct FeedCore {
     trades: Trades,
     outside: OutsideNews,
     closed: BTreeMap<u32, LedgerClosed>,
+    /// A ledger was missed while a picture was read: the book is to be read once more.
+    book_gap: bool,
     /// When ledgers closed that no message told of, as the node said, or could not say.
     headers: BTreeMap<u32, Option<LedgerTime>>,
     /// Transactions by ledger and place that no update has carried yet.
@@ -347,6 +349,7 @@ impl FeedCore {
             trades: Trades::default(),
             outside: OutsideNews::default(),
             closed: BTreeMap::new(),
+            book_gap: false,
             headers: BTreeMap::new(),
             pending: BTreeMap::new(),
             seen: BTreeSet::new(),

@@ -97,6 +97,40 @@ fn a_book_that_the_node_cannot_tell_of_holds_no_ledger_up() {
     }
 }
 
+/// A message was lost while a picture was read: what strangers did in that ledger is on no stream any more.
+#[test]
+fn a_ledger_that_was_missed_while_a_picture_was_read_costs_a_reading_of_the_book() {
+    for (missed, refused) in [(false, false), (true, false), (true, true)] {
+        let mut bench = Bench::live(None);
+        let books = |bench: &Bench, from: usize, at: u32| {
+            let asked = bench.asked[from..].iter().filter(|text| text.contains("book_offers"));
+            asked.filter(|text| text.contains(&at.to_string())).count()
+        };
+        let picture = requests(&bench.core.on(FeedInput::Text(&closed(104).to_string()), 10).unwrap());
+        assert!(picture.len() > 5);
+        if !missed {
+            bench.hear(&closed(105));
+        }
+        bench.hear(&closed(106));
+        bench.node.index = if refused { 104 } else { 106 };
+        let from = bench.asked.len();
+        for request in picture {
+            let answer = bench.node.answer(&request);
+            bench.hear(&answer);
+        }
+        assert!(bench.core.is_live());
+        assert_eq!(books(&bench, from, 106), if missed { 2 } else { 0 });
+        assert_eq!(last(&bench).ledger.index, if refused { 104 } else { 106 });
+        // Until it was read.
+        let from = bench.asked.len();
+        next(&mut bench, 107);
+        assert_eq!(books(&bench, from, 107), if refused { 2 } else { 0 });
+        let from = bench.asked.len();
+        next(&mut bench, 108);
+        assert_eq!(books(&bench, from, 108), 0);
+    }
+}
+
 /// Our offer of 9 XRP at 2.5, gone by somebody's payment, as the stream and the history show it.
 fn removed(index: u32, id: char, expiration: u32) -> Value {
     let mut gone = payment(index, id, 50_000_000);

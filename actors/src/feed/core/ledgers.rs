@@ -71,7 +71,7 @@ impl FeedCore {
         if (self.pool.exists() || due(looks.pool_every)) && self.may_look(now_ms) {
             self.ask_pool(index, now_ms, effects);
         }
-        let reads_book = due(looks.book_every) && self.may_read_book(now_ms);
+        let reads_book = !self.book_gap && due(looks.book_every) && self.may_read_book(now_ms);
         self.ask_proof(index, reads_book, now_ms, effects);
         self.complete_ledger(now_ms, effects)
     }
@@ -101,12 +101,14 @@ impl FeedCore {
             self.start_sync(now_ms, effects);
             return Ok(());
         }
+        let reads_book = book.is_some();
         if let Some((asks, bids)) = book
             && let Err(error) = self.book.reset(index, &asks.offers, &bids.offers)
         {
             self.leave(Parting::Unfit, &format!("the node's book is not understood: {error}"), effects);
             return Ok(());
         }
+        self.book_gap &= !reads_book;
         self.emit(header, proven, Picture::default(), now_ms, effects)
     }
 

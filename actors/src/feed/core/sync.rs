@@ -477,6 +477,9 @@ impl FeedCore {
         self.phase = Phase::Live;
         self.nodes.serves(self.node);
         self.emit(header, proven, Picture { offers, owned, book_is_fresh: true }, now_ms, effects)?;
+        // No message told of a ledger in between: what strangers did in it is on no stream any more.
+        let between = index.saturating_add(1)..=self.node_at;
+        self.book_gap = between.into_iter().any(|ledger| !self.closed.contains_key(&ledger));
         // What closed while the picture was read is told of as soon as it is proven.
         if self.node_at > index && self.processed == Some(index) {
             self.ask_proof(self.node_at, false, now_ms, effects);
