@@ -41,7 +41,7 @@ pub struct Feed {
     /// A socket's task that shows no sign of life for so long is given up.
     frozen_ms: u64,
     listeners: Listeners,
-    live_told: bool,
+    seen_told: bool,
     recorder: Option<Recorder>,
     outside: OutsideSlot,
 }
@@ -87,7 +87,7 @@ impl Feed {
             second,
             frozen_ms,
             listeners,
-            live_told: false,
+            seen_told: false,
             recorder: None,
             outside: OutsideSlot::default(),
         }
@@ -131,9 +131,9 @@ impl Feed {
             self.guard.fault(cause);
             ctx.stop();
         }
-        if self.live_told != self.core.is_following() {
-            self.live_told = self.core.is_following();
-            self.guard.tell(SupervisorEvent::NodeSeen(self.live_told));
+        if self.seen_told != self.core.sees_node() {
+            self.seen_told = self.core.sees_node();
+            self.guard.tell(SupervisorEvent::NodeSeen(self.seen_told));
         }
     }
 

@@ -178,7 +178,8 @@ impl Policy {
                 TriggerEvent::Tripped(_) | TriggerEvent::Cleared { .. } => Decision::GoOn,
             },
             SupervisorEvent::NodeSeen(seen) => {
-                self.node_lost_ms = (!seen).then_some(now_ms);
+                // Whatever is told of a loss while it lasts, it began when it began.
+                self.node_lost_ms = if *seen { None } else { self.node_lost_ms.or(Some(now_ms)) };
                 Decision::GoOn
             }
             SupervisorEvent::StorageRefuses { attempts, error } if self.stopping && *attempts >= STORAGE_ATTEMPTS => {
@@ -344,6 +345,15 @@ mod tests {
         assert_eq!(policy.tick(900_000), Decision::GoOn);
         policy.on(&SupervisorEvent::NodeSeen(false), 900_000);
         assert!(matches!(policy.tick(960_001), Decision::Stop { reason: EndReason::Fault, .. }));
+    }
+
+    #[test]
+    fn a_loss_that_is_told_again_does_not_begin_anew() {
+        let mut policy = Policy::new(Outage::OfNode { limit_ms: 60_000 });
+        policy.on(&SupervisorEvent::Gone(ActorName::Feed), 1_000);
+        policy.on(&SupervisorEvent::NodeSeen(false), 40_000);
+        assert_eq!(policy.node_lost_ms(), Some(1_000));
+        assert!(matches!(policy.tick(61_001), Decision::Stop { reason: EndReason::Fault, .. }));
     }
 
     #[test]

@@ -29,12 +29,14 @@ use crate::messages::{AccountState, LedgerUpdate, Submission, SubmissionReply};
 use crate::outside::OutsideNews;
 pub use connections::{SecondEffect, SecondInput};
 use proof::{LineAt, NO_LEDGER, Proofs};
+use sight::Sight;
 use sync::Snapshot;
 use world::World;
 
 mod connections;
 mod ledgers;
 mod proof;
+mod sight;
 mod sync;
 mod times;
 mod world;
@@ -237,8 +239,12 @@ enum Phase {
     Connecting,
     /// Asking who the node is, subscribing.
     Greeting,
-    /// The account or the issuer is not on the ledger: each ledger is looked at again.
-    Absent,
+    /// The account, or else the issuer, is not on the ledger: each ledger is looked at again.
+    Absent {
+        is_account: bool,
+        /// The node has told of the ledger and does not have it yet: it is asked again.
+        again: bool,
+    },
     /// Reading a fresh picture.
     Syncing(Box<Snapshot>),
     /// Following.
@@ -265,6 +271,8 @@ pub struct FeedCore {
     trades: Trades,
     outside: OutsideNews,
     closed: BTreeMap<u32, LedgerClosed>,
+    /// A ledger was missed while a picture was read: the book is to be read once more.
+    book_gap: bool,
     /// When ledgers closed that no message told of, as the node said, or could not say.
     headers: BTreeMap<u32, Option<LedgerTime>>,
     /// Transactions by ledger and place that no update has carried yet.
@@ -301,12 +309,16 @@ pub struct FeedCore {
     pace_limit_ms: u64,
     /// Nodes that do not have our history from the last processed ledger on.
     without_history: BTreeSet<usize>,
+    /// Others that were reached since one of these was left: they may have it.
+    may_have_history: BTreeSet<usize>,
     /// The newest ledger that the followed node has told of.
     node_at: u32,
     /// The node has not reached the last processed ledger; a picture is read when it has.
     catching_up: bool,
     /// Of which chain the ledgers are that were told of.
     world: World,
+    /// What is seen of a node.
+    sight: Sight,
 }
 
 impl FeedCore {
@@ -337,6 +349,7 @@ impl FeedCore {
             trades: Trades::default(),
             outside: OutsideNews::default(),
             closed: BTreeMap::new(),
+            book_gap: false,
             headers: BTreeMap::new(),
             pending: BTreeMap::new(),
             seen: BTreeSet::new(),
@@ -358,8 +371,10 @@ impl FeedCore {
             close_at_ms: 0,
             pace_limit_ms: u64::MAX,
             without_history: BTreeSet::new(),
+            may_have_history: BTreeSet::new(),
             node_at: 0,
             catching_up: false,
+            sight: Sight::default(),
         }
     }
 
@@ -391,6 +406,12 @@ impl FeedCore {
     /// # Errors
     /// [`FeedError`] for what another attempt cannot mend.
     pub fn on(&mut self, input: FeedInput<'_>, now_ms: u64) -> Result<Vec<FeedEffect>, FeedError> {
+        let done = self.work(input, now_ms);
+        self.look_out(now_ms);
+        done
+    }
+
+    fn work(&mut self, input: FeedInput<'_>, now_ms: u64) -> Result<Vec<FeedEffect>, FeedError> {
         let mut effects = Vec::new();
         match input {
             FeedInput::Connected => {
@@ -439,7 +460,7 @@ impl FeedCore {
     fn tick(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) -> Result<(), FeedError> {
         self.connect_when_due(now_ms, effects);
         self.tick_second(now_ms, effects)?;
-        if !matches!(self.phase, Phase::Greeting | Phase::Absent | Phase::Syncing(_) | Phase::Live) {
+        if !matches!(self.phase, Phase::Greeting | Phase::Absent { .. } | Phase::Syncing(_) | Phase::Live) {
             return Ok(());
         }
         let late = |since_ms: u64, limit_ms: u64| now_ms.saturating_sub(since_ms) > limit_ms;
@@ -471,7 +492,7 @@ impl FeedCore {
     fn close_at_own_pace(&mut self, now_ms: u64, effects: &mut Vec<FeedEffect>) {
         let Closes::Every(interval_ms) = self.config.closes else { return };
         let reading = self.asked.values().any(|(asked, _)| !matches!(asked, Asked::Submit(_)));
-        let connected = self.is_following() || matches!(self.phase, Phase::Absent);
+        let connected = self.is_following() || matches!(self.phase, Phase::Absent { .. });
         if connected && !reading && now_ms >= self.close_at_ms {
             self.close_at_ms = now_ms.saturating_add(interval_ms.min(self.pace_limit_ms));
             self.ask(Asked::LedgerAccept, now_ms, effects, request::ledger_accept);
@@ -516,6 +537,11 @@ impl FeedCore {
             (Asked::Issuer, Err(error)) if error.error == "actNotFound" => {
                 return Err(FeedError::NoIssuer { issuer: self.config.token.issuer });
             }
+            // It is there now: everything is read.
+            (Asked::Account | Asked::Issuer, Ok(_)) if matches!(self.phase, Phase::Absent { .. }) => {
+                self.start_sync(now_ms, effects);
+                return Ok(());
+            }
             (Asked::Pool, Err(error)) if NO_POOL.contains(&error.error.as_str()) => {
                 self.without_pool(&error, effects);
                 return Ok(());
@@ -538,7 +564,7 @@ impl FeedCore {
                     self.proof_line(index, None);
                     Ok(())
                 }
-                _ => return Ok(()),
+                _ => Ok(()),
             },
             (Asked::Line(_), Err(error)) if error.error == NO_ENTRY => {
                 self.no_line();
@@ -591,6 +617,8 @@ impl FeedCore {
                 Ok(closed) => {
                     let differs = self.second.first_closed(closed.ledger_index, closed.ledger_hash);
                     self.node_at = closed.ledger_index;
+                    // What only another node has told of would hide a gap of this one.
+                    self.closed.split_off(&closed.ledger_index);
                     self.closed.insert(closed.ledger_index, closed);
                     self.sync_or_wait(now_ms, effects);
                     return differs.map_or(Ok(()), |finding| self.found(finding, effects));
@@ -657,3 +685,7 @@ mod market_tests;
 #[cfg(test)]
 #[path = "worlds_tests.rs"]
 mod worlds_tests;
+
+#[cfg(test)]
+#[path = "several_tests.rs"]
+mod several_tests;

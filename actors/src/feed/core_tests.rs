@@ -217,6 +217,8 @@ pub(super) struct Bench {
     pub(super) closes_between: u32,
     /// Every request.
     pub(super) asked: Vec<String>,
+    /// Each change of whether a node is seen.
+    pub(super) seen: Vec<bool>,
 }
 
 impl Bench {
@@ -252,6 +254,7 @@ impl Bench {
             closes_asked: 0,
             closes_between: 0,
             asked: vec![],
+            seen: vec![],
         }
     }
 
@@ -266,6 +269,9 @@ impl Bench {
 
     pub(super) fn on(&mut self, input: FeedInput<'_>, now_ms: u64) {
         let effects = self.core.on(input, now_ms).unwrap();
+        if self.seen.last().copied().unwrap_or(false) != self.core.sees_node() {
+            self.seen.push(self.core.sees_node());
+        }
         self.carry(effects, now_ms);
     }
 
@@ -705,7 +711,7 @@ fn second_answers(bench: &mut Bench, now_ms: u64) {
 }
 
 /// Live on the first of two nodes, with the second one warm.
-fn with_a_warm_second() -> Bench {
+pub(super) fn with_a_warm_second() -> Bench {
     let mut bench = Bench::new(None);
     (bench.core.config.nodes, bench.core.nodes) = (2, Nodes::new(2, 1));
     bench.on(FeedInput::Tick, 0);

@@ -67,22 +67,68 @@ fn a_public_node_is_not_asked_for_the_book_beyond_the_budget() {
     assert!((books(&bench) - before) / 2 < 8, "{}", books(&bench) - before);
 }
 
+/// The requests among some effects.
+pub(super) fn requests(effects: &[FeedEffect]) -> Vec<Value> {
+    let text = |effect: &FeedEffect| match effect {
+        FeedEffect::Send(text) => Some(serde_json::from_str(text).unwrap()),
+        _ => None,
+    };
+    effects.iter().filter_map(text).collect()
+}
+
+fn no_ledger(request: &Value) -> Value {
+    json!({"id": request["id"], "type": "response", "status": "error", "error": "lgrNotFound"})
+}
+
 #[test]
 fn a_book_that_the_node_cannot_tell_of_holds_no_ledger_up() {
-    let mut bench = start(|bench| bench.core.config.looks = Looks::OWN_NODE);
-    bench.node.index = 101;
-    let effects = bench.core.on(FeedInput::Text(&closed(101).to_string()), 10).unwrap();
-    for effect in effects {
-        let FeedEffect::Send(text) = effect else { continue };
-        let request: Value = serde_json::from_str(&text).unwrap();
-        let answer = if request["command"] == "book_offers" {
-            json!({"id": request["id"], "type": "response", "status": "error", "error": "lgrNotFound"})
-        } else {
-            bench.node.answer(&request)
-        };
-        bench.hear(&answer);
+    for book_last in [false, true] {
+        let mut bench = start(|bench| bench.core.config.looks = Looks::OWN_NODE);
+        bench.node.index = 101;
+        let effects = bench.core.on(FeedInput::Text(&closed(101).to_string()), 10).unwrap();
+        let is_book = |request: &Value| request["command"] == "book_offers";
+        let mut requests = requests(&effects);
+        requests.sort_by_key(|request| is_book(request) == book_last);
+        for request in requests {
+            let answer = if is_book(&request) { no_ledger(&request) } else { bench.node.answer(&request) };
+            bench.hear(&answer);
+        }
+        assert_eq!(last(&bench).ledger.index, 101, "the book's answers come last: {book_last}");
     }
-    assert_eq!(last(&bench).ledger.index, 101);
+}
+
+/// A message was lost while a picture was read: what strangers did in that ledger is on no stream any more.
+#[test]
+fn a_ledger_that_was_missed_while_a_picture_was_read_costs_a_reading_of_the_book() {
+    for (missed, refused) in [(false, false), (true, false), (true, true)] {
+        let mut bench = Bench::live(None);
+        let books = |bench: &Bench, from: usize, at: u32| {
+            let asked = bench.asked[from..].iter().filter(|text| text.contains("book_offers"));
+            asked.filter(|text| text.contains(&at.to_string())).count()
+        };
+        let picture = requests(&bench.core.on(FeedInput::Text(&closed(104).to_string()), 10).unwrap());
+        assert!(picture.len() > 5);
+        if !missed {
+            bench.hear(&closed(105));
+        }
+        bench.hear(&closed(106));
+        bench.node.index = if refused { 104 } else { 106 };
+        let from = bench.asked.len();
+        for request in picture {
+            let answer = bench.node.answer(&request);
+            bench.hear(&answer);
+        }
+        assert!(bench.core.is_live());
+        assert_eq!(books(&bench, from, 106), if missed { 2 } else { 0 });
+        assert_eq!(last(&bench).ledger.index, if refused { 104 } else { 106 });
+        // Until it was read.
+        let from = bench.asked.len();
+        next(&mut bench, 107);
+        assert_eq!(books(&bench, from, 107), if refused { 2 } else { 0 });
+        let from = bench.asked.len();
+        next(&mut bench, 108);
+        assert_eq!(books(&bench, from, 108), 0);
+    }
 }
 
 /// Our offer of 9 XRP at 2.5, gone by somebody's payment, as the stream and the history show it.

@@ -249,3 +249,44 @@ fn a_picture_is_completed_while_somebody_closes_ledgers_in_between() {
     assert!(bench.updates.iter().skip(indexes.len()).any(|update| update.offers.is_some()));
     assert_eq!(bench.updates.last().unwrap().ledger.index, bench.node.index);
 }
+
+/// An offer of ours without its Sequence: whose it is cannot be told.
+fn broken(index: u32, id: char) -> Value {
+    let mut broken = payment(index, id, 50_000_000);
+    let offer = json!({"ModifiedNode": {"LedgerEntryType": "Offer", "LedgerIndex": hash('7'), "FinalFields": {
+        "Account": account().to_string(), "TakerGets": "5", "TakerPays": {"currency": token().currency.to_string(),
+        "issuer": token().issuer.to_string(), "value": "1"}}, "PreviousFields": {"TakerGets": "9"}}});
+    broken["meta"]["AffectedNodes"].as_array_mut().unwrap().push(offer);
+    broken
+}
+
+/// The ledger was proven with it, and was not told: the next picture may not take it for told.
+#[test]
+fn a_transaction_that_was_not_understood_is_missed_where_the_next_history_lacks_it() {
+    for (audit, picture) in [(false, false), (true, false), (false, true)] {
+        let mut bench = with_a_line();
+        if audit {
+            bench.on(FeedInput::ListAgain, 5);
+        }
+        (bench.node.index, bench.node.balance, bench.node.root) = (101, 50_000_005, 'E');
+        if picture {
+            bench.on(FeedInput::Disconnected(Parting::Lost, "cut"), 6);
+            bench.node.history = vec![broken(101, 'E')];
+            bench.on(FeedInput::Tick, 5_000);
+            bench.on(FeedInput::Connected, 5_001);
+            bench.node.history.clear();
+        } else {
+            bench.hear(&stream(broken(101, 'E')));
+            bench.hear(&closed(101));
+        }
+        assert!(bench.left() && bench.updates.len() == 1);
+        bench.on(FeedInput::Disconnected(Parting::Unfit, "not understood"), 5_002);
+        bench.on(FeedInput::Tick, 100_000);
+        bench.on(FeedInput::Connected, 100_001);
+        assert_eq!(bench.updates.len(), 1, "the payment is missing: {audit} {picture}");
+        for now_ms in [100_250, 100_500, 100_750] {
+            bench.on(FeedInput::Tick, now_ms);
+        }
+        assert!(bench.updates.last().unwrap().history_lost.is_some(), "and that is told");
+    }
+}

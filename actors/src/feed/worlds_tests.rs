@@ -222,3 +222,66 @@ fn while_offers_are_withdrawn_ledgers_close_as_soon_as_they_may() {
         assert_eq!(bench.closes_asked, closes, "at {now_ms}");
     }
 }
+
+#[test]
+fn a_node_without_our_account_is_no_node_however_many_ledgers_it_closes() {
+    for missing in [account(), token().issuer] {
+        let mut bench = Bench::live(None);
+        bench.on(FeedInput::Disconnected(Parting::Lost, "cut"), 10);
+        bench.node.missing = vec![missing];
+        connect(&mut bench, 1_000);
+        for index in 101..110 {
+            bench.node.index = index;
+            let asked = bench.asked.len();
+            bench.hear(&closed(index));
+            assert_eq!(bench.asked.len(), asked + 1, "the account alone, no picture: {:?}", &bench.asked[asked..]);
+        }
+        assert_eq!(bench.seen, [true, false]);
+        (bench.node.index, bench.node.missing) = (110, vec![]);
+        bench.hear(&closed(110));
+        assert_eq!(bench.updates.last().map(|update| update.ledger.index), Some(110));
+        assert_eq!(bench.seen, [true, false, true]);
+    }
+}
+
+/// The node has told of the ledger that the account appears with before it can be asked for it, and no other follows soon.
+#[test]
+fn an_account_that_could_not_be_asked_for_yet_is_asked_for_again() {
+    let mut bench = Bench::live(None);
+    bench.on(FeedInput::Disconnected(Parting::Lost, "cut"), 10);
+    bench.node.missing = vec![account()];
+    connect(&mut bench, 1_000);
+    bench.hear(&closed(101));
+    (bench.node.index, bench.node.missing) = (101, vec![]);
+    bench.on(FeedInput::Tick, 2_000);
+    assert_eq!(bench.updates.last().map(|update| update.ledger.index), Some(101));
+}
+
+#[test]
+fn a_node_that_only_lets_a_picture_begin_is_not_seen() {
+    let mut bench = Bench::live(None);
+    for round in 1..4 {
+        bench.on(FeedInput::Disconnected(Parting::Lost, "cut"), round * 100_000);
+        (bench.node.has_history, bench.node.index) = (false, 50);
+        connect(&mut bench, round * 100_000 + 50_000);
+    }
+    assert_eq!(bench.seen, [true, false]);
+}
+
+#[test]
+fn a_picture_that_is_read_while_a_node_is_followed_is_no_loss_unless_it_lasts() {
+    let mut bench = Bench::live(None);
+    bench.on(FeedInput::ListAgain, 5);
+    bench.node.index = 101;
+    bench.hear(&closed(101));
+    assert_eq!((bench.updates.len(), &bench.seen), (2, &vec![true]));
+    // A gap: everything is read afresh, and no answer comes.
+    let asked = bench.core.on(FeedInput::Text(&closed(104).to_string()), 20_000).unwrap();
+    assert!(!asked.is_empty() && !bench.core.is_live() && bench.core.sees_node());
+    bench.core.asked.clear();
+    let limit_ms = bench.core.config.request_timeout_ms;
+    bench.on(FeedInput::Tick, 20_000 + limit_ms);
+    assert!(bench.core.sees_node());
+    bench.on(FeedInput::Tick, 20_001 + limit_ms);
+    assert!(!bench.core.sees_node() && !bench.left());
+}

@@ -151,10 +151,7 @@ impl ValuerCore {
     /// # Errors
     /// [`AmountError`] when the node states balances that do not add up.
     pub fn on(&mut self, update: &LedgerUpdate, now: DateTime<Utc>) -> Result<Records, AmountError> {
-        // A feed that was started again may tell of what was told before. Lower numbers are another ledger's.
-        if update.ledger.index == self.ledger_index() {
-            return Ok(Records::new());
-        }
+        // Lower numbers are another ledger's.
         let mut records = Records::new();
         if update.ledger.index < self.ledger_index() {
             self.heard = Heard::default();
@@ -171,11 +168,16 @@ impl ValuerCore {
             records.extend(found);
         }
         self.account = Some((update.account.xrp, update.account.rlusd));
-        self.mark = Mark::of(update, self.mark.as_ref())?.or(self.mark.take());
         // Sixteen digits, as any price on the ledger has; the half of an odd last digit would be a seventeenth.
         let digits = |mid: Dec| mid.round_digits(neo_market::decimal::LEDGER_DIGITS, Rounding::HalfEven);
         let mid = update.view.mid()?.map(digits).transpose()?;
         records.extend(self.mark_outs.at(update.ledger.index, mid));
+        // A picture, or a feed that was started again, may tell of the same ledger once more, with transactions that came
+        // late: they are recorded, and the ledger is valued already.
+        if update.ledger.index == self.ledger_index() {
+            return Ok(records);
+        }
+        self.mark = Mark::of(update, self.mark.as_ref())?.or(self.mark.take());
         self.latest = Some(Latest {
             balances: update.account.balances(&update.ledger)?,
             best_bid: update.view.best(Side::Bid),

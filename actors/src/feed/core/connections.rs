@@ -198,9 +198,14 @@ impl FeedCore {
     pub(super) fn may_read_book(&mut self, now_ms: u64) -> bool {
         let may = !self.config.is_public || self.budget.has_room(2 * MEDIUM, now_ms);
         if may {
-            self.budget.asks(2 * MEDIUM, now_ms);
+            self.charge_book(now_ms);
         }
         may
+    }
+
+    /// Both sides of the book, when they cannot wait.
+    pub(super) fn charge_book(&mut self, now_ms: u64) {
+        self.budget.asks(2 * MEDIUM, now_ms);
     }
 
     /// A fresh picture that cannot wait.

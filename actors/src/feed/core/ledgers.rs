@@ -9,7 +9,7 @@ use neo_ledger::types::Hash;
 use neo_market::reference;
 
 use super::super::nodes::Parting;
-use super::proof::{LineAt, Stated};
+use super::proof::{LineAt, Proven, Stated};
 use super::sync::Picture;
 use super::{Asked, FeedCore, FeedEffect, FeedError, MAX_LEDGERS_AHEAD, MAX_READS, Phase};
 use crate::heard::Heard;
@@ -49,8 +49,8 @@ impl FeedCore {
             self.sync_or_wait(now_ms, effects);
             return Ok(());
         }
-        if matches!(self.phase, Phase::Absent) {
-            self.start_sync(now_ms, effects);
+        if matches!(self.phase, Phase::Absent { .. }) {
+            self.ask_absent(now_ms, effects);
             return Ok(());
         }
         if !self.is_live() {
@@ -71,7 +71,7 @@ impl FeedCore {
         if (self.pool.exists() || due(looks.pool_every)) && self.may_look(now_ms) {
             self.ask_pool(index, now_ms, effects);
         }
-        let reads_book = due(looks.book_every) && self.may_read_book(now_ms);
+        let reads_book = !self.book_gap && due(looks.book_every) && self.may_read_book(now_ms);
         self.ask_proof(index, reads_book, now_ms, effects);
         self.complete_ledger(now_ms, effects)
     }
@@ -90,7 +90,7 @@ impl FeedCore {
             return Ok(());
         }
         let rlusd = line.map_or_else(|| self.token_after(index), |line| line.balance);
-        (self.root_txn, self.line, self.proven) = (Some(info.previous_txn_id), line.or(line_told), index);
+        let proven = Proven { root: info.previous_txn_id, line: line.or(line_told) };
         self.account =
             Some(AccountState { xrp: info.balance, rlusd, sequence: info.sequence, owner_count: info.owner_count });
         let due = self.list_again
@@ -101,13 +101,15 @@ impl FeedCore {
             self.start_sync(now_ms, effects);
             return Ok(());
         }
+        let reads_book = book.is_some();
         if let Some((asks, bids)) = book
             && let Err(error) = self.book.reset(index, &asks.offers, &bids.offers)
         {
             self.leave(Parting::Unfit, &format!("the node's book is not understood: {error}"), effects);
             return Ok(());
         }
-        self.emit(header, Picture::default(), now_ms, effects)
+        self.book_gap &= !reads_book;
+        self.emit(header, proven, Picture::default(), now_ms, effects)
     }
 
     pub(super) fn header(&self, index: u32) -> Option<LedgerHeader> {
@@ -135,6 +137,7 @@ impl FeedCore {
     pub(super) fn emit(
         &mut self,
         ledger: LedgerHeader,
+        proven: Proven,
         picture: Picture,
         now_ms: u64,
         effects: &mut Vec<FeedEffect>,
@@ -190,6 +193,8 @@ impl FeedCore {
         self.terms.line = line;
         transactions.iter().for_each(|own| self.told.add(own.ledger_index, own.hash));
         self.pending = self.pending.split_off(&(ledger.index.saturating_add(1), 0));
+        // Not before it is told: what is read again must be missed where a history lacks it.
+        (self.root_txn, self.line, self.proven) = (Some(proven.root), proven.line, ledger.index);
         self.processed = Some(ledger.index);
         self.world.told(ledger.index, ledger.hash);
         self.last_close_time = Some(ledger.close_time);

@@ -42,6 +42,13 @@ pub(super) struct Stated {
     pub(super) book: Option<(BookOffers, BookOffers)>,
 }
 
+/// What a proven ledger leaves our account with.
+pub(super) struct Proven {
+    /// The transaction that changed the account's root last.
+    pub(super) root: Hash,
+    pub(super) line: Option<LineAt>,
+}
+
 /// The ledgers that are being proven.
 pub(super) type Proofs = BTreeMap<u32, Proof>;
 
@@ -63,6 +70,11 @@ impl FeedCore {
     /// Asks what a closed ledger states of our account and our line, and for the book if that is to be read.
     pub(super) fn ask_proof(&mut self, index: u32, reads_book: bool, now_ms: u64, effects: &mut Vec<FeedEffect>) {
         let asked_ms = self.proofs.get(&index).map_or(now_ms, |proof| proof.asked_ms);
+        // After a gap it cannot wait for room: strangers' changes are missing until it is read.
+        if self.book_gap {
+            self.charge_book(now_ms);
+        }
+        let reads_book = reads_book || self.book_gap;
         let book = reads_book.then_some([None, None]);
         self.proofs.insert(index, Proof { account: None, line: None, book, asked_ms, again: false });
         if reads_book {

@@ -8,7 +8,7 @@ use neo_ledger::{HeldLine, IssuerTerms, NodeError, Owned, OwnedPage, ProtocolErr
 use serde_json::Value;
 
 use super::super::nodes::Parting;
-use super::proof::LineAt;
+use super::proof::{LineAt, Proven};
 use super::{Asked, FeedCore, FeedEffect, FeedError, Phase};
 use crate::messages::{AccountState, OpenOffer};
 
@@ -72,8 +72,8 @@ impl FeedCore {
     }
 
     /// The followed node does not have our history: its world begins later, or went back. Another node may have it. Where
-    /// none does, what lies between is unknown, and said so; from here on nothing is missing, or from `begins` on where the
-    /// node has told where its history begins.
+    /// none does, or none that could is reached before this one is here again, what lies between is unknown, and said so;
+    /// from here on nothing is missing, or from `begins` on where the node has told where its history begins.
     pub(super) fn history_missing(
         &mut self,
         reason: &str,
@@ -83,12 +83,14 @@ impl FeedCore {
     ) {
         let from = self.processed.unwrap_or(0);
         let lost = format!("the node has no history from ledger {from} on: {reason}");
-        self.without_history.insert(self.node);
-        if self.without_history.len() < self.nodes.count() {
+        let is_first = self.without_history.insert(self.node);
+        self.may_have_history.remove(&self.node);
+        let may_have = is_first || !std::mem::take(&mut self.may_have_history).is_empty();
+        if may_have && self.without_history.len() < self.nodes.count() {
             self.leave(Parting::Unfit, &lost, effects);
             return;
         }
-        self.without_history.clear();
+        self.forget_who_has_history();
         // A repair's hole is further back than what is new: a node may have the one and not the other.
         let newer = self.config.last_processed.filter(|last| *last > from);
         self.processed = newer.or(begins.map(|begins| begins.saturating_sub(1)));
@@ -102,11 +104,21 @@ impl FeedCore {
         self.start_sync(now_ms, effects);
     }
 
+    fn forget_who_has_history(&mut self) {
+        self.without_history.clear();
+        self.may_have_history.clear();
+    }
+
     /// What was heard of ledgers that the followed node will not come to soon is of a world that went back. What the stream
     /// has brought of ledgers to come stays: it brings nothing twice.
     fn forget_other_worlds(&mut self) {
         let soon = self.node_at.saturating_add(CATCHES_UP);
-        for transaction in self.pending.split_off(&(soon.saturating_add(1), 0)).into_values() {
+        self.forget_transactions_from(soon.saturating_add(1));
+    }
+
+    /// Transactions of this ledger and later ones are as if they had never been heard of.
+    pub(super) fn forget_transactions_from(&mut self, index: u32) {
+        for transaction in self.pending.split_off(&(index, 0)).into_values() {
             self.seen.remove(&transaction.hash);
             self.seen_before.remove(&transaction.hash);
         }
@@ -123,6 +135,9 @@ impl FeedCore {
         self.asked.retain(|_, (asked, _)| matches!(asked, Asked::Submit(_) | Asked::LedgerAccept | Asked::Health));
         self.charge_picture(now_ms);
         self.proofs.clear();
+        if !self.without_history.is_empty() && !self.without_history.contains(&self.node) {
+            self.may_have_history.insert(self.node);
+        }
         let (history_done, history_from) = (self.processed.is_none(), self.processed.unwrap_or(0));
         let snapshot = Snapshot { at, since_ms, asked_ms: now_ms, history_done, history_from, ..Snapshot::default() };
         self.phase = Phase::Syncing(Box::new(snapshot));
@@ -165,6 +180,7 @@ impl FeedCore {
                 }
             }
             Phase::Live => self.prove_again(now_ms, effects),
+            Phase::Absent { again: true, .. } => self.ask_absent(now_ms, effects),
             _ => {}
         }
     }
@@ -175,6 +191,7 @@ impl FeedCore {
         match &mut self.phase {
             Phase::Syncing(snapshot) if snapshot.at >= newest => snapshot.again = true,
             Phase::Syncing(_) => self.start_sync(now_ms, effects),
+            Phase::Absent { again, .. } => *again = true,
             _ => {}
         }
     }
@@ -356,7 +373,7 @@ impl FeedCore {
             // `getValidatedRange`: up to the newest that is published, less those that are being saved).
             snapshot.history_done = page.ledger_index_max >= snapshot.at;
             snapshot.history_short = !snapshot.history_done;
-            self.without_history.clear();
+            self.forget_who_has_history();
         }
         Ok(())
     }
@@ -454,12 +471,15 @@ impl FeedCore {
         let (offers, owned) = snapshot_lists(&mut self.phase);
         self.terms = terms;
         self.account = Some(account);
-        (self.root_txn, self.line, self.proven) = (Some(root), Some(line), index);
+        let proven = Proven { root, line: Some(line) };
         self.audited_at = index;
         self.list_again = false;
         self.phase = Phase::Live;
         self.nodes.serves(self.node);
-        self.emit(header, Picture { offers, owned, book_is_fresh: true }, now_ms, effects)?;
+        self.emit(header, proven, Picture { offers, owned, book_is_fresh: true }, now_ms, effects)?;
+        // No message told of a ledger in between: what strangers did in it is on no stream any more.
+        let between = index.saturating_add(1)..=self.node_at;
+        self.book_gap = between.into_iter().any(|ledger| !self.closed.contains_key(&ledger));
         // What closed while the picture was read is told of as soon as it is proven.
         if self.node_at > index && self.processed == Some(index) {
             self.ask_proof(self.node_at, false, now_ms, effects);

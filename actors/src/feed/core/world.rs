@@ -101,6 +101,7 @@ impl FeedCore {
     /// what is on the ledger then.
     fn another_world(&mut self, what: &str, effects: &mut Vec<FeedEffect>) {
         if self.nodes.count() > 1 {
+            self.forget_the_other_chain();
             self.leave(Parting::Unfit, &format!("the node is on another chain: {what}"), effects);
             return;
         }
@@ -111,6 +112,15 @@ impl FeedCore {
         );
         effects.push(FeedEffect::OtherWorld(cause.clone()));
         self.leave(Parting::Unfit, &cause, effects);
+    }
+
+    /// What the node has told of is of no use to the next. That begins with the ledger that was told of last: history is
+    /// asked for from there on, and brings it again.
+    fn forget_the_other_chain(&mut self) {
+        let Some((last, _)) = self.world.last else { return };
+        self.forget_transactions_from(last);
+        self.closed.split_off(&last);
+        self.headers.clear();
     }
 
     /// The node may lack the last processed ledger and have all that is missing: one that was loaded from its last ledger
@@ -132,20 +142,6 @@ impl FeedCore {
     /// True where the account was on the ledger before: then it is waited for, as a node is that is away.
     pub(super) fn was_there(&self) -> bool {
         self.processed.is_some() || self.account.is_some()
-    }
-
-    /// The node's ledger has no such account: it was begun anew, and is not funded yet. Each ledger is looked at again; how
-    /// long the session does without a node it may follow is not the feed's to say.
-    pub(super) fn absent(&mut self, is_account: bool, effects: &mut Vec<FeedEffect>) {
-        if matches!(self.phase, Phase::Absent) {
-            return;
-        }
-        let who = if is_account { self.config.account } else { self.config.token.issuer };
-        effects.push(FeedEffect::Warn(format!(
-            "{who} is not on the node's ledger any more; each ledger is looked at again"
-        )));
-        self.asked.retain(|_, (asked, _)| matches!(asked, Asked::Submit(_) | Asked::LedgerAccept));
-        self.phase = Phase::Absent;
     }
 
     /// True for a node whose ledgers close because somebody asks for it.
