@@ -12,6 +12,7 @@ use crate::open::{Store, sqlite};
 use crate::read::{Reader, query, recorded};
 use crate::record::{Refusal, SessionNumber, TripCleared, TripRow};
 use crate::rows::Recorded;
+use crate::world::NEWEST_ERA;
 
 /// What the account's value is remembered by, in the order it was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,22 +94,31 @@ impl Store {
         let resumed = self.resumed_from(Trigger::Rejects)?;
         // An intent knows its ledger by number, and numbers of another simulated world may be the same ones: the time of
         // recording keeps those apart.
-        let sql = "SELECT settled_ledger_index FROM intents WHERE settled_ledger_index >= ?1 AND updated_at >= ?2
-                   AND (state = 'dead' OR state = 'validated' AND engine_result <> 'tesSUCCESS') ORDER BY seq";
+        let sql = format!(
+            "SELECT settled_ledger_index FROM intents WHERE settled_ledger_index >= ?1 AND updated_at >= ?2
+                 AND (state = 'dead' OR state = 'validated' AND engine_result <> 'tesSUCCESS')
+                 AND session IN {NEWEST_ERA} ORDER BY seq"
+        );
         let since = crate::columns::time(ledgers.recorded_from);
-        let settled = query(&self.conn, sql, params![ledgers.first, since], |row| row.get::<_, u32>(0));
+        let settled = query(&self.conn, &sql, params![ledgers.first, since], |row| row.get::<_, u32>(0));
         let time_of = |index: u32| ledgers.close_times.range(..=index).next_back().map(|(_, at)| *at);
         let times = settled.map_err(failed)?.into_iter().filter_map(time_of);
         Ok(times.filter(|at| resumed.is_none_or(|resumed| *at > resumed)).collect())
     }
 
-    /// The ledgers of the last `window_s` seconds; `None` in a record without a snapshot. A snapshot is taken of each.
+    /// The ledgers of the last `window_s` seconds; `None` in an era without a snapshot. A snapshot is taken of each.
     fn newest_ledgers(&self, window_s: u32) -> rusqlite::Result<Option<Ledgers>> {
-        let sql = "SELECT ledger_index, close_time, recorded_at FROM valuation_snapshots ORDER BY seq DESC";
+        let of_era = format!("SELECT coalesce(min(number), 0) FROM sessions WHERE number IN {NEWEST_ERA}");
+        let of_era: SessionNumber = self.conn.query_row(&of_era, [], |row| row.get(0))?;
+        let sql = "SELECT session, ledger_index, close_time, recorded_at FROM valuation_snapshots ORDER BY seq DESC";
         let mut statement = self.conn.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut found: Option<(DateTime<Utc>, Ledgers)> = None;
         while let Some(row) = rows.next()? {
+            // An era may end with a lower number than the next one begins with.
+            if row.get::<_, SessionNumber>("session")? < of_era {
+                break;
+            }
             let (index, close_time) = (row.get("ledger_index")?, row.time("close_time")?);
             let (newest, ledgers) = found.get_or_insert_with(|| {
                 let close_times = BTreeMap::new();

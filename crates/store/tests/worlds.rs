@@ -158,3 +158,44 @@ fn a_new_era_begins_without_anything_of_the_one_before() {
     let verification = verify(&place.path).unwrap();
     assert!(verification.findings.iter().all(|found| found.severity != Severity::Error), "{verification:#?}");
 }
+
+/// The ledger as the valuer records it: it closes, and is recorded, `seconds` after the beginning of all.
+fn shown(ledger_index: u32, seconds: i64) -> Record {
+    let (close_time, recorded_at, best_ask) = (at(seconds), at(seconds), Some(dec("2.41")));
+    let snapshot = snapshot(SnapshotKind::Ledger, ledger_index, 1_000_000, "1", None);
+    Record::Valuation(ValuationSnapshot { close_time, recorded_at, best_ask, ..snapshot })
+}
+
+/// Signed, and dead by that ledger.
+fn dead(n: u32, ledger_index: u32, seconds: i64) -> [Record; 2] {
+    let update = IntentUpdate {
+        tx_hash: hash(n),
+        state: IntentState::Dead,
+        engine_result: None,
+        ledger_index: Some(ledger_index),
+        recorded_at: at(seconds),
+    };
+    [Record::Intent(intent(n)), Record::IntentUpdate(update)]
+}
+
+#[test]
+fn what_failed_in_the_world_before_counts_for_nothing_in_another() {
+    let place = Place::new();
+    let (running, _) = start(&place, 1, false);
+    let mut records = vec![shown(19, 100), shown(20, 104)];
+    records.extend(dead(1, 20, 104));
+    // By a clock that ran ahead, of a ledger whose number the other world has.
+    records.extend(dead(2, 400, 200));
+    running.durably(records).unwrap();
+    finish(running, VALUE);
+    assert_eq!(place.open().rejects(300).unwrap().len(), 2);
+    start(&place, 2, true).0.vanish();
+    assert!(place.open().rejects(300).unwrap().is_empty(), "no ledger of this world is recorded");
+    // The other world begins above the end of the one before, seconds later.
+    let (running, _) = start(&place, 3, false);
+    let mut records = vec![shown(400, 110), shown(401, 114)];
+    records.extend(dead(3, 401, 114));
+    running.durably(records).unwrap();
+    running.vanish();
+    assert_eq!(place.open().rejects(300).unwrap(), [at(114)]);
+}
