@@ -69,15 +69,18 @@ impl Store {
             .map_err(sqlite(&self.path, "reading the triggers that are latched"))
     }
 
-    /// When the operator last ended what this trigger did, in ledger time; `None` where nobody did.
+    /// When the operator last ended what this trigger did in the newest era, in ledger time; `None` where nobody did. The
+    /// clock of an older era says nothing here.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`], also for a row that this version cannot read.
     pub fn resumed_from(&self, trigger: Trigger) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let sql = "SELECT cleared_close_time FROM trips WHERE cleared_by = ?1 AND trigger = ?2
-                   ORDER BY cleared_close_time DESC LIMIT 1";
+        let sql = format!(
+            "SELECT cleared_close_time FROM trips WHERE cleared_by = ?1 AND trigger = ?2 AND session IN {NEWEST_ERA}
+             ORDER BY cleared_close_time DESC LIMIT 1"
+        );
         let by = ClearedBy::Operator.as_str();
-        let times = query(&self.conn, sql, [by, trigger.as_str()], |row| row.time("cleared_close_time"));
+        let times = query(&self.conn, &sql, [by, trigger.as_str()], |row| row.time("cleared_close_time"));
         let times = times.map_err(sqlite(&self.path, "reading when the operator resumed"))?;
         Ok(times.first().copied())
     }
@@ -145,7 +148,8 @@ impl Store {
         let losses = Trigger::ALL.into_iter().filter(|trigger| trigger.is_loss()).map(Trigger::as_str);
         let losses: Vec<String> = losses.map(|word| format!("'{word}'")).collect();
         let resumed = format!(
-            "SELECT max(cleared_close_time) FROM trips WHERE cleared_by = '{}' AND trigger IN ({})",
+            "SELECT max(cleared_close_time) FROM trips
+             WHERE cleared_by = '{}' AND trigger IN ({}) AND session IN {NEWEST_ERA}",
             ClearedBy::Operator.as_str(),
             losses.join(", ")
         );

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use neo_market::Side;
+use neo_market::{ClearedBy, Side, Trigger, TripAction};
 use neo_store::record::*;
 use neo_store::verify::Severity;
 use neo_store::{Forsaken, LastLedger, Reader, verify};
@@ -198,4 +198,36 @@ fn what_failed_in_the_world_before_counts_for_nothing_in_another() {
     running.durably(records).unwrap();
     running.vanish();
     assert_eq!(place.open().rejects(300).unwrap(), [at(114)]);
+}
+
+#[test]
+fn where_the_operator_resumed_in_the_world_before_ends_nothing_in_another() {
+    let place = Place::new();
+    let (running, _) = start(&place, 1, false);
+    let mut records = vec![shown(20, 9_000)];
+    for trigger in [Trigger::DayLoss, Trigger::Rejects, Trigger::Fees] {
+        let close_time = at(9_000);
+        let (reason, recorded_at) = (String::from("figures"), at(21));
+        let trip =
+            TripRow { trigger, action: TripAction::Latch, reason, ledger_index: 20, close_time, cleared: None, recorded_at };
+        let cleared = TripCleared { ledger_index: 21, close_time: at(9_004), by: ClearedBy::Operator };
+        records.extend([Record::Trip(trip), Record::TripCleared { trigger, cleared }]);
+    }
+    running.durably(records).unwrap();
+    finish(running, VALUE);
+    assert_eq!(place.open().resumed_from(Trigger::Fees).unwrap(), Some(at(9_004)));
+    // The clock of the other world is hours behind.
+    let (running, _) = start(&place, 2, true);
+    let mut records = vec![shown(3, 100), shown(4, 104)];
+    records.extend(dead(1, 4, 104));
+    running.durably(records).unwrap();
+    running.vanish();
+    let store = place.open();
+    for trigger in [Trigger::DayLoss, Trigger::Rejects, Trigger::Fees] {
+        assert_eq!(store.resumed_from(trigger).unwrap(), None, "{trigger:?}");
+    }
+    assert_eq!(store.rejects(300).unwrap(), [at(104)]);
+    let mut read = 0;
+    store.worth_history(7, |_| read += 1).unwrap();
+    assert_eq!(read, 2, "a loss is counted from all of this world");
 }
