@@ -208,8 +208,15 @@ fn where_the_operator_resumed_in_the_world_before_ends_nothing_in_another() {
     for trigger in [Trigger::DayLoss, Trigger::Rejects, Trigger::Fees] {
         let close_time = at(9_000);
         let (reason, recorded_at) = (String::from("figures"), at(21));
-        let trip =
-            TripRow { trigger, action: TripAction::Latch, reason, ledger_index: 20, close_time, cleared: None, recorded_at };
+        let trip = TripRow {
+            trigger,
+            action: TripAction::Latch,
+            reason,
+            ledger_index: 20,
+            close_time,
+            cleared: None,
+            recorded_at,
+        };
         let cleared = TripCleared { ledger_index: 21, close_time: at(9_004), by: ClearedBy::Operator };
         records.extend([Record::Trip(trip), Record::TripCleared { trigger, cleared }]);
     }
