@@ -149,8 +149,8 @@ fn watch(config: &Config, venue: &Venue, world: &World, store: &Store) -> Result
             return Err(error.context("what a loss is counted from, in the record"));
         }
     }
-    // A new mirror's ledgers are none of those that these were counted in.
-    let counts = |trigger: Trigger| triggers.is_on(trigger) && !venue.is_new_mirror();
+    // The ledgers of a new mirror, or of another world, are none of those that these were counted in.
+    let counts = |trigger: Trigger| triggers.is_on(trigger) && !venue.is_new_mirror() && !world.is_another();
     let rejects = if counts(Trigger::Rejects) && !released.contains(&Trigger::Rejects) {
         store.rejects(triggers.rejects_window_s)?
     } else {

@@ -12,6 +12,7 @@ use crate::open::{Store, sqlite};
 use crate::read::{Reader, query, recorded};
 use crate::record::{Refusal, SessionNumber, TripCleared, TripRow};
 use crate::rows::Recorded;
+use crate::world::NEWEST_ERA;
 
 /// What the account's value is remembered by, in the order it was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,15 +69,18 @@ impl Store {
             .map_err(sqlite(&self.path, "reading the triggers that are latched"))
     }
 
-    /// When the operator last ended what this trigger did, in ledger time; `None` where nobody did.
+    /// When the operator last ended what this trigger did in the newest era, in ledger time; `None` where nobody did. The
+    /// clock of an older era says nothing here.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`], also for a row that this version cannot read.
     pub fn resumed_from(&self, trigger: Trigger) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let sql = "SELECT cleared_close_time FROM trips WHERE cleared_by = ?1 AND trigger = ?2
-                   ORDER BY cleared_close_time DESC LIMIT 1";
+        let sql = format!(
+            "SELECT cleared_close_time FROM trips WHERE cleared_by = ?1 AND trigger = ?2 AND session IN {NEWEST_ERA}
+             ORDER BY cleared_close_time DESC LIMIT 1"
+        );
         let by = ClearedBy::Operator.as_str();
-        let times = query(&self.conn, sql, [by, trigger.as_str()], |row| row.time("cleared_close_time"));
+        let times = query(&self.conn, &sql, [by, trigger.as_str()], |row| row.time("cleared_close_time"));
         let times = times.map_err(sqlite(&self.path, "reading when the operator resumed"))?;
         Ok(times.first().copied())
     }
@@ -93,22 +97,31 @@ impl Store {
         let resumed = self.resumed_from(Trigger::Rejects)?;
         // An intent knows its ledger by number, and numbers of another simulated world may be the same ones: the time of
         // recording keeps those apart.
-        let sql = "SELECT settled_ledger_index FROM intents WHERE settled_ledger_index >= ?1 AND updated_at >= ?2
-                   AND (state = 'dead' OR state = 'validated' AND engine_result <> 'tesSUCCESS') ORDER BY seq";
+        let sql = format!(
+            "SELECT settled_ledger_index FROM intents WHERE settled_ledger_index >= ?1 AND updated_at >= ?2
+                 AND (state = 'dead' OR state = 'validated' AND engine_result <> 'tesSUCCESS')
+                 AND session IN {NEWEST_ERA} ORDER BY seq"
+        );
         let since = crate::columns::time(ledgers.recorded_from);
-        let settled = query(&self.conn, sql, params![ledgers.first, since], |row| row.get::<_, u32>(0));
+        let settled = query(&self.conn, &sql, params![ledgers.first, since], |row| row.get::<_, u32>(0));
         let time_of = |index: u32| ledgers.close_times.range(..=index).next_back().map(|(_, at)| *at);
         let times = settled.map_err(failed)?.into_iter().filter_map(time_of);
         Ok(times.filter(|at| resumed.is_none_or(|resumed| *at > resumed)).collect())
     }
 
-    /// The ledgers of the last `window_s` seconds; `None` in a record without a snapshot. A snapshot is taken of each.
+    /// The ledgers of the last `window_s` seconds; `None` in an era without a snapshot. A snapshot is taken of each.
     fn newest_ledgers(&self, window_s: u32) -> rusqlite::Result<Option<Ledgers>> {
-        let sql = "SELECT ledger_index, close_time, recorded_at FROM valuation_snapshots ORDER BY seq DESC";
+        let of_era = format!("SELECT coalesce(min(number), 0) FROM sessions WHERE number IN {NEWEST_ERA}");
+        let of_era: SessionNumber = self.conn.query_row(&of_era, [], |row| row.get(0))?;
+        let sql = "SELECT session, ledger_index, close_time, recorded_at FROM valuation_snapshots ORDER BY seq DESC";
         let mut statement = self.conn.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut found: Option<(DateTime<Utc>, Ledgers)> = None;
         while let Some(row) = rows.next()? {
+            // An era may end with a lower number than the next one begins with.
+            if row.get::<_, SessionNumber>("session")? < of_era {
+                break;
+            }
             let (index, close_time) = (row.get("ledger_index")?, row.time("close_time")?);
             let (newest, ledgers) = found.get_or_insert_with(|| {
                 let close_times = BTreeMap::new();
@@ -135,7 +148,8 @@ impl Store {
         let losses = Trigger::ALL.into_iter().filter(|trigger| trigger.is_loss()).map(Trigger::as_str);
         let losses: Vec<String> = losses.map(|word| format!("'{word}'")).collect();
         let resumed = format!(
-            "SELECT max(cleared_close_time) FROM trips WHERE cleared_by = '{}' AND trigger IN ({})",
+            "SELECT max(cleared_close_time) FROM trips
+             WHERE cleared_by = '{}' AND trigger IN ({}) AND session IN {NEWEST_ERA}",
             ClearedBy::Operator.as_str(),
             losses.join(", ")
         );

@@ -9,6 +9,9 @@ use crate::error::StoreError;
 use crate::open::{Store, sqlite};
 use crate::record::SessionNumber;
 
+/// The sessions of the newest era, for what must not mix worlds.
+pub(crate) const NEWEST_ERA: &str = "(SELECT number FROM sessions WHERE era = (SELECT max(era) FROM sessions))";
+
 /// The last ledger that is wholly recorded, and the hash by which its chain is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastLedger {

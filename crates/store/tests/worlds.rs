@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use neo_market::Side;
+use neo_market::{ClearedBy, Side, Trigger, TripAction};
 use neo_store::record::*;
 use neo_store::verify::Severity;
 use neo_store::{Forsaken, LastLedger, Reader, verify};
@@ -157,4 +157,84 @@ fn a_new_era_begins_without_anything_of_the_one_before() {
     assert_eq!(state, "unknown", "its ledger is gone");
     let verification = verify(&place.path).unwrap();
     assert!(verification.findings.iter().all(|found| found.severity != Severity::Error), "{verification:#?}");
+}
+
+/// The ledger as the valuer records it: it closes, and is recorded, `seconds` after the beginning of all.
+fn shown(ledger_index: u32, seconds: i64) -> Record {
+    let (close_time, recorded_at, best_ask) = (at(seconds), at(seconds), Some(dec("2.41")));
+    let snapshot = snapshot(SnapshotKind::Ledger, ledger_index, 1_000_000, "1", None);
+    Record::Valuation(ValuationSnapshot { close_time, recorded_at, best_ask, ..snapshot })
+}
+
+/// Signed, and dead by that ledger.
+fn dead(n: u32, ledger_index: u32, seconds: i64) -> [Record; 2] {
+    let update = IntentUpdate {
+        tx_hash: hash(n),
+        state: IntentState::Dead,
+        engine_result: None,
+        ledger_index: Some(ledger_index),
+        recorded_at: at(seconds),
+    };
+    [Record::Intent(intent(n)), Record::IntentUpdate(update)]
+}
+
+#[test]
+fn what_failed_in_the_world_before_counts_for_nothing_in_another() {
+    let place = Place::new();
+    let (running, _) = start(&place, 1, false);
+    let mut records = vec![shown(19, 100), shown(20, 104)];
+    records.extend(dead(1, 20, 104));
+    // By a clock that ran ahead, of a ledger whose number the other world has.
+    records.extend(dead(2, 400, 200));
+    running.durably(records).unwrap();
+    finish(running, VALUE);
+    assert_eq!(place.open().rejects(300).unwrap().len(), 2);
+    start(&place, 2, true).0.vanish();
+    assert!(place.open().rejects(300).unwrap().is_empty(), "no ledger of this world is recorded");
+    // The other world begins above the end of the one before, seconds later.
+    let (running, _) = start(&place, 3, false);
+    let mut records = vec![shown(400, 110), shown(401, 114)];
+    records.extend(dead(3, 401, 114));
+    running.durably(records).unwrap();
+    running.vanish();
+    assert_eq!(place.open().rejects(300).unwrap(), [at(114)]);
+}
+
+#[test]
+fn where_the_operator_resumed_in_the_world_before_ends_nothing_in_another() {
+    let place = Place::new();
+    let (running, _) = start(&place, 1, false);
+    let mut records = vec![shown(20, 9_000)];
+    for trigger in [Trigger::DayLoss, Trigger::Rejects, Trigger::Fees] {
+        let close_time = at(9_000);
+        let (reason, recorded_at) = (String::from("figures"), at(21));
+        let trip = TripRow {
+            trigger,
+            action: TripAction::Latch,
+            reason,
+            ledger_index: 20,
+            close_time,
+            cleared: None,
+            recorded_at,
+        };
+        let cleared = TripCleared { ledger_index: 21, close_time: at(9_004), by: ClearedBy::Operator };
+        records.extend([Record::Trip(trip), Record::TripCleared { trigger, cleared }]);
+    }
+    running.durably(records).unwrap();
+    finish(running, VALUE);
+    assert_eq!(place.open().resumed_from(Trigger::Fees).unwrap(), Some(at(9_004)));
+    // The clock of the other world is hours behind.
+    let (running, _) = start(&place, 2, true);
+    let mut records = vec![shown(3, 100), shown(4, 104)];
+    records.extend(dead(1, 4, 104));
+    running.durably(records).unwrap();
+    running.vanish();
+    let store = place.open();
+    for trigger in [Trigger::DayLoss, Trigger::Rejects, Trigger::Fees] {
+        assert_eq!(store.resumed_from(trigger).unwrap(), None, "{trigger:?}");
+    }
+    assert_eq!(store.rejects(300).unwrap(), [at(104)]);
+    let mut read = 0;
+    store.worth_history(7, |_| read += 1).unwrap();
+    assert_eq!(read, 2, "a loss is counted from all of this world");
 }

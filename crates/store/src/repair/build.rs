@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::merge::{Merge, TABLES, TableAccount};
 use super::{Base, Progress, ReadAs, Repair, Repaired, Salvaged, Step, gaps};
@@ -225,17 +225,42 @@ fn sessions_of_records(
     for (number, first_record) in &lost {
         tx.execute(
             "INSERT INTO sessions (number, mode, network, account, started_at, last_seen_at, starting_ledger_index,
-                 starting_close_time, starting_value_rlusd, config, config_hash, version)
+                 starting_close_time, starting_value_rlusd, config, config_hash, version, era)
              SELECT ?1, ?2, ?3, ?4, ?5, ?5, s.ledger_index, s.close_time, s.total_value_rlusd,
                  '# not known: the row of this session was lost, and it stands by its records; see the table repairs',
-                 'not known', 'not known'
+                 'not known', 'not known', ?6
              FROM (SELECT 1) LEFT JOIN (SELECT * FROM valuation_snapshots
                  WHERE session = ?1 AND kind = 'opening' ORDER BY seq LIMIT 1) AS s",
-            params![number, identity.mode.as_str(), identity.network, identity.account, first_record],
+            params![
+                number,
+                identity.mode.as_str(),
+                identity.network,
+                identity.account,
+                first_record,
+                era_of_records(tx, *number)?
+            ],
         )?;
     }
     refuse_orphans(tx, tables)?;
     Ok(lost.into_iter().map(|(number, _)| number).collect())
+}
+
+/// The era that most rows of a lost session are of, as far as it lies between those of its neighbours: eras only go up.
+/// Without such rows that of the session before it, the first of which is of era 0.
+fn era_of_records(tx: &Transaction<'_>, number: SessionNumber) -> rusqlite::Result<i64> {
+    let before = "SELECT coalesce(max(era), 0) FROM sessions WHERE number < ?1 AND imported = 0";
+    let before: i64 = tx.query_row(before, [number], |row| row.get(0))?;
+    let after = "SELECT min(era) FROM sessions WHERE number > ?1 AND imported = 0";
+    let after: Option<i64> = tx.query_row(after, [number], |row| row.get(0))?;
+    let rows = ["fills", "flows", "order_events", "markouts"]
+        .map(|table| format!("SELECT era FROM {table} WHERE session = ?1"))
+        .join(" UNION ALL ");
+    // Where nothing comes after it, at most one era has begun with it and with each session before it.
+    let sql = format!(
+        "SELECT era FROM ({rows}) WHERE era BETWEEN ?2 AND coalesce(?3, ?1) GROUP BY era ORDER BY count(*) DESC, era LIMIT 1"
+    );
+    let proven = tx.query_row(&sql, params![number, before, after], |row| row.get(0)).optional()?;
+    Ok(proven.unwrap_or(before))
 }
 
 /// Rows that refer to what is not there.

@@ -1,0 +1,144 @@
+//! A record of two worlds that broke: each is mended by its own rows, and only of the newest is anything fetched again.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+
+use common::*;
+use neo_market::Side;
+use neo_store::backup::{Retention, take};
+use neo_store::record::*;
+use neo_store::repair::{Outcome, Repaired, Whose, repair};
+use neo_store::verify;
+use neo_store::verify::{Check, Severity};
+
+const PAGE: usize = 4_096;
+
+fn begin(place: &Place, another_world: bool) -> Running {
+    let mut store = place.open();
+    let number = store.begin_session(&new_session(at(0))).unwrap();
+    if another_world {
+        store.begin_era(number).unwrap();
+    }
+    let (writer, thread) = store.start_writer(number).unwrap();
+    Running { writer, thread, session: number }
+}
+
+fn end(running: Running) {
+    let end = SessionEnd { ending_value_rlusd: Err("no price".into()), ..clean_end() };
+    running.close(end, vec![stage(Stage::Flush)]).unwrap();
+    running.seal();
+}
+
+/// What the account holds after ledger `n`: every world begins with ledger 10, 1,000 XRP and 5,000 RLUSD.
+fn valued(kind: SnapshotKind, n: u32) -> Record {
+    let traded = i64::from(n) - 10;
+    let rlusd = dec("5000").sub(dec(&format!("{}.{:04}", traded * 24 / 10_000, traded * 24 % 10_000))).unwrap();
+    let snapshot = snapshot(kind, n, 1_000_000_000 + traded * 990, "0", None);
+    Record::Valuation(ValuationSnapshot { rlusd, ..snapshot })
+}
+
+/// Hash for hash and number for number the same in every world.
+fn ledger(n: u32) -> Vec<Record> {
+    vec![
+        Record::OrderEvent(OrderEvent { ledger_index: n, ..event(n, OrderState::Filled, 0) }),
+        Record::Fill(fill(n, Side::Bid, 1_000, "0.0024")),
+        processed(Processor::Orders, n),
+        Record::Order(Order { side: Side::Bid, ledger_index: n, ..order(n + 1) }),
+        Record::Flow(flow(n, FlowCause::Fee, -10, "0")),
+        valued(SnapshotKind::Ledger, n),
+        processed(Processor::Valuer, n),
+    ]
+}
+
+/// The ledgers after `from` up to `to` in a session of their own.
+fn session(place: &Place, from: u32, to: u32, another_world: bool) {
+    let running = begin(place, another_world);
+    let opened = SessionOpened { ledger_index: from, close_time: at(1), starting_value_rlusd: None };
+    let mut records = vec![valued(SnapshotKind::Opening, from), Record::SessionOpened(opened)];
+    if from == 10 {
+        records.push(Record::Order(Order { side: Side::Bid, ledger_index: 10, ..order(11) }));
+    }
+    records.extend([processed(Processor::Orders, from), processed(Processor::Valuer, from)]);
+    records.extend((from + 1..=to).flat_map(ledger));
+    records.push(valued(SnapshotKind::Closing, to));
+    for part in records.chunks(200) {
+        running.durably(part.to_vec()).unwrap();
+    }
+    end(running);
+}
+
+fn back_up(place: &Place) {
+    take(&place.path, &Retention::default(), at(0), &mut |_| {}).unwrap();
+}
+
+/// Zeros in the place of the root pages of tables.
+fn broken(place: &Place, tables: &[&str]) {
+    let sql = place.sql();
+    let root = |table: &&str| -> i64 {
+        sql.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [table], |row| row.get(0)).unwrap()
+    };
+    let roots: Vec<usize> = tables.iter().map(|table| usize::try_from(root(table)).unwrap()).collect();
+    sql.close().unwrap();
+    let mut bytes = fs::read(&place.path).unwrap();
+    for page in roots {
+        bytes[(page - 1) * PAGE..page * PAGE].fill(0);
+    }
+    fs::write(&place.path, bytes).unwrap();
+}
+
+/// With those tables' root pages broken.
+fn mended(place: &Place, tables: &[&str]) -> Repaired {
+    broken(place, tables);
+    match repair(&place.path, &Whose::Only(identity()), at(5_000), &mut |_| {}).unwrap() {
+        Outcome::Repaired(done) => *done,
+        Outcome::Sound { .. } => panic!("it was not damaged"),
+    }
+}
+
+/// What weighs more than a note; the sessions here all begin at one moment, which is told.
+fn weighs(place: &Place) -> Vec<String> {
+    let findings = verify(&place.path).unwrap().findings;
+    let weighs = findings.into_iter().filter(|one| one.severity != Severity::Note && one.check != Check::Sessions);
+    weighs.map(|one| format!("{:?} {}", one.check, one.text)).collect()
+}
+
+fn texts(place: &Place, sql: &str) -> Vec<String> {
+    let conn = place.sql();
+    let mut statement = conn.prepare(sql).unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_lost_session_is_of_the_era_that_its_rows_are_of() {
+    let place = Place::new();
+    session(&place, 10, 40, false);
+    back_up(&place);
+    session(&place, 10, 30, true);
+    // Nothing that this one recorded knows an era.
+    let running = begin(&place, false);
+    running.durably(vec![Record::Fault(fault("x"))]).unwrap();
+    end(running);
+    let done = mended(&place, &["sessions"]);
+    assert_eq!(done.sessions_from_records, [2, 3]);
+    assert_eq!(texts(&place, "SELECT number || ' ' || era FROM sessions ORDER BY 1"), ["1 0", "2 1", "3 1"]);
+    assert_eq!(weighs(&place), [""; 0]);
+}
+
+#[test]
+fn an_era_that_cannot_be_is_not_taken_over() {
+    let place = Place::new();
+    session(&place, 10, 40, false);
+    session(&place, 10, 30, true);
+    session(&place, 30, 40, false);
+    back_up(&place);
+    session(&place, 40, 50, false);
+    let sql = place.sql();
+    sql.execute_batch("UPDATE fills SET era = -7 WHERE session = 4; UPDATE flows SET era = 0 WHERE session = 4")
+        .unwrap();
+    sql.close().unwrap();
+    let done = mended(&place, &["sessions"]);
+    assert_eq!(done.sessions_from_records, [4]);
+    assert_eq!(texts(&place, "SELECT era || '' FROM sessions ORDER BY number"), ["0", "1", "1", "1"]);
+}
