@@ -68,8 +68,7 @@ fn guards(ledgers: &[Reached], config: &QuoteConfig) -> Result<Vec<Dec>, ModelEr
         reference.observe(now.close_time.0, now.from);
         let level = |price: Dec| vec![BookLevel { price, size: Drops::ZERO }];
         let [bid, ask] = now.best;
-        let view =
-            MarketView { ledger_index: now.index, bids: level(bid), asks: level(ask), ..MarketView::default() };
+        let view = MarketView { ledger_index: now.index, bids: level(bid), asks: level(ask), ..MarketView::default() };
         moves.observe(now.close_time.0, &view)?;
         guards.push(guard_bps(moves.measured(&reference)?, 1, config)?);
     }
