@@ -142,3 +142,48 @@ fn an_era_that_cannot_be_is_not_taken_over() {
     assert_eq!(done.sessions_from_records, [4]);
     assert_eq!(texts(&place, "SELECT era || '' FROM sessions ORDER BY number"), ["0", "1", "1", "1"]);
 }
+
+/// Era 0: offer 52 is filled after the backup; 50, 51 and 53 stand, and 60 is signed, when the world ends. The next one has an
+/// offer 50 of its own and an event of another 51.
+fn forsaken() -> Place {
+    let place = Place::new();
+    let running = begin(&place, false);
+    let mut records: Vec<Record> = [50, 51, 52, 53].map(|n| Record::Order(order(n))).into();
+    records.extend([50, 51, 52, 53].map(|n| Record::OrderEvent(event(n, OrderState::Resting, 25_000_000))));
+    records.push(Record::Intent(intent(60)));
+    running.durably(records).unwrap();
+    end(running);
+    back_up(&place);
+    let running = begin(&place, false);
+    running
+        .durably(vec![Record::OrderEvent(OrderEvent { ledger_index: 70, ..event(52, OrderState::Filled, 0) })])
+        .unwrap();
+    end(running);
+    let running = begin(&place, true);
+    let cancelled = |n| Record::OrderEvent(OrderEvent { ledger_index: 80, ..event(n, OrderState::Cancelled, 0) });
+    let of_its_own = Order { tx_hash: hash(500), ..order(50) };
+    running.durably(vec![Record::Order(of_its_own), cancelled(50), cancelled(51)]).unwrap();
+    end(running);
+    place
+}
+
+const OFFERS: &str = "SELECT session || ' ' || offer_sequence || ' ' || state FROM orders ORDER BY seq";
+const INTENTS: &str = "SELECT tx_hash || ' ' || state || ' ' || settled_ledger_index FROM intents ORDER BY seq";
+
+#[test]
+fn a_repair_does_not_bring_back_what_another_era_left_behind() {
+    let old = ["1 50 unknown", "1 51 unknown", "1 52 filled", "1 53 unknown"];
+    // The orders can be read, or they are as the backup has them.
+    for (tables, offers) in
+        [(&["checkpoints"][..], [&old[..], &["3 50 cancelled"]].concat()), (&["orders", "intents"], old.to_vec())]
+    {
+        let place = forsaken();
+        mended(&place, tables);
+        assert_eq!(texts(&place, OFFERS), offers, "{tables:?}");
+        assert_eq!(texts(&place, INTENTS), [format!("{} unknown 64", hash(60))], "{tables:?}");
+        let told = weighs(&place).into_iter().filter(|text| text.starts_with("Orders") || text.starts_with("Intents"));
+        assert_eq!(told.collect::<Vec<_>>(), [""; 0], "{tables:?}");
+        let store = place.open();
+        assert!(store.open_orders().unwrap().is_empty() && store.unsettled_intents().unwrap().is_empty());
+    }
+}
