@@ -11,10 +11,12 @@ use crate::record::{NewSession, OrderState, SessionNumber};
 use crate::rows::{IntentRow, OpenOrder, RecordedFee};
 
 /// A repair whose hole is still to be fetched. The first session after it that recorded a whole ledger has fetched, or
-/// was told that there is nothing to fetch: its first update carries the whole history.
+/// was told that there is nothing to fetch: its first update carries the whole history. Once another era has begun, nobody
+/// has that history any more.
 pub(crate) const REFETCH_WAITS: &str = "refetch_from_ledger IS NOT NULL AND NOT EXISTS (
-    SELECT 1 FROM sessions WHERE number > coalesce(repairs.last_session, 0) AND last_ledger_index IS NOT NULL
-        AND imported = 0)";
+    SELECT 1 FROM sessions WHERE number > coalesce(repairs.last_session, 0) AND imported = 0
+        AND (last_ledger_index IS NOT NULL
+            OR era > (SELECT coalesce(max(era), 0) FROM sessions AS s WHERE s.number <= repairs.last_session)))";
 
 impl Store {
     /// Records a new session, open, under the next number. It names the session before it where that one did not end as

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use rusqlite::{OptionalExtension, TransactionBehavior};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::error::StoreError;
 use crate::open::{Store, sqlite};
@@ -41,6 +41,23 @@ pub(crate) fn hash_text(hash: [u8; 32]) -> String {
     })
 }
 
+/// What the sessions before `first` had signed and not settled, and their offers that were not known to be gone: `first` is
+/// the first of an era, and their ledger is not there any more.
+pub(crate) fn forsake(tx: &Transaction<'_>, first: SessionNumber) -> rusqlite::Result<Forsaken> {
+    // A settled ledger says that nobody need look again.
+    let intents = tx.execute(
+        "UPDATE intents SET state = 'unknown', settled_ledger_index = last_ledger_sequence
+         WHERE session < ?1 AND (state IN ('intended', 'submitted')
+             OR (state = 'unknown' AND settled_ledger_index IS NULL))",
+        [first],
+    )?;
+    let offers = tx.execute(
+        "UPDATE orders SET state = 'unknown' WHERE session < ?1 AND state IN ('pending', 'resting', 'partly_filled')",
+        [first],
+    )?;
+    Ok(Forsaken { intents, offers })
+}
+
 impl Store {
     /// The last ledger that both the orders and the valuer have recorded, as [`Store::last_processed_ledger`], with its
     /// hash.
@@ -69,23 +86,8 @@ impl Store {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
         tx.execute("UPDATE sessions SET era = (SELECT max(era) + 1 FROM sessions) WHERE number = ?1", [session])
             .map_err(&failed)?;
-        // A settled ledger says that nobody need look again.
-        let intents = tx
-            .execute(
-                "UPDATE intents SET state = 'unknown', settled_ledger_index = last_ledger_sequence
-                 WHERE session < ?1 AND (state IN ('intended', 'submitted')
-                     OR (state = 'unknown' AND settled_ledger_index IS NULL))",
-                [session],
-            )
-            .map_err(&failed)?;
-        let offers = tx
-            .execute(
-                "UPDATE orders SET state = 'unknown'
-                 WHERE session < ?1 AND state IN ('pending', 'resting', 'partly_filled')",
-                [session],
-            )
-            .map_err(&failed)?;
+        let forsaken = forsake(&tx, session).map_err(&failed)?;
         tx.commit().map_err(failed)?;
-        Ok(Forsaken { intents, offers })
+        Ok(forsaken)
     }
 }

@@ -12,6 +12,7 @@ use crate::read::query;
 use crate::record::{Mode, SessionNumber};
 use crate::recover::close_from_records;
 use crate::schema::SEQUENCED;
+use crate::world::{NEWEST_ERA, forsake};
 
 /// A watermark so far beyond the last row is not one.
 const WATERMARK_SLACK: i64 = 10_000_000;
@@ -282,18 +283,25 @@ fn refuse_orphans(tx: &Transaction<'_>, tables: &mut [TableAccount]) -> rusqlite
     Ok(())
 }
 
-/// An offer is where its last event left it; the backup's row may be from before.
+/// An offer is where its last event left it; the backup's row may be from before. Each era counts its offers anew, and its
+/// events are of its own offers. What the eras before the newest left behind is forsaken again.
 fn follow_events(tx: &Transaction<'_>) -> rusqlite::Result<()> {
-    let last = "FROM order_events AS e WHERE e.offer_sequence = orders.offer_sequence AND e.seq > orders.seq
-                ORDER BY e.ledger_index DESC, e.seq DESC LIMIT 1";
+    let era = "(SELECT era FROM sessions WHERE number = orders.session)";
+    let last = format!(
+        "FROM order_events AS e WHERE e.offer_sequence = orders.offer_sequence AND e.seq > orders.seq AND e.era = {era}
+         ORDER BY e.ledger_index DESC, e.seq DESC LIMIT 1"
+    );
     tx.execute(
         &format!(
             "UPDATE orders SET state = (SELECT e.state {last}), remaining_drops = (SELECT e.remaining_drops {last})
              WHERE state IN ('pending', 'resting', 'partly_filled', 'unknown') AND EXISTS (SELECT 1 {last})
-                 AND seq = (SELECT max(o.seq) FROM orders AS o WHERE o.offer_sequence = orders.offer_sequence)"
+                 AND seq = (SELECT max(o.seq) FROM orders AS o JOIN sessions AS s ON s.number = o.session
+                     WHERE o.offer_sequence = orders.offer_sequence AND s.era = {era})"
         ),
         [],
     )?;
+    let newest = format!("SELECT coalesce(min(number), 0) FROM sessions WHERE number IN {NEWEST_ERA}");
+    forsake(tx, tx.query_row(&newest, [], |row| row.get(0))?)?;
     Ok(())
 }
 
