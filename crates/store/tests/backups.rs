@@ -204,8 +204,8 @@ fn what_is_not_whole_is_refused() {
     fs::write(folder_of(&place.path).join("other.db-wal"), [0; 40]).unwrap();
     assert!(check(&other).unwrap_err().to_string().contains("-wal"));
 
-    // One byte of a text, which SQLite cannot know to be wrong: the sum does.
-    let at = whole.windows(4).position(|bytes| bytes == b"make").unwrap();
+    // One byte of a text that is in no index, which SQLite cannot know to be wrong: the sum does.
+    let at = whole.windows(7).position(|bytes| bytes == b"mode = ").unwrap();
     broken = whole;
     broken[at] = b'f';
     fs::write(&taken.file.path, &broken).unwrap();

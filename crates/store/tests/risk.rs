@@ -268,7 +268,8 @@ fn a_backup_from_before_these_tables_is_a_good_one() {
     running.seal();
     let conn = place.sql();
     // These tables came with version 6, the mark-outs with 7.
-    conn.execute_batch("DROP TABLE refusals; DROP TABLE trips; DROP TABLE markouts; PRAGMA user_version = 5").unwrap();
+    conn.execute_batch(BEFORE_ERAS).unwrap();
+    conn.execute_batch("DROP TABLE refusals; DROP TABLE trips; PRAGMA user_version = 5").unwrap();
     conn.close().unwrap();
     let taken = take(&place.path, &Retention::default(), at(0), &mut |_| {}).unwrap();
     assert_eq!(taken.contents.last_seq, 2, "the fault and the last checkpoint: {taken:?}");

@@ -317,6 +317,22 @@ pub fn fault(cause: &str) -> Fault {
     }
 }
 
+/// Undoes the step of the eras (version 8), for records of the versions before; the mark-outs have to go as a whole.
+pub const BEFORE_ERAS: &str = "
+    DROP VIEW session_list; DROP VIEW fills_plot;
+    CREATE TABLE fills_before AS SELECT seq, session, tx_hash, offer_sequence, role, side, xrp_drops, rlusd, price, mid_price,
+        ledger_index, transaction_index, close_time, recorded_at FROM fills;
+    CREATE TABLE flows_before AS SELECT seq, session, tx_hash, cause, xrp_drops, rlusd, detail, ledger_index, close_time,
+        recorded_at FROM flows;
+    DROP TABLE fills; DROP TABLE flows; DROP TABLE markouts;
+    ALTER TABLE fills_before RENAME TO fills; ALTER TABLE flows_before RENAME TO flows;
+    DROP INDEX order_events_once;
+    ALTER TABLE order_events DROP COLUMN era;
+    CREATE UNIQUE INDEX order_events_once
+        ON order_events (offer_sequence, ledger_index, state, coalesce(tx_hash, ''));
+    ALTER TABLE sessions DROP COLUMN era; ALTER TABLE sessions DROP COLUMN last_ledger_hash;
+    CREATE VIEW session_list AS SELECT number FROM sessions; CREATE VIEW fills_plot AS SELECT seq FROM fills;";
+
 pub fn exists(path: &Path) -> bool {
     std::fs::exists(path).unwrap()
 }
