@@ -290,3 +290,17 @@ fn a_transaction_that_was_not_understood_is_missed_where_the_next_history_lacks_
         assert!(bench.updates.last().unwrap().history_lost.is_some(), "and that is told");
     }
 }
+
+/// After a restart nothing is proven yet that the history could be joined to.
+#[test]
+fn after_a_restart_the_history_must_reach_the_picture_too() {
+    let mut bench = Bench::new(Some(90));
+    bench.node.history_upto = Some(99);
+    bench.on(FeedInput::Tick, 0);
+    bench.on(FeedInput::Connected, 1);
+    assert!(bench.updates.is_empty(), "ledger 100 may hold a transaction of ours");
+    bench.node.history_upto = Some(100);
+    bench.node.history = vec![payment(100, 'A', 49_999_995)];
+    bench.on(FeedInput::Tick, 250);
+    assert_eq!(told(&bench), [(100, vec![(100, hash('A'))])]);
+}
