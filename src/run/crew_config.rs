@@ -158,6 +158,7 @@ fn watch(config: &Config, venue: &Venue, world: &World, store: &Store) -> Result
     };
     let fees_resumed = match released.contains(&Trigger::Fees) {
         true => Some(LedgerTime(u32::MAX)),
+        false if world.is_another() => None,
         false => store.resumed_from(Trigger::Fees)?.and_then(ledger_time),
     };
     Ok(WatchStart {
