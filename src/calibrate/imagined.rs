@@ -221,7 +221,8 @@ mod tests {
     }
 
     fn config() -> QuoteConfig {
-        QuoteConfig { levels: 1, ..QuoteConfig::default() }
+        let none = Dec::zero();
+        QuoteConfig { levels: 1, taking_guard_bps: none, taking_guard_deviations: none, ..QuoteConfig::default() }
     }
 
     fn of(ledgers: &[Reached], config: &QuoteConfig, side: Side) -> Imagined {
@@ -248,12 +249,12 @@ mod tests {
     fn an_offer_that_the_engine_would_keep_away_from_the_market_stands_away() {
         let tight = |index| Reached { best: [dec("1.9996"), dec("2.0004")], ..ledger(index, "2", &[]) };
         let all: Vec<Reached> = (1..=4).map(tight).collect();
-        let two = QuoteConfig { ask_offset_bps: Dec::from_i64(2), ..config() };
+        let unguarded = QuoteConfig { ask_offset_bps: Dec::from_i64(2), ..config() };
         let distance = |config: &QuoteConfig| of(&all, config, Side::Ask).exposures[0].distance_bps;
-        // Five basis points above the best bid.
-        assert!((distance(&two) - 3.0).abs() < 0.01, "{}", distance(&two));
-        let unguarded = QuoteConfig { taking_guard_bps: Dec::zero(), taking_guard_deviations: Dec::zero(), ..two };
         assert!((distance(&unguarded) - 2.0).abs() < 0.01);
+        // Five basis points above the best bid.
+        let guarded = QuoteConfig { taking_guard_bps: Dec::from_i64(5), ..unguarded };
+        assert!((distance(&guarded) - 3.0).abs() < 0.01, "{}", distance(&guarded));
     }
 
     #[test]
