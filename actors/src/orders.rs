@@ -20,6 +20,7 @@ mod settle;
 mod stranger;
 mod suspects;
 mod tickets;
+mod to_feed;
 mod token_rules;
 pub mod watch;
 
@@ -41,6 +42,7 @@ use crate::outbox::Outbox;
 use crate::status::{AuditStatus, Phase, SharedStatus};
 use crate::tell::Tell;
 use core::{OrdersCore, OrdersEffect, OrdersInput};
+use to_feed::{ForFeed, ToFeed};
 
 /// The core, shared between the actor and the supervisor.
 pub type SharedOrders = Arc<Mutex<OrdersCore>>;
@@ -51,7 +53,7 @@ pub struct Orders {
     writer: Writer,
     status: SharedStatus,
     guard: Guard,
-    feed: Option<FeedLink>,
+    to_feed: ToFeed,
     live_told: bool,
     outbox: Outbox<Parcel>,
     /// A look at the outbox is due.
@@ -85,8 +87,8 @@ impl Orders {
     /// Orders that record through `writer`.
     #[must_use]
     pub fn new(core: SharedOrders, writer: Writer, status: SharedStatus, guard: Guard) -> Orders {
-        let (feed, outbox) = (None, Outbox::default());
-        Orders { core, writer, status, guard, feed, live_told: false, outbox, looking: false }
+        let (to_feed, outbox) = (ToFeed::default(), Outbox::default());
+        Orders { core, writer, status, guard, to_feed, live_told: false, outbox, looking: false }
     }
 
     /// Every event finds the orders knowing how the record stands: nothing is signed that it may not take.
@@ -131,21 +133,13 @@ impl Orders {
                 self.outbox.push(Parcel::Durable(batch, records));
                 self.empty_outbox(ctx)?;
             }
-            OrdersEffect::Submit(submission) => self.submit(submission, ctx),
+            OrdersEffect::Submit(submission) => self.tell_feed(ForFeed::Submit(submission), ctx),
             // Only the supervisor, which keeps the stop note, drives orders whose record is lost.
             OrdersEffect::SubmitUnrecorded(_) => return Err("the record is lost".to_string()),
-            OrdersEffect::LedgerDone(index) => {
-                // A feed that is gone is restarted by the supervisor, and reads the newest ledger again by itself.
-                if let Some(Err(error)) = self.feed.as_ref().map(|feed| (feed.ledger_done)(LedgerDone(index))) {
-                    tracing::warn!(%error, "the feed does not listen");
-                }
-            }
-            OrdersEffect::ListAgain => {
-                // The next list comes by itself, later: with the next audit, or when the feed is restarted.
-                if let Some(Err(error)) = self.feed.as_ref().map(|feed| (feed.list_again)(ListAgain)) {
-                    tracing::warn!(%error, "the feed does not listen");
-                }
-            }
+            // A feed that is gone is restarted by the supervisor, and reads the newest ledger again by itself.
+            OrdersEffect::LedgerDone(index) => self.tell_feed(ForFeed::Done(LedgerDone(index)), ctx),
+            // The next list comes by itself, later: with the next audit, or when the feed is restarted.
+            OrdersEffect::ListAgain => self.tell_feed(ForFeed::ListAgain, ctx),
             OrdersEffect::Elapsed => self.guard.tell(SupervisorEvent::Elapsed),
             OrdersEffect::Stranger(cause) => self.guard.tell(SupervisorEvent::Stranger { cause }),
             OrdersEffect::Risk(note) => self.guard.tell(SupervisorEvent::Risk(note)),
@@ -187,12 +181,9 @@ impl Orders {
     }
 
     /// Without a feed the submission is answered as not sent: the intent stays, and the ledger tells its fate.
-    fn submit(&self, submission: Submission, ctx: &mut Context<Self>) {
-        let hash = submission.hash;
-        let sent = self.feed.as_ref().map(|feed| (feed.submit)(submission).is_ok());
-        if sent != Some(true) {
-            let result = Err("not sent: the feed is not running".to_string());
-            ctx.notify(SubmissionReply { hash, result, open_ledger_cost: None });
+    fn tell_feed(&mut self, what: ForFeed, ctx: &mut Context<Self>) {
+        if let Some(refused) = self.to_feed.tell(what) {
+            not_taken(refused, ctx);
         }
     }
 
@@ -272,11 +263,22 @@ impl Handler<OrdersCommand> for Orders {
     }
 }
 
+/// The feed is gone. A transaction is answered for, anything else comes again with the feed that is started in its place.
+fn not_taken((what, error): (ForFeed, String), ctx: &mut Context<Orders>) {
+    match what {
+        ForFeed::Submit(Submission { hash, .. }) => {
+            let result = Err("not sent: the feed is not running".to_string());
+            ctx.notify(SubmissionReply { hash, result, open_ledger_cost: None });
+        }
+        ForFeed::Done(_) | ForFeed::ListAgain => tracing::warn!(%error, "the feed does not listen"),
+    }
+}
+
 impl Handler<FeedLink> for Orders {
     type Result = ();
 
-    fn handle(&mut self, link: FeedLink, _: &mut Self::Context) {
-        self.feed = Some(link);
+    fn handle(&mut self, link: FeedLink, ctx: &mut Self::Context) {
+        self.to_feed.open(link).into_iter().for_each(|refused| not_taken(refused, ctx));
     }
 }
 
