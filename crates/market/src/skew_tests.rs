@@ -192,7 +192,7 @@ proptest! {
         let (long, short) = (Skew { lean }, Skew { lean: lean.neg() });
         prop_assert_eq!(long.size(Side::Bid, config.size_xrp, &config).unwrap(), short.size(Side::Ask, config.size_xrp, &config).unwrap());
         // A book so wide that nothing stops the middle.
-        let (wide, mid) = (view("0.001", "1000"), d("1"));
+        let (wide, mid) = (view("0.000001", "1000"), d("1"));
         let config = QuoteConfig { price_places: 6, ..config };
         let sum = long.middle(&wide, mid, &config).unwrap().add(short.middle(&wide, mid, &config).unwrap()).unwrap();
         prop_assert_eq!(sum, d("2"));
