@@ -1,8 +1,6 @@
 //! Which ledger a record is of. A stand-alone node that is reset begins another world: the sessions on it are of another era,
 //! and nothing of the world before is settled, compared or summed up with it.
 
-use std::fmt::Write as _;
-
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::error::StoreError;
@@ -32,13 +30,7 @@ pub struct Forsaken {
 
 /// A hash as it is stored.
 pub(crate) fn hash_text(hash: [u8; 32]) -> String {
-    hash.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String does not fail.
-        if write!(text, "{byte:02X}").is_err() {
-            text.clear();
-        }
-        text
-    })
+    hash.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 /// What the sessions before `first` had signed and not settled, and their offers that were not known to be gone: `first` is

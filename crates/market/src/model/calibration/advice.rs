@@ -203,6 +203,24 @@ mod tests {
         assert!((offset(&both) - offset(&plain) - 0.2).abs() < 1e-9, "a half fill pays the whole fee");
     }
 
+    /// Beside the slope nothing is unsure here: what it adds to the interval is its own error by how far the offset moves.
+    #[test]
+    fn the_slope_widens_the_interval_by_how_far_it_moves_the_offset() {
+        let fit = some_fit();
+        for of_reach in [false, true] {
+            let offset = |slope: f64, slope_error: f64| {
+                let cost = Cost { slope, slope_error, of_reach, ..Cost::fixed(9.0, 0.0) };
+                advise(&fit, &Economics::of(cost)).unwrap().offset_bps
+            };
+            let (step, error) = (1e-5, 0.02);
+            let moves = (offset(0.3 + step, 0.0).value - offset(0.3 - step, 0.0).value) / (2.0 * step);
+            let reach = |estimate: Estimate| estimate.high - estimate.value;
+            let added = (reach(offset(0.3, error)).powi(2) - reach(offset(0.3, 0.0)).powi(2)).sqrt();
+            let wanted = Z95 * moves.abs() * error;
+            assert!((added - wanted).abs() < 1e-3 * wanted, "{added} {wanted}, of reach: {of_reach}");
+        }
+    }
+
     #[test]
     fn where_a_fill_costs_as_much_more_as_it_is_farther_no_offset_earns() {
         let cost = Cost { slope: 1.1, slope_error: 0.1, ..Cost::fixed(3.0, 0.5) };
