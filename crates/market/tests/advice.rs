@@ -8,41 +8,18 @@
     reason = "a test of a simulation, which tells its figures"
 )]
 
+mod chance;
+
+use chance::Chance;
 use neo_market::model::Intensity;
 use neo_market::model::calibration::{
     Cost, Economics, Exposure, Fit, MarkOut, Outcome, advise, fit, from_depths, profit_per_hour,
 };
 use neo_market::model::statistics::Mean;
-use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 const SEEDS: u32 = 1_000;
 /// Hours quoted at each of the distances from 1 to 30 bps.
 const HOURS: f64 = 0.6;
-
-struct Chance(ChaCha12Rng);
-
-impl Chance {
-    fn unit(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn exponential(&mut self) -> f64 {
-        -(1.0 - self.unit()).ln()
-    }
-
-    fn normal(&mut self) -> f64 {
-        (2.0 * self.exponential()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
-    }
-
-    fn arrivals(&mut self, mean: f64) -> u32 {
-        let (mut at, mut count) = (self.exponential(), 0);
-        while at < mean {
-            (at, count) = (at + self.exponential(), count + 1);
-        }
-        count
-    }
-}
 
 /// What is true: the price goes 1 + `slope` d against a fill at d, a trade takes 0.2 to 1 of an offer.
 #[derive(Clone, Copy)]
@@ -110,7 +87,7 @@ impl Truth {
         let (best, profit) = (self.best(beyond), self.profit(14.0, beyond));
         let (mut offsets, mut profits) = (0_u32, 0_u32);
         for seed in 0..SEEDS {
-            let (fit, with) = made(&mut Chance(ChaCha12Rng::seed_from_u64(seed.into())));
+            let (fit, with) = made(&mut Chance::of(seed.into()));
             offsets += u32::from(advise(&fit, &with).unwrap().offset_bps.holds(best));
             profits += u32::from(profit_per_hour(&fit, &with, 14.0).holds(profit));
         }
@@ -162,7 +139,7 @@ fn few_fills_have_an_honest_interval_too() {
     let best = truth.best(10.0);
     let (mut told, mut held) = (0_u32, 0_u32);
     for seed in 0..SEEDS {
-        let chance = &mut Chance(ChaCha12Rng::seed_from_u64(seed.into()));
+        let chance = &mut Chance::of(seed.into());
         let (fit, with) = truth.recorded(0.35, chance);
         (told, held) = (told + 1, held + u32::from(advise(&fit, &with).unwrap().offset_bps.holds(best)));
     }

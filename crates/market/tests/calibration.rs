@@ -8,30 +8,15 @@
     reason = "a test of a simulation, which tells its figures"
 )]
 
+mod chance;
+
+use chance::Chance;
 use neo_market::model::Intensity;
 use neo_market::model::calibration::{Cost, Economics, Exposure, Fit, MarkOut, Outcome, advise, fit, from_depths};
-use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 const SEEDS: u64 = 1_000;
 /// Seconds of a ledger.
 const LEDGER_S: f64 = 4.0;
-
-struct Chance(ChaCha12Rng);
-
-impl Chance {
-    fn unit(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn exponential(&mut self) -> f64 {
-        -(1.0 - self.unit()).ln()
-    }
-
-    fn normal(&mut self) -> f64 {
-        (2.0 * self.exponential()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
-    }
-}
 
 /// A market of a law, in which the mid goes against a fill by `adverse_bps` on average.
 struct Market {
@@ -44,7 +29,7 @@ impl Market {
     fn new(seed: u64) -> Market {
         // 100 arrivals an hour at the mid, a tenth fewer with each basis point.
         let law = Intensity::new(100.0 / 3_600.0, 0.1).unwrap();
-        Market { law, adverse_bps: 2.0, chance: Chance(ChaCha12Rng::seed_from_u64(seed)) }
+        Market { law, adverse_bps: 2.0, chance: Chance::of(seed) }
     }
 
     /// One ledger with a quote at a distance: whether an arrival of the time reached it.
